@@ -1,0 +1,1 @@
+"""pbrinit: one policy file in, one machine out that policy routing filters."""

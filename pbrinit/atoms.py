@@ -1,0 +1,153 @@
+"""The words of the language: one text each, parsed or refused with a reason.
+
+In: the text of one value.  Out: the value, or an `AtomError` that says what is wrong and
+what was likely meant.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from pbrinit.policy import (
+    Address,
+    InterfaceAddress,
+    Ports,
+    Prefix,
+    Protocol,
+    Service,
+)
+
+LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
+LOWEST_PORT, HIGHEST_PORT = 1, 65534  # fib_rule_port_range_valid, include/net/fib_rules.h
+HIGHEST_PROTOCOL = 255
+WITH_OWN_WORD = {Protocol.TCP: "tcp/…", Protocol.UDP: "udp/…", Protocol.ICMP: "icmp/echo"}
+SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo" or "ip/47"'
+
+
+class AtomError(Exception):
+    """One value that cannot be used: what is wrong, and the way out where there is one."""
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+def hostname(text: str) -> str:
+    """A host name (RFC 1123, section 2.1) that the kernel takes: at most 64 characters.
+
+    Raises AtomError.
+    """
+    if len(text) > LONGEST_HOSTNAME or not all(LABEL.fullmatch(part) for part in text.split(".")):
+        raise AtomError(f'"{text}" is no host name', "letters, digits and -, at most 64")
+    return text
+
+
+def address(text: str) -> Address:
+    """An address of either family.
+
+    Raises AtomError.
+    """
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        raise AtomError(f'"{text}" is no address', 'such as "192.0.2.1"') from None
+
+
+def interface_address(text: str) -> InterfaceAddress:
+    """An address that an interface can have, with the length of its prefix.
+
+    Raises AtomError for what no host can be addressed by.
+    """
+    if "/" not in text:
+        raise AtomError(f'"{text}" has no prefix length', 'such as "192.0.2.2/24"')
+    try:
+        found = ipaddress.ip_interface(text)
+    except ValueError:
+        raise AtomError(f'"{text}" is no address with a prefix length') from None
+    ip = found.ip
+    if ip.is_multicast or ip.is_loopback or ip.is_unspecified:
+        raise AtomError(f"{ip} cannot be an interface's address")
+    _not_mapped(ip)
+    if isinstance(found, ipaddress.IPv6Interface):
+        if found.ip.is_link_local:
+            raise AtomError(f"{ip} is link-local", "the kernel makes that one by itself")
+        if found.network.prefixlen < found.max_prefixlen and ip == found.network.network_address:
+            raise AtomError(f"{ip} is every router of the subnet", "RFC 4291, section 2.6.1")
+    elif found.network.prefixlen < 31 and ip in (  # noqa: PLR2004  RFC 3021
+        found.network.network_address,
+        found.network.broadcast_address,
+    ):
+        raise AtomError(f"{text} is the network itself or its broadcast", "write a host's address")
+    return found
+
+
+def prefix(text: str) -> Prefix:
+    """A prefix, or an address that stands for itself alone.
+
+    Raises AtomError; for bits set beyond the length it says which prefix was likely meant.
+    """
+    try:
+        found = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise AtomError(f'"{text}" is no prefix', 'such as "198.51.100.0/24"') from None
+    if "/" in text and ipaddress.ip_interface(text).ip != found.network_address:
+        raise AtomError(f"{text} has bits set beyond its length", f'did you mean "{found}"?')
+    _not_mapped(found.network_address)
+    if found.is_multicast:
+        raise AtomError(
+            f"{text} is multicast", "nobody sends from there, and nothing is sent there"
+        )
+    return found
+
+
+def _not_mapped(ip: Address) -> None:
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        raise AtomError(
+            f"{ip} is IPv4 in IPv6's clothes, which no packet carries",
+            f'did you mean "{ip.ipv4_mapped}"?',
+        )
+
+
+def service(text: str) -> Service:
+    """`tcp/22`, `udp/5000-5010`, `icmp/echo`, or `ip/47` for any other protocol by number.
+
+    Raises AtomError.
+    """
+    protocol, slash, rest = text.partition("/")
+    if text == "icmp/echo":
+        return Service(Protocol.ICMP, echo=True)
+    if protocol in ("tcp", "udp") and slash:
+        return Service(Protocol[protocol.upper()], _ports(text, rest))
+    if protocol == "ip" and rest.isascii() and rest.isdigit():
+        return Service(_protocol(int(rest)))
+    raise AtomError(f'"{text}" is no service', SERVICE_HINT)
+
+
+def _ports(text: str, rest: str) -> Ports:
+    first, dash, last = rest.partition("-")
+    if not all(part.isascii() and part.isdigit() for part in (first, last if dash else first)):
+        raise AtomError(f'"{text}" has no port number', SERVICE_HINT)
+    ports = Ports(int(first), int(last if dash else first))
+    if ports.first > ports.last:
+        raise AtomError(f"{text} ends before it begins", f"did you mean {last}-{first}?")
+    if ports.first < LOWEST_PORT or ports.last > HIGHEST_PORT:
+        raise AtomError(
+            f"{text} is not within {LOWEST_PORT}-{HIGHEST_PORT}",
+            "the kernel's rules cannot name port 0 and port 65535",
+        )
+    return ports
+
+
+def _protocol(number: int) -> int:
+    if not 1 <= number <= HIGHEST_PROTOCOL:
+        raise AtomError(f"ip/{number} is not within 1-{HIGHEST_PROTOCOL}")
+    if number in WITH_OWN_WORD:
+        raise AtomError(
+            f"ip/{number} has a word of its own", f"write {WITH_OWN_WORD[Protocol(number)]}"
+        )
+    if number == Protocol.ICMPV6:
+        raise AtomError("ip/58 is IPv6's ICMP", 'write "icmp/echo" for ping')
+    return number

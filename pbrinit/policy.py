@@ -1,0 +1,155 @@
+"""What the person asked for, checked: names resolved, prefixes parsed, nothing left to doubt.
+
+In: nothing (values only).  Out: `Policy` and its parts.  `language` makes them from a
+file, `compiler` takes them.
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+Address = IPv4Address | IPv6Address
+InterfaceAddress = IPv4Interface | IPv6Interface
+Prefix = IPv4Network | IPv6Network
+
+
+class Family(enum.IntEnum):
+    """An address family by the kernel's number (AF_INET, AF_INET6)."""
+
+    V4 = socket.AF_INET
+    V6 = socket.AF_INET6
+
+    @property
+    def version(self) -> int:
+        """4 or 6, as the `ip` command and the ipaddress module have it."""
+        return 4 if self is Family.V4 else 6
+
+
+class Protocol(enum.IntEnum):
+    """The IP protocols that have a meaning of their own here (IANA protocol numbers)."""
+
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+    ICMPV6 = 58
+
+
+@dataclass(frozen=True, order=True)
+class Ports:
+    """A range of ports, both ends in it. 0 and 65535 cannot be written in a rule."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def overlaps(self, other: Ports) -> bool:
+        """Whether a port is in both."""
+        return self.first <= other.last and other.first <= self.last
+
+
+EPHEMERAL = Ports(32768, 60999)
+"""Where every client's own port is taken from (ip_local_port_range, ip-sysctl.rst)."""
+
+
+@dataclass(frozen=True, order=True)
+class Service:
+    """One protocol, with its ports on the server's side where it has any.
+
+    `echo` is ping: ICMP in IPv4 and ICMPv6 in IPv6, of which only echoes are asked or
+    answered; `protocol` is then ICMP and stands for both.
+    """
+
+    protocol: int
+    ports: Ports | None = None
+    echo: bool = False
+
+    def number(self, family: Family) -> int:
+        """The IP protocol number of this service in `family`."""
+        return Protocol.ICMPV6 if self.echo and family is Family.V6 else self.protocol
+
+
+@dataclass(frozen=True)
+class Interface:
+    """An interface that may be brought up; every other one stays down."""
+
+    name: str
+    device: str
+    mac: str | None
+    addresses: tuple[InterfaceAddress, ...]
+    gateways: tuple[Address, ...]
+
+    def own(self, family: Family) -> tuple[InterfaceAddress, ...]:
+        """The addresses of one family."""
+        return tuple(a for a in self.addresses if a.version == family.version)
+
+    def gateway(self, family: Family) -> Address | None:
+        """The gateway of one family, where there is one."""
+        return next((g for g in self.gateways if g.version == family.version), None)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A named set of prefixes, of both families."""
+
+    name: str
+    prefixes: tuple[Prefix, ...]
+
+    def of(self, family: Family) -> tuple[Prefix, ...]:
+        """The prefixes of one family."""
+        return tuple(p for p in self.prefixes if p.version == family.version)
+
+
+@dataclass(frozen=True)
+class User:
+    """A user by name and number."""
+
+    name: str
+    uid: int
+
+
+class Direction(enum.Enum):
+    """Who opens the exchange that an entry is about."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One exchange that is allowed: the packets it names, and their answers.
+
+    `peers` is None for any address; `user` is None for any user of this machine.
+    """
+
+    key: str
+    direction: Direction
+    interfaces: tuple[Interface, ...]
+    peers: Network | None
+    services: tuple[Service, ...]
+    user: User | None
+
+    def prefixes(self, family: Family) -> tuple[Prefix | None, ...]:
+        """The peers of one family: prefixes, or one None for any, or nothing."""
+        return (None,) if self.peers is None else self.peers.of(family)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The whole file."""
+
+    hostname: str
+    interfaces: tuple[Interface, ...]
+    users: tuple[User, ...]
+    entries: tuple[Entry, ...]

@@ -1,0 +1,62 @@
+"""What is wrong with a policy file, gathered so that all of it is said at once.
+
+In: findings, each with the key it is about.  Out: `PolicyError`, whose text a person reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding: `key` is the path in the file (`input[2].from`), `hint` the way out."""
+
+    file: str
+    key: str
+    what: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}: {self.key}: {self.what}{hint}"
+
+
+class PolicyError(Exception):
+    """A policy that cannot be compiled, with every reason found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class Problems:
+    """Collects the findings of one file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.found: list[Problem] = []
+
+    def add(self, key: str, what: str, hint: str | None = None) -> None:
+        """Take note of one finding and go on."""
+        self.found.append(Problem(self.file, key, what, hint))
+
+    def unknown(self, key: str, what: str, word: str, known: Iterable[str]) -> None:
+        """Take note of a word that names nothing, with what was likely meant."""
+        known = sorted(known)
+        near = difflib.get_close_matches(word, known, n=1)
+        if near:
+            hint = f'did you mean "{near[0]}"?'
+        else:
+            hint = f"there is {', '.join(known)}" if known else "there is none"
+        self.add(key, what, hint)
+
+    def stop(self) -> None:
+        """Raise where anything was found.
+
+        Raises PolicyError with all findings.
+        """
+        if self.found:
+            raise PolicyError(self.found)
