@@ -1,0 +1,54 @@
+"""Where things stand in a plan: bands of preferences, numbers of tables.
+
+In: nothing.  Out: numbers and their names.  The bands are explained, in this order, in
+docs/how-it-filters.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
+
+from pbrinit.plan import Rule
+from pbrinit.policy import Family, InterfaceAddress, Prefix
+
+LOOPBACK = "lo"
+
+TABLE_SINK = 100
+TABLE_HAIRPIN = 1000
+TABLE_BY = 2000
+
+DISPATCH = 0
+OUTPUT = 100_000
+OUTPUT_ASKS = 110_000
+OUTPUT_ANSWERS = 140_000
+OUTPUT_RETURNS = 170_000
+OUTPUT_REFUSED = 190_000
+INPUT = 200_000
+INPUT_ALLOWED = 10_000
+INPUT_REFUSED = 99_000
+INPUT_SIZE = 100_000
+TAIL = 10_000_000
+
+
+class TooLargeError(Exception):
+    """A policy with more rules than a band holds; the text says which band."""
+
+
+def place(band: str, first: int, end: int, rules: Iterator[Rule]) -> Iterator[Rule]:
+    """Give the rules of one band their preferences, from `first` on and below `end`."""
+    for preference, rule in enumerate(rules, first):
+        if preference >= end:
+            family = f"IPv{rule.family.version}"
+            raise TooLargeError(f"{band} needs more than {end - first} rules in {family}")
+        yield replace(rule, preference=preference)
+
+
+def host(address: InterfaceAddress) -> Prefix:
+    """The one address as a prefix of full length."""
+    return (
+        IPv4Network(address.ip.packed)
+        if address.version == Family.V4.version
+        else IPv6Network(address.ip.packed)
+    )

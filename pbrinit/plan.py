@@ -1,0 +1,106 @@
+"""What the kernel is told: rules, routes, sysctls and links, in order, as plain values.
+
+In: nothing (values only).  Out: `Plan`.  The compiler makes it; netlink, show, the model
+and the audit take it.  Two equal plans make equal machines.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from pbrinit.policy import Address, Family, InterfaceAddress, Ports, Prefix, User
+
+TABLE_MAIN = 254
+TABLE_LOCAL = 255
+
+
+class Action(enum.Enum):
+    """What a rule does with a packet that it matches (ip-rule(8), FR_ACT_* in fib_rules.h)."""
+
+    LOOKUP = "lookup"
+    GOTO = "goto"
+    NOP = "nop"
+    BLACKHOLE = "blackhole"
+    PROHIBIT = "prohibit"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One ip rule. Every selector that is not None must match.
+
+    `argument` is the table of a lookup and the preference a goto jumps to.  `note` says
+    which part of the policy asked for it.
+    """
+
+    family: Family
+    preference: int
+    action: Action
+    argument: int | None = None
+    iif: str | None = None
+    oif: str | None = None
+    source: Prefix | None = None
+    destination: Prefix | None = None
+    protocol: int | None = None
+    source_ports: Ports | None = None
+    destination_ports: Ports | None = None
+    uid: int | None = None
+    note: str = ""
+
+
+class RouteKind(enum.Enum):
+    """The route types in use (ip-route(8), RTN_* in rtnetlink.h)."""
+
+    UNICAST = "unicast"
+    LOCAL = "local"
+    THROW = "throw"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route. `destination` None is the default; the device is the link's that holds it."""
+
+    family: Family
+    table: int
+    kind: RouteKind
+    destination: Prefix | None = None
+    gateway: Address | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sysctl:
+    """One file below /proc/sys, its value and why."""
+
+    key: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """An interface that goes up, and what is set on it, in this order: sysctls, up, routes
+    before any address, addresses, routes.
+
+    Where `mac` is given, the device that has it is first renamed to `device`.
+    """
+
+    name: str
+    device: str
+    mac: str | None
+    sysctls: tuple[Sysctl, ...]
+    early_routes: tuple[Route, ...]
+    addresses: tuple[InterfaceAddress, ...]
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything, in the order in which it is done: sysctls, rules, links."""
+
+    hostname: str
+    users: tuple[User, ...]
+    sysctls: tuple[Sysctl, ...]
+    rules: tuple[Rule, ...]
+    links: tuple[Link, ...]
+    tables: tuple[tuple[int, str], ...]

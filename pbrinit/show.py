@@ -1,0 +1,93 @@
+"""A plan as the commands that a person would type, with the reason beside each.
+
+In: a `Plan`.  Out: lines of shell that, typed as root on a machine whose interfaces are
+down, put the same plan in force (ip-rule(8), ip-route(8), ip-address(8), sysctl(8)).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, Route, RouteKind, Rule
+from pbrinit.policy import InterfaceAddress
+
+TABLE_WORDS = {TABLE_MAIN: "main", TABLE_LOCAL: "local"}
+ACTION_WORDS = {Action.LOOKUP: "lookup", Action.GOTO: "goto"}
+
+
+def rule_command(rule: Rule) -> str:
+    """The rule as `ip` takes it, from the family on: `-4 rule add pref 1 iif lo goto 1000`."""
+    words: list[object] = [f"-{rule.family.version}", "rule add pref", rule.preference]
+    for word, value in (
+        ("iif", rule.iif),
+        ("oif", rule.oif),
+        ("from", rule.source),
+        ("to", rule.destination),
+        ("ipproto", rule.protocol),
+        ("sport", rule.source_ports),
+        ("dport", rule.destination_ports),
+    ):
+        if value is not None:
+            words += [word, value]
+    if rule.uid is not None:
+        words += ["uidrange", f"{rule.uid}-{rule.uid}"]
+    words.append(ACTION_WORDS.get(rule.action, rule.action.value))
+    if rule.action is Action.LOOKUP and rule.argument is not None:
+        words.append(TABLE_WORDS.get(rule.argument, rule.argument))
+    elif rule.argument is not None:
+        words.append(rule.argument)
+    return " ".join(str(word) for word in words)
+
+
+def route_command(route: Route, device: str) -> str:
+    """The route as `ip` takes it, from the family on."""
+    words = [f"-{route.family.version}", "route add"]
+    if route.kind is not RouteKind.UNICAST:
+        words.append(route.kind.value)
+    words.append(str(route.destination or "default"))
+    if route.gateway is not None:
+        words += ["via", str(route.gateway)]
+    if route.kind is not RouteKind.THROW:
+        words += ["dev", device]
+    return " ".join([*words, "table", str(TABLE_WORDS.get(route.table, route.table))])
+
+
+def address_command(address: InterfaceAddress, device: str) -> str:
+    """The address as `ip` takes it."""
+    broadcast = " brd +" if address.version == 4 and address.network.prefixlen < 31 else ""  # noqa: PLR2004
+    return f"address add {address}{broadcast} dev {device}"
+
+
+def commands(plan: Plan) -> Iterator[str]:
+    """Every step of the plan, in order, as commented shell."""
+    yield f"hostname {shlex.quote(plan.hostname)}"
+    for sysctl in plan.sysctls:
+        yield _noted(f"sysctl -w {shlex.quote(f'{sysctl.key}={sysctl.value}')}", sysctl.note)
+    for rule in sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference)):
+        yield _noted(f"ip {rule_command(rule)}", rule.note)
+    for family, preference in ((4, 32767), (4, 32766), (4, 0), (6, 32766), (6, 0)):
+        yield _noted(f"ip -{family} rule del pref {preference}", "the kernel's own")
+    for link in plan.links:
+        yield from _link(link)
+
+
+def _link(link: Link) -> Iterator[str]:
+    if link.mac is not None:
+        yield (
+            f"ip link set \"$(ip -o link | awk -F': ' '/{link.mac}/ {{print $2}}')\""
+            f" name {link.device}"
+        )
+    for sysctl in link.sysctls:
+        yield _noted(f"sysctl -w {shlex.quote(f'{sysctl.key}={sysctl.value}')}", sysctl.note)
+    yield _noted(f"ip link set {link.device} up", link.name)
+    for route in link.early_routes:
+        yield _noted(f"ip {route_command(route, link.device)}", route.note)
+    for address in link.addresses:
+        yield f"ip {address_command(address, link.device)}"
+    for route in link.routes:
+        yield _noted(f"ip {route_command(route, link.device)}", route.note)
+
+
+def _noted(command: str, note: str) -> str:
+    return f"{command}  # {note}" if note else command
