@@ -1,0 +1,154 @@
+"""The command line on the console.
+
+In: what a person types.  Out: what the commands say.  It runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from pbrinit.boot import calls
+from pbrinit.boot.listen import listen
+from pbrinit.boot.probe import probe
+from pbrinit.boot.rtnetlink import Kernel
+from pbrinit.boot.rules import differences, in_force
+from pbrinit.boot.status import status
+from pbrinit.boot.supervise import POWER_OFF, REBOOT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.bootfile import BootPlan
+
+PROMPT = "pbrinit> "
+PORTS = range(1, 65536)
+HELP = """\
+  status                             rules, interfaces, what was dropped
+  rules                              the rules in force, as `ip` commands
+  probe tcp|udp ADDRESS PORT [as USER]
+  probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
+  listen tcp|udp PORT [PORT ...]     hear the network, see what the policy lets in
+  poweroff, reboot                   end"""
+ENDS = {"poweroff": POWER_OFF, "reboot": REBOOT}
+
+
+class UsageError(Exception):
+    """A command that cannot be done as typed; the text says why."""
+
+
+def run(plan: BootPlan | None, why_closed: str | None) -> None:
+    """Read commands until the console ends. `plan` is None on a machine that is closed."""
+    _take_terminal()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if plan is not None:
+        print(f"\n{plan.hostname}: no packet filter, one policy. Type help.", flush=True)
+    while True:
+        try:
+            line = input(PROMPT)
+        except KeyboardInterrupt:
+            print()
+            continue
+        except EOFError:
+            return
+        try:
+            _do(line.split(), plan, why_closed)
+        except KeyboardInterrupt:
+            print()
+        except UsageError as error:
+            print(error)
+        except Exception as error:
+            print(f"failed: {error}")
+
+
+def _take_terminal() -> None:
+    """Make the console this session's terminal, so that Ctrl-C is heard.
+
+    /dev/console cannot be one; the device behind it can (tty_ioctl(4), TIOCSCTTY).
+    """
+    with open("/sys/class/tty/console/active") as file:  # noqa: PTH123
+        name = file.read().split()[-1]
+    terminal = os.open(f"/dev/{name}", os.O_RDWR)
+    for number in range(3):
+        os.dup2(terminal, number)
+
+
+def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None:
+    if not words:
+        return
+    command, *rest = words
+    if command in ENDS and not rest:
+        os.kill(1, ENDS[command])
+        signal.pause()
+    elif command == "help":
+        print(HELP)
+    elif plan is None:
+        print(f"CLOSED: {why_closed}")
+    elif command == "status" and not rest:
+        print("\n".join(status(plan)))
+    elif command == "rules" and not rest:
+        _rules(plan)
+    elif command == "probe":
+        _probe(rest, dict(plan.users))
+    elif command == "listen":
+        listen(_ports(rest))
+    else:
+        raise UsageError(f"there is no command {' '.join(words)!r}; help lists them")
+
+
+def _rules(plan: BootPlan) -> None:
+    with Kernel() as kernel:
+        found = in_force(kernel)
+    wrong = differences(plan, found)
+    for text in sorted(plan.texts, key=_order):
+        print(f"ip {text}" if f"missing: {text}" not in wrong else f"MISSING: ip {text}")
+    for difference in wrong:
+        print(difference)
+    print(f"{len(found)} rules, " + ("as planned" if not wrong else "NOT AS PLANNED"))
+
+
+def _order(text: str) -> tuple[str, int]:
+    words = text.split()
+    return words[0], int(words[4])
+
+
+def _probe(words: list[str], users: dict[str, int]) -> None:
+    uid = 0
+    if len(words) > 2 and words[-2] == "as":  # noqa: PLR2004  "as USER" are two words
+        *words, _, user = words
+        if user not in users:
+            raise UsageError(f"the policy has no user {user!r}, only {' '.join(users) or 'none'}")
+        uid = users[user]
+    match words:
+        case ["ping", address]:
+            port = 0
+        case ["tcp" | "udp", address, text] if text.isdigit() and int(text) in PORTS:
+            port = int(text)
+        case _:
+            raise UsageError("probe tcp|udp ADDRESS PORT [as USER], probe ping ADDRESS [as USER]")
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            calls.die_with_parent(signal.SIGKILL)
+            print(probe(words[0], address, port, uid), flush=True)
+        except KeyboardInterrupt:
+            print()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _ports(words: list[str]) -> list[tuple[str, int]]:
+    ports: list[tuple[str, int]] = []
+    protocol = ""
+    for word in words:
+        if word in ("tcp", "udp"):
+            protocol = word
+        elif protocol and word.isdigit() and int(word) in PORTS:
+            ports.append((protocol, int(word)))
+        else:
+            raise UsageError(f"{word!r} is neither tcp nor udp nor a port")
+    if not ports:
+        raise UsageError("listen tcp|udp PORT [PORT ...]")
+    return ports

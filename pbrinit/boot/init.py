@@ -1,0 +1,150 @@
+"""PID 1: the order of things at boot, and what happens when one of them fails.
+
+In: the boot file.  Out: a machine on which the rules are in force before any interface is
+up, with a console; or one on which no interface is up, which says why.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pbrinit import bootfile
+from pbrinit.boot import calls, links, rules, sysctl
+from pbrinit.boot.rtnetlink import Kernel
+from pbrinit.boot.say import say, seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pbrinit.bootfile import BootPlan
+
+PLAN = "/etc/pbrinit/plan"
+MOUNTS = (
+    ("proc", "/proc", "proc", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, ""),
+    ("sysfs", "/sys", "sysfs", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, ""),
+    ("devtmpfs", "/dev", "devtmpfs", calls.MS_NOSUID | calls.MS_NOEXEC, "mode=755"),
+    ("tmpfs", "/run", "tmpfs", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, "mode=755"),
+)
+"""Source, target, kind, flags and data of each mount, in order."""
+
+
+class ClosedError(Exception):
+    """A step before the links that failed: the machine stays closed."""
+
+
+def main() -> None:
+    """Run as PID 1. Never returns, and never raises."""
+    plan = None
+    why = None
+    try:
+        plan = before_links()
+    except BaseException as error:
+        why = str(error) or type(error).__name__
+        _say_closed(why)
+    if plan is not None:
+        bring_up(plan)
+    from pbrinit.boot import console, supervise  # noqa: PLC0415  not before the rules
+
+    supervise.forever(lambda: console.run(plan, why))
+
+
+class Step:
+    """One step before the links: what goes wrong in it becomes a ClosedError with its name."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            raise ClosedError(f"{self._name}: {error}") from error
+
+
+def before_links() -> BootPlan:
+    """Everything up to the rules in force.
+
+    Raises ClosedError with the step that failed and why.
+    """
+    with Step("mounts"):
+        _mount()
+    say("no interface is up")
+    with Step("the plan"):
+        plan = _read_plan()
+    with Step("sysctls"):
+        sysctl.write(plan.sysctls)
+    with Kernel() as kernel:
+        start = seconds()
+        with Step("rules"):
+            rules.enforce(kernel, plan)
+        sent = seconds()
+        with Step("reading the rules back"):
+            found = rules.in_force(kernel)
+            different = rules.differences(plan, found)
+    if different:
+        raise ClosedError("the rules read back differ: " + "; ".join(different))
+    up = [device for device in links.devices() if links.is_up(device)]
+    if up:
+        raise ClosedError(f"{' '.join(up)} was up before the rules were in force")
+    say(
+        f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'
+        f" ms, read back and equal in {(seconds() - sent) * 1000:.0f} ms; no interface is up yet"
+    )
+    return plan
+
+
+def bring_up(plan: BootPlan) -> None:
+    """Loopback, then each interface of the policy; one that fails is said and passed over.
+
+    Nothing here can open anything: the rules are in force already.
+    """
+    import _socket  # noqa: PLC0415  the module is loaded, its name is needed here alone
+
+    _socket.sethostname(plan.hostname)
+    with Kernel() as kernel:
+        for link in plan.links:
+            try:
+                links.bring_up(kernel, link)
+                say(f"{link.name}: {link.device} is up")
+            except Exception as error:
+                say(f"{link.name}: FAILED: {error}")
+        for address in links.wait_for_addresses(kernel):
+            say(f"{address}: another machine has this address; it is not used")
+    planned = {link.device for link in plan.links}
+    for device in links.devices():
+        if device not in planned:
+            say(f"{device}: not in the policy, stays down")
+    say("ready")
+
+
+def _mount() -> None:
+    for source, target, kind, flags, data in MOUNTS:
+        calls.mount(source, target, kind, flags, data)
+    for number in range(3):
+        console = os.open("/dev/console", os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(console, number)
+        if console != number:
+            os.close(console)
+
+
+def _read_plan() -> BootPlan:
+    with open(PLAN, "rb") as file:  # noqa: PTH123  pathlib is not in the image
+        return bootfile.unpack(file.read())
+
+
+def _say_closed(why: str) -> None:
+    say("")
+    say("CLOSED: the rules are not in force, so no interface is brought up.")
+    say(f"CLOSED: {why}")
+    say("CLOSED: the machine stays like this; `poweroff` and `reboot` work on the console.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Talks to the kernel in ready-made netlink messages.
+
+In: messages as bytes.  Out: that the kernel took them all, or what it has, as bytes.
+Source: netlink(7), rtnetlink(7).  `_socket` and not `socket`: the latter imports enum and
+selectors, which takes longer than the rules do.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+HEADER = struct.Struct("=IHHII")
+ATTRIBUTE = struct.Struct("=HH")
+NLMSG_ERROR = 2
+NLMSG_DONE = 3
+NLM_F_DUMP_INTR = 0x10
+NLM_F_REQUEST_DUMP = 0x301
+TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK: without the nested and byte order bits
+AT_ONCE = 64
+"""Messages sent before their answers are read, so that these fit the receive buffer."""
+
+ANSWER_SECONDS = 10
+BUFFER = 1 << 16
+
+
+class KernelError(Exception):
+    """A message that the kernel refused or did not answer; `index` counts from 0."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason
+
+
+class Kernel:
+    """An rtnetlink socket (AF_NETLINK, NETLINK_ROUTE)."""
+
+    def __init__(self) -> None:
+        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0)
+        self._socket.settimeout(ANSWER_SECONDS)
+        self._socket.bind((0, 0))
+
+    def __enter__(self) -> Kernel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def apply(self, messages: Sequence[bytes]) -> None:
+        """Send messages that each ask for an answer (NLM_F_ACK), in order.
+
+        Raises KernelError for the first that is refused; none after its piece is sent.
+        """
+        for start in range(0, len(messages), AT_ONCE):
+            piece = messages[start : start + AT_ONCE]
+            self._socket.send(b"".join(piece))
+            answered = 0
+            while answered < len(piece):
+                for kind, _, payload in self._receive(start + answered):
+                    if kind != NLMSG_ERROR:
+                        raise KernelError(start + answered, f"unexpected answer of type {kind}")
+                    error = -int.from_bytes(payload[:4], "little", signed=True)
+                    if error:
+                        raise KernelError(start + answered, os.strerror(error))
+                    answered += 1
+
+    def dump(self, kind: int, family: int, header_size: int) -> list[bytes]:
+        """Everything of one kind (RTM_GETRULE, …) and family, as payloads.
+
+        Raises KernelError where the kernel has no answer, or changed while it was read.
+        """
+        size = HEADER.size + header_size
+        request = HEADER.pack(size, kind, NLM_F_REQUEST_DUMP, 0, 0) + bytes([family])
+        self._socket.send(request.ljust(size, b"\0"))
+        found: list[bytes] = []
+        while True:
+            for answer, flags, payload in self._receive(0):
+                if flags & NLM_F_DUMP_INTR:
+                    raise KernelError(0, "it changed while it was read")
+                if answer == NLMSG_DONE:
+                    return found
+                if answer == NLMSG_ERROR:
+                    raise KernelError(
+                        0, os.strerror(-int.from_bytes(payload[:4], "little", signed=True))
+                    )
+                found.append(payload)
+
+    def _receive(self, index: int) -> list[tuple[int, int, bytes]]:
+        try:
+            data = self._socket.recv(BUFFER)
+        except TimeoutError:
+            raise KernelError(index, f"no answer in {ANSWER_SECONDS} s") from None
+        return list(_messages(data))
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Type, flags and payload of each message in one datagram."""
+    at = 0
+    while at < len(data):
+        length, kind, flags, _, _ = HEADER.unpack_from(data, at)
+        if length < HEADER.size or at + length > len(data):
+            raise KernelError(0, "a message that is cut short")
+        yield kind, flags, data[at + HEADER.size : at + length]
+        at += (length + 3) & ~3
+
+
+def attributes(payload: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+    """Type and value of each attribute from offset `start` on."""
+    at = start
+    while at < len(payload):
+        length, kind = ATTRIBUTE.unpack_from(payload, at)
+        if length < ATTRIBUTE.size or at + length > len(payload):
+            raise KernelError(0, "an attribute that is cut short")
+        yield kind & TYPE_MASK, payload[at + ATTRIBUTE.size : at + length]
+        at += (length + 3) & ~3

@@ -1,0 +1,71 @@
+"""What the machine is doing, in lines that a person reads.
+
+In: a `BootPlan` and the kernel.  Out: text.
+"""
+
+from __future__ import annotations
+
+import _socket
+
+from pbrinit.boot import links, rules, sysctl
+from pbrinit.boot.rtnetlink import Kernel
+from pbrinit.boot.say import seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pbrinit.bootfile import BootPlan
+
+DROPS = (
+    ("/proc/net/snmp", "Ip:", "InAddrErrors", "not allowed in, IPv4"),
+    ("/proc/net/netstat", "TcpExt:", "IPReversePathFilter", "no way back, IPv4"),
+    ("/proc/net/snmp", "Ip:", "OutNoRoutes", "not allowed out, IPv4"),
+    ("/proc/net/snmp6", "", "Ip6InNoRoutes", "not allowed in, IPv6"),
+    ("/proc/net/snmp6", "", "Ip6OutNoRoutes", "not allowed out, IPv6"),
+)
+"""File, line, counter and meaning of what tells of drops (SNMP counters, RFC 4293)."""
+
+
+def status(plan: BootPlan) -> Iterator[str]:
+    """Rules, sysctls, interfaces and drops as they are now."""
+    with Kernel() as kernel:
+        found = rules.in_force(kernel)
+        wrong = rules.differences(plan, found)
+        addresses = links.addresses(kernel)
+    wrong += sysctl.differences(plan.sysctls)
+    yield f'{plan.hostname}, policy "{plan.policy}", up {seconds():.0f} s'
+    yield f"rules: {len(found)} in force, " + ("as planned" if not wrong else "NOT AS PLANNED")
+    yield from (f"  {difference}" for difference in wrong)
+    planned = {link.device: link.name for link in plan.links}
+    for device in links.devices():
+        name = planned.get(device, "not in the policy")
+        if not links.is_up(device):
+            yield f"{device} ({name}): down"
+            continue
+        received, sent = links.counters(device)
+        cable = "" if links.carrier(device) else ", no carrier"
+        yield f"{device} ({name}): up{cable}, {received} frames in, {sent} out"
+        index = _socket.if_nametoindex(device)
+        for owner, text, flags in addresses:
+            if owner == index:
+                refused = ", another machine has it" if flags & links.IFA_F_DADFAILED else ""
+                yield f"  {text}{refused}"
+    dropped = [f"{count} {what}" for count, what in drops() if count]
+    yield "dropped: " + ("; ".join(dropped) or "nothing")
+
+
+def drops() -> Iterator[tuple[int, str]]:
+    """Each counter of refused packets, and what it counts."""
+    for path, line, counter, what in DROPS:
+        yield _counters(path, line).get(counter, 0), what
+
+
+def _counters(path: str, line: str) -> dict[str, int]:
+    """Two lines of names and values after `line`, or a name and a value on each line."""
+    with open(path) as file:  # noqa: PTH123  pathlib is not in the image
+        rows = [row.split() for row in file]
+    if not line:
+        return {name: int(value) for name, value in rows}
+    names, values = (row[1:] for row in rows if row[0] == line)
+    return dict(zip(names, map(int, values), strict=True))

@@ -1,0 +1,45 @@
+"""Sysctls: written, read back, compared.
+
+In: (key, value) pairs, the key with slashes.  Out: nothing, or an OSError or a
+`SysctlError` that names the key.
+"""
+
+from __future__ import annotations
+
+ROOT = "/proc/sys/"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SysctlError(Exception):
+    """A sysctl that does not have the value that it was given."""
+
+
+def write(sysctls: Iterable[tuple[str, str]]) -> None:
+    """Write each, in order, and see that it is so.
+
+    Raises OSError where the kernel refuses one, SysctlError where it takes another value.
+    """
+    for key, value in sysctls:
+        with open(ROOT + key, "w") as file:  # noqa: PTH123  pathlib is not in the image
+            file.write(value + "\n")
+        found = read(key)
+        if found != value:
+            raise SysctlError(f"{key} is {found!r} where it was set to {value!r}")
+
+
+def read(key: str) -> str:
+    """The value as the kernel has it, without the line's end."""
+    with open(ROOT + key) as file:  # noqa: PTH123
+        return file.read().removesuffix("\n")
+
+
+def differences(sysctls: Iterable[tuple[str, str]]) -> list[str]:
+    """What is not as it should be, a sentence each."""
+    return [
+        f"{key} is {found!r} and should be {value!r}"
+        for key, value in sysctls
+        if (found := read(key)) != value
+    ]

@@ -1,0 +1,125 @@
+"""`pbrctl`: the policy, looked at from the machine that builds the image.
+
+In: a command line.  Out: text or JSON on standard output.  Exit status: 0, or 2 where the
+policy or the command line is wrong, with every reason on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pbrinit import bootfile, show
+from pbrinit.compiler import compile_policy
+from pbrinit.language import read
+from pbrinit.layout import TooLargeError
+from pbrinit.plan import Plan
+from pbrinit.problems import PolicyError, Problem
+
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except PolicyError as error:
+        _refuse(error, as_json=options.json)
+        return USAGE
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def load(path: Path) -> Plan:
+    """The plan of the policy file at `path`.
+
+    Raises PolicyError with everything that is wrong.
+    """
+    try:
+        return compile_policy(read(path))
+    except TooLargeError as error:
+        raise PolicyError([Problem(str(path), "policy", str(error))]) from None
+
+
+def build(policy: Path, output: Path) -> None:
+    """Write the boot file of `policy` to `output`, whole or not at all.
+
+    Raises PolicyError, and OSError where `output` cannot be written.
+    """
+    from pbrinit.netlink import encode  # noqa: PLC0415  pyroute2 takes its time
+
+    data = bootfile.pack(encode(load(policy), policy.stem))
+    beside = output.with_name(f".{output.name}.new")
+    beside.write_bytes(data)
+    beside.replace(output)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pbrctl", description="Check, show and compile a pbrinit policy."
+    )
+    parser.set_defaults(json=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="say what is wrong with a policy, all at once")
+    check.add_argument("policy", type=Path, help="the policy file")
+    check.add_argument("--json", action="store_true", help="findings as JSON")
+    check.set_defaults(command=_check)
+    shown = commands.add_parser("show", help="print the plan as the commands a person would type")
+    shown.add_argument("policy", type=Path, help="the policy file")
+    shown.add_argument("--json", action="store_true", help="the commands as a JSON list")
+    shown.set_defaults(command=_show)
+    made = commands.add_parser("build", help="write the boot file that PID 1 reads")
+    made.add_argument("policy", type=Path, help="the policy file")
+    made.add_argument("output", type=Path, help="where to write it")
+    made.set_defaults(command=_build)
+    return parser
+
+
+def _check(options: argparse.Namespace) -> int:
+    plan = load(options.policy)
+    summary = {
+        "file": str(options.policy),
+        "hostname": plan.hostname,
+        "rules": len(plan.rules),
+        "interfaces": [link.name for link in plan.links[1:]],
+    }
+    if options.json:
+        print(json.dumps({**summary, "problems": []}))
+    else:
+        names = ", ".join(link.name for link in plan.links[1:])
+        print(f"{options.policy}: sound; {len(plan.rules)} rules, interfaces: {names or 'none'}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    lines = list(show.commands(load(options.policy)))
+    print(json.dumps(lines, indent=1) if options.json else "\n".join(lines))
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    build(options.policy, options.output)
+    return 0
+
+
+def _refuse(error: PolicyError, *, as_json: bool) -> None:
+    if as_json:
+        problems = [vars(problem) for problem in error.problems]
+        print(json.dumps({"file": error.problems[0].file, "problems": problems}))
+        return
+    print(error, file=sys.stderr)
+    count = len(error.problems)
+    print(f"{count} {'error' if count == 1 else 'errors'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
