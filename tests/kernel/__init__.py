@@ -1,0 +1,1 @@
+"""Plans in force on the kernel of this machine, in network namespaces made for it."""

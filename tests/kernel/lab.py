@@ -1,0 +1,97 @@
+"""Two machines on one wire: each a network namespace, joined by a veth pair named eth0.
+
+In: a plan for the one, addresses for the other.  Out: what each sees.  Needs root, or a
+user namespace in which `make test` runs everything where it is not started by root.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class ActError(Exception):
+    """What went wrong inside a namespace, with its traceback."""
+
+
+class Namespace:
+    """One network namespace, with an agent in it; it goes when the agent goes."""
+
+    def __init__(self) -> None:
+        self._agent = subprocess.Popen(
+            ["unshare", "--net", "--mount", sys.executable, "-m", "tests.kernel.agent"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    @property
+    def pid(self) -> int:
+        """A process in the namespace."""
+        return self._agent.pid
+
+    def do(self, act: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
+        """Have a function of a module done in the namespace; raises ActError where it raises."""
+        assert self._agent.stdin is not None
+        assert self._agent.stdout is not None
+        pickle.dump((act, arguments), self._agent.stdin)
+        self._agent.stdin.flush()
+        good, result = pickle.load(self._agent.stdout)
+        if not good:
+            raise ActError(result)
+        answer: T = result
+        return answer
+
+    def run(self, *command: str) -> str:
+        """Run a command in the namespace; raises where it fails."""
+        inside = ["nsenter", f"--target={self.pid}", "--net", "--mount", *command]
+        return subprocess.run(inside, check=True, capture_output=True, text=True).stdout
+
+    def close(self) -> None:
+        """End the agent and with it the namespace."""
+        assert self._agent.stdin is not None
+        self._agent.stdin.close()
+        try:
+            self._agent.wait(5)
+        except subprocess.TimeoutExpired:
+            self._agent.kill()
+            self._agent.wait()
+        assert self._agent.stdout is not None
+        self._agent.stdout.close()
+
+
+class Lab:
+    """The machine and its peer. The peer's end is up; the machine's is left to the plan."""
+
+    def __init__(self, *peer_addresses: str) -> None:
+        self.machine = Namespace()
+        self.peer = Namespace()
+        self.peer.do(len, ())
+        self.machine.run(
+            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0",
+            "netns", str(self.peer.pid),
+        )  # fmt: skip
+        self.peer.run("ip", "link", "set", "lo", "up")
+        for address in peer_addresses:
+            nodad = ("nodad",) if ":" in address else ()
+            self.peer.run("ip", "address", "add", address, "dev", "eth0", *nodad)
+        self.peer.run("sysctl", "-qw", "net/ipv4/conf/all/arp_announce=2")
+        self.peer.run("ip", "link", "set", "eth0", "up")
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.peer.close()
+        self.machine.close()

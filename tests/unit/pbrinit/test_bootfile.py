@@ -1,0 +1,37 @@
+"""The boot file comes back as it was, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pbrinit import bootfile
+from pbrinit.cli import load
+from pbrinit.netlink import encode
+
+PLAN = encode(load(Path("examples/host.toml")), "host")
+DATA = bootfile.pack(PLAN)
+
+
+def test_a_plan_comes_back_as_it_was() -> None:
+    assert bootfile.unpack(DATA) == PLAN
+
+
+def test_the_same_policy_makes_the_same_bytes() -> None:
+    assert bootfile.pack(encode(load(Path("examples/host.toml")), "host")) == DATA
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_a_changed_bit_is_found_wherever_it_is(bit: int) -> None:
+    for at in range(0, len(DATA), 97):
+        damaged = bytearray(DATA)
+        damaged[at] ^= 1 << bit
+        with pytest.raises(bootfile.BootFileError):
+            bootfile.unpack(bytes(damaged))
+
+
+@pytest.mark.parametrize("length", [0, 1, 14, 15, 18, 19, 20, len(DATA) // 2, len(DATA) - 1])
+def test_a_file_that_is_cut_short_is_refused(length: int) -> None:
+    with pytest.raises(bootfile.BootFileError):
+        bootfile.unpack(DATA[:length])

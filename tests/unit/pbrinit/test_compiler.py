@@ -1,0 +1,70 @@
+"""What every plan has, whatever the policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pbrinit.cli import load
+from pbrinit.compiler import compile_policy
+from pbrinit.language import read
+from pbrinit.plan import Action, Plan, Rule
+from pbrinit.policy import Family
+
+EXAMPLES = sorted(Path("examples").glob("*.toml"))
+
+
+@pytest.fixture(params=EXAMPLES, ids=lambda path: path.stem)
+def plan(request: pytest.FixtureRequest) -> Plan:
+    """The plan of each example."""
+    return load(request.param)
+
+
+def of(plan: Plan, family: Family) -> list[Rule]:
+    """The rules of one family, in the order in which the kernel asks them."""
+    return sorted((r for r in plan.rules if r.family is family), key=lambda r: r.preference)
+
+
+def test_the_same_policy_makes_the_same_plan() -> None:
+    assert compile_policy(read(EXAMPLES[0])) == compile_policy(read(EXAMPLES[0]))
+
+
+@pytest.mark.parametrize("family", Family)
+def test_no_two_rules_have_one_preference(plan: Plan, family: Family) -> None:
+    preferences = [rule.preference for rule in of(plan, family)]
+    assert len(preferences) == len(set(preferences))
+
+
+@pytest.mark.parametrize("family", Family)
+def test_a_goto_leads_forward_to_a_rule_that_is_there(plan: Plan, family: Family) -> None:
+    labels = {rule.preference for rule in of(plan, family) if rule.action is Action.NOP}
+    for rule in of(plan, family):
+        if rule.action is Action.GOTO:
+            assert rule.argument in labels
+            assert rule.argument > rule.preference
+
+
+@pytest.mark.parametrize("family", Family)
+def test_what_no_rule_names_meets_a_rule_that_refuses_everything(
+    plan: Plan, family: Family
+) -> None:
+    last = of(plan, family)[-1]
+    dispatch_end = of(plan, family)[1 + len(plan.links) - 1]
+    for rule in (last, dispatch_end):
+        assert rule.action is Action.BLACKHOLE
+        assert (rule.iif, rule.source, rule.destination, rule.protocol) == (None,) * 4
+
+
+@pytest.mark.parametrize("family", Family)
+def test_the_kernel_looks_into_packets_for_ports(plan: Plan, family: Family) -> None:
+    """Without such a rule the return path would not see ports (fib_rule_requires_fldissect)."""
+    assert any(rule.protocol and rule.iif != "lo" for rule in of(plan, family))
+
+
+def test_no_rule_but_the_first_asks_the_local_table_for_more_than_one_address(plan: Plan) -> None:
+    """`lookup local` with a wide destination would let broadcasts through."""
+    for rule in plan.rules:
+        if rule.argument == 255 and rule.action is Action.LOOKUP and rule.family is Family.V4:
+            assert rule.destination is not None
+            assert rule.destination.is_loopback or rule.destination.prefixlen == 32

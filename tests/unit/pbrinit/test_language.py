@@ -1,0 +1,158 @@
+"""A policy file is read whole, or refused with everything that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pbrinit import cli
+from pbrinit.language import read
+from pbrinit.policy import Direction, Family, Ports, Service
+from pbrinit.problems import PolicyError
+
+HOST = Path("examples/host.toml")
+SOUND = HOST.read_text()
+
+
+def problems(tmp_path: Path, text: str) -> list[str]:
+    """What is found wrong with a policy of this text, file name left out."""
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    with pytest.raises(PolicyError) as refused:
+        read(path)
+    return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
+
+
+def test_the_example_is_read_with_every_name_resolved() -> None:
+    policy = read(HOST)
+    first, *rest = policy.entries
+    assert policy.hostname == "gate"
+    assert [entry.direction for entry in policy.entries] == [
+        Direction.INPUT,
+        Direction.OUTPUT,
+        Direction.OUTPUT,
+    ]
+    assert first.peers is not None
+    assert [str(p) for p in first.peers.of(Family.V6)] == ["2001:db8:5::/48"]
+    assert first.services == (Service(6, Ports(22, 22)), Service(1, echo=True))
+    assert {entry.user.uid for entry in rest if entry.user} == {1001}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('hostname = "gate"', "", "hostname: is missing"),
+        ('"gate"', '"ga te"', 'hostname: "ga te" is no host name'),
+        ("[network]", "[netwrok]", 'netwrok: there is no such key here (did you mean "network"?)'),
+        ("gateway =", "gatway =", 'interface.wan.gatway: there is no such key here (did you mean'),
+        ('device  = "eth0"', "", "interface.wan: needs either device or mac"),
+        ('"eth0"', '"lo"', "interface.wan.device: loopback always works"),
+        ('"eth0"', '"eth0/1"', "interface.wan.device: is no device name"),
+        ("192.0.2.2/24", "192.0.2.2", 'interface.wan.address[1]: "192.0.2.2" has no prefix'),
+        ("192.0.2.2/24", "192.0.2.255/24", "interface.wan.address[1]: 192.0.2.255/24 is the"),
+        ("192.0.2.2/24", "224.0.0.9/24", "interface.wan.address[1]: 224.0.0.9 cannot be"),
+        ("2001:db8::2/64", "fe80::2/64", "interface.wan.address[2]: fe80::2 is link-local"),
+        ("2001:db8::2/64", "::ffff:9.9.9.9/128", "is IPv4 in IPv6's clothes"),
+        ('"192.0.2.1"', '"203.0.113.1"', "interface.wan.gateway: 203.0.113.1 is in no prefix"),
+        ('"192.0.2.1"', '"192.0.2.2"', "interface.wan.gateway: 192.0.2.2 is this machine's own"),
+        ("198.51.100.0/24", "198.51.100.7/24", 'network.mgmt[1]: 198.51.100.7/24 has bits set'),
+        ("198.51.100.0/24", "233.252.0.0/24", "network.mgmt[1]: 233.252.0.0/24 is multicast"),
+        ("198.51.100.0/24", "2001:db8:5::/48", "network.mgmt[2]: 2001:db8:5::/48 stands here"),
+        ("tcp/22", "tcp/0", "service.ssh[1]: tcp/0 is not within 1-65534"),
+        ("tcp/22", "tcp/65535", "service.ssh[1]: tcp/65535 is not within 1-65534"),
+        ("tcp/22", "tcp/30-20", "service.ssh[1]: tcp/30-20 ends before it begins"),
+        ("tcp/22", "sctp/22", 'service.ssh[1]: "sctp/22" is no service'),
+        ("tcp/22", "ip/6", "service.ssh[1]: ip/6 has a word of its own"),
+        ("tcp/22", "ip/256", "service.ssh[1]: ip/256 is not within 1-255"),
+        ("tcp/22", "tcp/40000", "input[1].service: port 40000 is among the ports of clients"),
+        ("updater = 1001", "updater = -1", "user.updater: must be a number from 0 to 4294967294"),
+        ('"mgmt"', '"mgtm"', 'input[1].from: no network is named "mgtm" (did you mean "mgmt"?)'),
+        ('on      = "wan"', 'on = "lan"', 'input[1].on: no interface is named "lan"'),
+        ('user    = "updater"', 'user = "root"', 'output[1].user: no user is named "root"'),
+        ('from    = "mgmt"', 'to = "mgmt"', "input[1].to: there is no such key here"),
+        ("[[input]]", "[input]", "input: must be a list of entries (write [[input]])"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_with_its_key(
+    tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    assert old in SOUND
+    found = problems(tmp_path, SOUND.replace(old, new))
+    assert any(expected in problem for problem in found), found
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    text = SOUND.replace("tcp/22", "tcp/x").replace("192.0.2.2/24", "bad").replace("gate", "-")
+    assert len(problems(tmp_path, text)) >= 3
+
+
+def test_a_network_out_of_reach_is_a_mistake(tmp_path: Path) -> None:
+    text = SOUND.replace('gateway = ["192.0.2.1", "2001:db8::1"]', "")
+    assert "input[1].from: 198.51.100.0/24 cannot be reached by wan (no gateway there)" in problems(
+        tmp_path, text
+    )
+
+
+def test_two_interfaces_must_not_overlap(tmp_path: Path) -> None:
+    lan = '\n[interface.lan]\ndevice = "eth0"\naddress = "192.0.2.129/25"\n'
+    found = problems(tmp_path, SOUND + lan)
+    assert "interface.lan.device: is wan's device too" in found
+    assert "interface.lan.address: 192.0.2.129/25 overlaps with wan's 192.0.2.2/24" in found
+
+
+def test_a_file_that_is_not_toml_is_refused_with_the_place(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, "hostname = \n")
+    assert found.startswith("file: cannot be read: ")
+    assert "line 1" in found
+
+
+def test_the_command_ends_with_status_2_and_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(SOUND.replace("tcp/22", "tcp/x"))
+    assert cli.main(["check", str(path)]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f'{path}: service.ssh[1]: "tcp/x" has no port number'
+        ' (such as "tcp/22", "udp/5000-5010", "icmp/echo" or "ip/47")\n1 error\n'
+    )
+
+
+def test_a_wrong_policy_leaves_the_good_plan_in_its_place(tmp_path: Path) -> None:
+    path, output = tmp_path / "policy.toml", tmp_path / "plan"
+    output.write_bytes(b"good")
+    path.write_text(SOUND.replace("tcp/22", "tcp/x"))
+    assert cli.main(["build", str(path), str(output)]) == 2
+    assert output.read_bytes() == b"good"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plan", "policy.toml"]
+
+
+@given(st.data())
+def test_a_mangled_policy_is_read_or_refused_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Some lines of the example are dropped, doubled, or have a word changed."""
+    words = st.sampled_from(
+        ["eth0", "192.0.2.2/24", "[]", "{}", "3", "true", '"any"', "[[a]]", '""']
+    )
+    lines = []
+    for line in SOUND.splitlines():
+        match data.draw(st.integers(0, 20)):
+            case 0:
+                continue
+            case 1:
+                lines += [line, line]
+            case 2:
+                lines.append(line.partition("=")[0] + "= " + data.draw(words))
+            case 3:
+                lines.append(data.draw(words) + line[5:])
+            case _:
+                lines.append(line)
+    path = tmp_path_factory.mktemp("mangled") / "policy.toml"
+    path.write_text("\n".join(lines))
+    assert cli.main(["check", str(path)]) in (0, 2)
