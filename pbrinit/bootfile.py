@@ -43,12 +43,14 @@ class LinkPlan(SimpleNamespace):
 class BootPlan(SimpleNamespace):
     """What is done at boot, in this order.
 
-    `rules` are netlink messages, highest preference first; `removals` take away the rules
-    that a kernel starts with; `texts` has the `ip` command of each rule in `rules`.
+    `summary` says in words what the policy allows; `rules` are netlink messages, highest
+    preference first, and `texts` has the `ip` command of each; `removals` take away the
+    rules that a kernel starts with.
     """
 
     hostname: str
     policy: str
+    summary: tuple[str, ...]
     users: tuple[tuple[str, int], ...]
     sysctls: tuple[tuple[str, str], ...]
     rules: tuple[bytes, ...]

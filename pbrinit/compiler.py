@@ -35,6 +35,7 @@ def compile_policy(policy: Policy) -> Plan:
         tables.append((TABLE_BY + number, f"by.{interface.name}"))
     return Plan(
         hostname=policy.hostname,
+        summary=tuple(str(entry) for entry in policy.entries),
         users=policy.users,
         sysctls=sysctls.machine(),
         rules=tuple(sorted(rules, key=lambda rule: (rule.family, rule.preference))),

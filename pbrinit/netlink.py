@@ -29,6 +29,7 @@ CHANGE = NLM_F_REQUEST | NLM_F_ACK
 RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWRULE, RTM_DELRULE = 16, 20, 24, 32, 33
 IFF_UP = 1
 RTPROT_STATIC = 4
+RTNH_F_ONLINK = 4
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTN = {RouteKind.UNICAST: 1, RouteKind.LOCAL: 2, RouteKind.THROW: 9}
 FR_ACT = {
@@ -65,6 +66,7 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
     return BootPlan(
         hostname=plan.hostname,
         policy=policy_name,
+        summary=plan.summary,
         users=tuple((user.name, user.uid) for user in plan.users),
         sysctls=tuple((sysctl.key, sysctl.value) for sysctl in plan.sysctls),
         rules=tuple(_rule(rule, RTM_NEWRULE, ADD) for rule in rules),
@@ -195,6 +197,7 @@ def _route(route: Route) -> bytes:
             "proto": RTPROT_STATIC,
             "scope": scope,
             "type": RTN[route.kind],
+            "flags": RTNH_F_ONLINK if route.onlink else 0,
             "attrs": [
                 ("RTA_TABLE", route.table),
                 ("RTA_DST", str(destination.network_address) if destination else None),

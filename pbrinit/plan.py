@@ -58,7 +58,12 @@ class RouteKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Route:
-    """One route. `destination` None is the default; the device is the link's that holds it."""
+    """One route. `destination` None is the default; the device is the link's that holds it.
+
+    An IPv4 gateway is said to be on the link and not looked up: the look-up (fib_check_nh_v4_gw,
+    net/ipv4/fib_semantics.c) goes through the rules, as any, and would end in the hairpin,
+    whereupon the gateway is silently not used.
+    """
 
     family: Family
     table: int
@@ -66,6 +71,11 @@ class Route:
     destination: Prefix | None = None
     gateway: Address | None = None
     note: str = ""
+
+    @property
+    def onlink(self) -> bool:
+        """Whether the gateway is taken for on link without a look-up."""
+        return self.gateway is not None and self.family is Family.V4
 
 
 @dataclass(frozen=True)
@@ -96,9 +106,13 @@ class Link:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything, in the order in which it is done: sysctls, rules, links."""
+    """Everything, in the order in which it is done: sysctls, rules, links.
+
+    `summary` has a sentence for each entry of the policy.
+    """
 
     hostname: str
+    summary: tuple[str, ...]
     users: tuple[User, ...]
     sysctls: tuple[Sysctl, ...]
     rules: tuple[Rule, ...]

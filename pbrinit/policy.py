@@ -75,6 +75,14 @@ class Service:
     ports: Ports | None = None
     echo: bool = False
 
+    def __str__(self) -> str:
+        if self.echo:
+            return "icmp/echo"
+        words = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
+        if self.ports is None:
+            return f"ip/{self.protocol}"
+        return f"{words[Protocol(self.protocol)]}/{self.ports}"
+
     def number(self, family: Family) -> int:
         """The IP protocol number of this service in `family`."""
         return Protocol.ICMPV6 if self.echo and family is Family.V6 else self.protocol
@@ -139,6 +147,14 @@ class Entry:
     peers: Network | None
     services: tuple[Service, ...]
     user: User | None
+
+    def __str__(self) -> str:
+        side = "from" if self.direction is Direction.INPUT else "to"
+        devices = ", ".join(interface.name for interface in self.interfaces)
+        peers = self.peers.name if self.peers else "anywhere"
+        services = ", ".join(str(service) for service in self.services)
+        user = f", as {self.user.name} only" if self.user else ""
+        return f"{self.direction.value} by {devices} {side} {peers}: {services}{user}"
 
     def prefixes(self, family: Family) -> tuple[Prefix | None, ...]:
         """The peers of one family: prefixes, or one None for any, or nothing."""

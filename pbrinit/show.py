@@ -50,6 +50,8 @@ def route_command(route: Route, device: str) -> str:
         words += ["via", str(route.gateway)]
     if route.kind is not RouteKind.THROW:
         words += ["dev", device]
+    if route.onlink:
+        words.append("onlink")
     return " ".join([*words, "table", str(TABLE_WORDS.get(route.table, route.table))])
 
 

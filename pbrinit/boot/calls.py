@@ -38,6 +38,14 @@ def die_with_parent(signal: int) -> None:
     _check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal), 0, 0, 0), "prctl")
 
 
+def syscall(number: int) -> None:
+    """syscall(2) with zeros for arguments."""
+    zero = ctypes.c_ulong(0)
+    if libc.syscall(ctypes.c_long(number), zero, zero, zero, zero, zero, zero) < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
 def _check(result: int, about: str) -> None:
     if result != 0:
         number = ctypes.get_errno()

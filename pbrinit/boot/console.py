@@ -10,6 +10,7 @@ import signal
 import sys
 
 from pbrinit.boot import calls
+from pbrinit.boot.absent import absent
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
 from pbrinit.boot.rtnetlink import Kernel
@@ -29,6 +30,7 @@ HELP = """\
   probe tcp|udp ADDRESS PORT [as USER]
   probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
   listen tcp|udp PORT [PORT ...]     hear the network, see what the policy lets in
+  absent                             what this kernel does not have, each tried
   poweroff, reboot                   end"""
 ENDS = {"poweroff": POWER_OFF, "reboot": REBOOT}
 
@@ -88,6 +90,8 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
         print("\n".join(status(plan)))
     elif command == "rules" and not rest:
         _rules(plan)
+    elif command == "absent" and not rest:
+        _absent()
     elif command == "probe":
         _probe(rest, dict(plan.users))
     elif command == "listen":
@@ -105,6 +109,11 @@ def _rules(plan: BootPlan) -> None:
     for difference in wrong:
         print(difference)
     print(f"{len(found)} rules, " + ("as planned" if not wrong else "NOT AS PLANNED"))
+
+
+def _absent() -> None:
+    for name, said, gone in absent():
+        print(f"{'absent ' if gone else 'PRESENT'}  {name} ({said})")
 
 
 def _order(text: str) -> tuple[str, int]:

@@ -97,6 +97,9 @@ def before_links() -> BootPlan:
         f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'
         f" ms, read back and equal in {(seconds() - sent) * 1000:.0f} ms; no interface is up yet"
     )
+    for sentence in plan.summary:
+        say(f"allowed: {sentence}")
+    say("all else is dropped")
     return plan
 
 

@@ -13,13 +13,16 @@ from pbrinit.netlink import encode
 from tests.kernel import acts
 from tests.kernel.lab import Lab
 
-PEER = {
-    4: {"router": "192.0.2.1", "mgmt": "198.51.100.9", "resolver": "192.0.2.53",
-        "stranger": "203.0.113.7", "neighbour": "192.0.2.66"},
-    6: {"router": "2001:db8::1", "mgmt": "2001:db8:5::9", "resolver": "2001:db8::53",
-        "stranger": "2001:db8:7::7", "neighbour": "2001:db8::66"},
-}  # fmt: skip
-LENGTH = {4: {"router": 24}, 6: {"router": 64}}
+ON_LINK = {
+    4: {"router": "192.0.2.1", "resolver": "192.0.2.53", "neighbour": "192.0.2.66"},
+    6: {"router": "2001:db8::1", "resolver": "2001:db8::53", "neighbour": "2001:db8::66"},
+}
+BEHIND = {
+    4: {"mgmt": "198.51.100.9", "stranger": "203.0.113.7"},
+    6: {"mgmt": "2001:db8:5::9", "stranger": "2001:db8:7::7"},
+}
+PEER = {version: {**ON_LINK[version], **BEHIND[version]} for version in (4, 6)}
+LENGTH = {4: 24, 6: 64}
 SELF = {4: "192.0.2.2", 6: "2001:db8::2"}
 SERVED = (("tcp", 22), ("tcp", 80), ("udp", 22), ("udp", 53), ("tcp", 50000), ("udp", 50000))
 PEER_SERVES = (("tcp", 443), ("tcp", 80), ("tcp", 53), ("udp", 53), ("udp", 443))
@@ -35,12 +38,9 @@ def plan() -> BootPlan:
 @pytest.fixture(scope="session")
 def lab(plan: BootPlan) -> Iterator[Lab]:
     """The machine with the plan in force and programs that listen; the peer with services."""
-    addresses = [
-        f"{address}/{LENGTH[version].get(name, 32 if version == 4 else 128)}"
-        for version, named in PEER.items()
-        for name, address in named.items()
-    ]
-    with Lab(*addresses) as lab:
+    on_link = [f"{a}/{LENGTH[v]}" for v, named in ON_LINK.items() for a in named.values()]
+    behind = [address for named in BEHIND.values() for address in named.values()]
+    with Lab(on_link, behind) as lab:
         assert lab.machine.do(acts.enforce, plan) == []
         for protocol, port in SERVED:
             lab.machine.do(acts.serve, protocol, port)

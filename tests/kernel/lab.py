@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -67,9 +67,13 @@ class Namespace:
 
 
 class Lab:
-    """The machine and its peer. The peer's end is up; the machine's is left to the plan."""
+    """The machine and its peer. The peer's end is up; the machine's is left to the plan.
 
-    def __init__(self, *peer_addresses: str) -> None:
+    The peer has addresses on the link, and others behind it: for those it does not answer
+    ARP and neighbour discovery, so that only a machine that uses its gateway reaches them.
+    """
+
+    def __init__(self, on_link: Iterable[str], behind: Iterable[str]) -> None:
         self.machine = Namespace()
         self.peer = Namespace()
         self.peer.do(len, ())
@@ -78,10 +82,12 @@ class Lab:
             "netns", str(self.peer.pid),
         )  # fmt: skip
         self.peer.run("ip", "link", "set", "lo", "up")
-        for address in peer_addresses:
-            nodad = ("nodad",) if ":" in address else ()
-            self.peer.run("ip", "address", "add", address, "dev", "eth0", *nodad)
-        self.peer.run("sysctl", "-qw", "net/ipv4/conf/all/arp_announce=2")
+        for device, addresses in (("eth0", on_link), ("lo", behind)):
+            for address in addresses:
+                nodad = ("nodad",) if ":" in address else ()
+                self.peer.run("ip", "address", "add", address, "dev", device, *nodad)
+        for key in ("arp_announce=2", "arp_ignore=1"):
+            self.peer.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
         self.peer.run("ip", "link", "set", "eth0", "up")
 
     def __enter__(self) -> Lab:
