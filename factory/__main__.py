@@ -1,0 +1,94 @@
+"""`python -m factory`: makes the kernel, the image, and a guest on this terminal.
+
+In: a command line, which the Makefile writes.  Out: files below build/, or a running guest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+from factory import image, kernel, qemu
+from factory.say import die, size, step
+from pbrinit.language import read
+from pbrinit.policy import Family, Interface
+from pbrinit.problems import PolicyError
+
+BUILD = Path("build")
+
+
+def main() -> int:
+    """Run one verb; returns the exit status."""
+    options = _parser().parse_args()
+    try:
+        status: int = options.verb(options)
+    except KeyboardInterrupt:
+        die("interrupted", status=130)
+    except OSError as error:
+        die(str(error), status=1)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="factory", description="Make kernel and image; boot the image."
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    made = verbs.add_parser("kernel", help="build the kernel, or take it from the cache")
+    made.set_defaults(verb=_kernel)
+    built = verbs.add_parser("image", help="build the image with a policy in it")
+    built.add_argument("policy", type=Path, help="the policy file")
+    built.add_argument("--output", type=Path, default=BUILD, help="where to (default: %(default)s)")
+    built.set_defaults(verb=_image)
+    booted = verbs.add_parser("boot", help="boot the image in QEMU on this terminal")
+    booted.add_argument("policy", type=Path, help="the policy that is in the image")
+    booted.set_defaults(verb=_boot)
+    return parser
+
+
+def _kernel(_: argparse.Namespace) -> int:
+    made = kernel.build()
+    step(f"Linux {made.version}: {made.image}, {size(made.image)}; next: make image")
+    return 0
+
+
+def _image(options: argparse.Namespace) -> int:
+    image.make(options.policy, options.output)
+    return 0
+
+
+def _boot(options: argparse.Namespace) -> int:
+    try:
+        policy = read(options.policy)
+    except PolicyError as error:
+        die(str(error))
+    nics = tuple(
+        qemu.Nic(_network(interface), interface.mac or f"52:54:00:00:00:{number:02x}")
+        for number, interface in enumerate(policy.interfaces, 1)
+    )
+    kernel_, initrd, cmdline = (
+        BUILD / name for name in ("vmlinuz", "initramfs.cpio.zst", "cmdline")
+    )
+    direct = qemu.Direct(kernel_, initrd, cmdline.read_text().strip())
+    return qemu.boot(qemu.Machine(direct, nics))
+
+
+def _network(interface: Interface) -> qemu.User:
+    """A network that QEMU plays, with the interface's gateways as the host that answers.
+
+    What the policy lets out by it, QEMU passes on to where this host can go.
+    """
+    prefixes = {a.version: ip_network(a.network) for a in interface.addresses}
+    four, six = (interface.gateway(family) for family in Family)
+    return qemu.User(
+        network=str(prefixes[4]) if 4 in prefixes else None,  # noqa: PLR2004  IP's version
+        host=str(four) if four else None,
+        network6=str(prefixes[6]) if 6 in prefixes else None,  # noqa: PLR2004  IP's version
+        host6=str(six) if six else None,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What this machine must have for a target: Debian packages, and the locked Python ones.
+
+In: the name of a target.  Out: a machine that has it all, and build/venv with the Python
+packages of requirements.lock; or the one command that a person has to run.
+
+This runs before anything is installed: nothing but Python's own library is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from factory import cache
+from factory.say import die, run, step
+
+OLDEST_PYTHON = (3, 11)
+LOCK = Path("requirements.lock")
+VENV = Path("build/venv")
+LOGS = Path("build/log")
+
+PYTHON = {"python3-venv": "the Python packages go into a place of their own"}
+KERNEL = {
+    "bc": "the kernel's build",
+    "bison": "the kernel's configuration",
+    "debian-archive-keyring": "checks the signature of what is fetched",
+    "flex": "the kernel's configuration",
+    "gcc": "the kernel's build",
+    "libc6-dev": "the kernel's build",
+    "libelf-dev": "objtool",
+    "libssl-dev": "the kernel's build",
+    "make": "the kernel's build",
+    "xz-utils": "the kernel's source is packed with it",
+    "zstd": "the kernel is packed with it",
+}
+IMAGE = {
+    "uidmap": "mkosi without root",
+}
+QEMU = {
+    "ovmf": "UEFI for the guest",
+    "qemu-system-x86": "the guest",
+}
+TEST = {
+    "cpio": "an outside judge of the archives that are made",
+    "iproute2": "the tests' network namespaces",
+    "uidmap": "users in the tests' namespaces",
+    "util-linux": "the tests' namespaces",
+}
+TARGETS = {
+    "kernel": PYTHON | KERNEL,
+    "image": PYTHON | KERNEL | IMAGE,
+    "boot": PYTHON | KERNEL | IMAGE | QEMU,
+    "test": PYTHON | KERNEL | IMAGE | QEMU | TEST,
+    "python": PYTHON,
+}
+"""Debian packages by target, each with what needs it."""
+
+
+def main() -> None:
+    """`python3 -m factory.host TARGET`."""
+    if len(sys.argv) != 2 or sys.argv[1] not in TARGETS:  # noqa: PLR2004
+        die(f"usage: python3 -m factory.host {'|'.join(TARGETS)}")
+    if sys.version_info < OLDEST_PYTHON:
+        die(
+            f"Python {sys.version.split()[0]} is too old",
+            hint=f"name one from {'.'.join(map(str, OLDEST_PYTHON))} on: make PYTHON=python3.11",
+        )
+    _packages(TARGETS[sys.argv[1]])
+    _venv()
+
+
+def _packages(wanted: dict[str, str]) -> None:
+    """Install what is missing, or say how."""
+    if shutil.which("dpkg-query") is None:
+        die(
+            "this is neither Debian nor Ubuntu",
+            hint="install what these packages have, then set PBRINIT_NO_PACKAGES=1: "
+            + " ".join(wanted),
+        ) if "PBRINIT_NO_PACKAGES" not in os.environ else None
+        return
+    told = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    installed = {line.split()[0] for line in told.splitlines() if line.endswith(" installed")}
+    missing = sorted(set(wanted) - installed)
+    if not missing:
+        return
+    for package in missing:
+        step(f"missing: {package} ({wanted[package]})")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    if sudo and shutil.which("sudo") is None:
+        die("packages are missing", hint=f"as root: {shlex.join(install)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run([*sudo, "apt-get", "update"], what="apt-get update", log=LOGS / "apt.log", env=environment)
+    run([*sudo, *install], what="apt-get install", log=LOGS / "apt.log", env=environment)
+
+
+def _venv() -> None:
+    """Make build/venv lead to the packages of the lock file, shared between clones."""
+    words = f"{sys.version} {sys.executable} {LOCK.read_text()}"
+    key = hashlib.sha256(words.encode()).hexdigest()[:16]
+    home = cache.directory("venv") / key
+    done = home / "complete"
+    if not done.exists():
+        shutil.rmtree(home, ignore_errors=True)
+        log = LOGS / "venv.log"
+        run(
+            [sys.executable, "-m", "venv", home], what="making a place for Python packages", log=log
+        )
+        run(
+            [home / "bin/pip", "install", "--require-hashes", "--requirement", LOCK],
+            what="installing the locked Python packages",
+            log=log,
+        )
+        done.touch()
+    VENV.parent.mkdir(exist_ok=True)
+    if not VENV.is_symlink() or VENV.readlink() != home:
+        beside = VENV.with_name(f".venv.{os.getpid()}")
+        beside.symlink_to(home)
+        beside.replace(VENV)
+
+
+if __name__ == "__main__":
+    main()

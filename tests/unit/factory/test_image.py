@@ -1,0 +1,63 @@
+"""The files that boot: what goes into them besides the base."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from factory import image, mkosi
+
+POLICY = {"plan": b"\0plan\xff", "policy.toml": b'hostname = "gate"\n'}
+
+
+def test_the_policy_archive_unpacks_to_what_went_in(tmp_path: Path) -> None:
+    cpio = shutil.which("cpio") or pytest.fail("this test needs cpio: apt-get install cpio")
+    subprocess.run(
+        [cpio, "--extract", "--quiet", "--no-preserve-owner"],
+        input=image.archive("etc/pbrinit", POLICY),
+        cwd=tmp_path,
+        check=True,
+    )
+    unpacked = tmp_path / "etc/pbrinit"
+    assert {path.name: path.read_bytes() for path in unpacked.iterdir()} == POLICY
+    assert unpacked.stat().st_mode & 0o777 == 0o755
+
+
+def test_the_policy_archive_names_a_folder_before_what_is_in_it() -> None:
+    made = image.archive("etc/pbrinit", POLICY)
+    places = [made.index(name) for name in (b"etc\0", b"etc/pbrinit\0", b"etc/pbrinit/plan\0")]
+    assert places == sorted(places)
+
+
+def test_the_policy_archive_ends_where_another_may_begin() -> None:
+    assert len(image.archive("etc/pbrinit", POLICY)) % 4 == 0
+
+
+def test_pid_1_speaks_on_the_serial_line() -> None:
+    consoles = [word for word in image.command_line().split() if word.startswith("console=")]
+    assert consoles[-1] == "console=ttyS0,115200"
+
+
+def test_the_base_is_made_anew_for_another_byte_name_or_mode(tmp_path: Path) -> None:
+    file = tmp_path / "init"
+    file.write_text("a")
+    keys = [mkosi.key(tmp_path, tmp_path.iterdir())]
+    file.write_text("b")
+    keys.append(mkosi.key(tmp_path, tmp_path.iterdir()))
+    file.chmod(0o755)
+    keys.append(mkosi.key(tmp_path, tmp_path.iterdir()))
+    file.rename(tmp_path / "start")
+    keys.append(mkosi.key(tmp_path, tmp_path.iterdir()))
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_base_is_the_same_for_two_clones(tmp_path: Path) -> None:
+    keys = []
+    for clone in ("one", "two"):
+        (tmp_path / clone).mkdir()
+        (tmp_path / clone / "init").write_text("a")
+        keys.append(mkosi.key(tmp_path / clone, (tmp_path / clone).iterdir()))
+    assert keys[0] == keys[1]
