@@ -1,0 +1,113 @@
+"""The image that `make test` built, booted, and the network that it is on."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scapy.packet import Packet
+
+from factory.image import Artefacts
+from factory.qemu import Accelerator, Direct, Machine, Nic, accelerator
+from tests.boot.guest import Guest
+from tests.boot.peer import Peer
+from tests.boot.probe import Arp, Neighbour, Ping, Probe, Tcp, Udp
+from tests.boot.wire import Wire
+
+IMAGE = Path("build/test")
+LOGS = Path("build/log")
+MAC, GUEST_MAC = "52:54:00:00:00:fe", "52:54:00:12:34:56"
+MEMORY = 64
+
+SELF = {4: "192.0.2.2", 6: "2001:db8::2"}
+ROUTER = {4: "192.0.2.1", 6: "2001:db8::1"}
+MGMT = {4: "198.51.100.9", 6: "2001:db8:5::9"}
+RESOLVER = {4: "192.0.2.53", 6: "2001:db8::53"}
+NEIGHBOUR = {4: "192.0.2.66", 6: "2001:db8::66"}
+STRANGER = {4: "203.0.113.7", 6: "2001:db8:7::7"}
+VERSIONS = (4, 6)
+CLOSED, IN_FORCE = "CLOSED", "rules in force"
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Artefacts:
+    """What `make test` built before it started us."""
+    names = ("vmlinuz", "initramfs.cpio.zst", "cmdline", "pbrinit.efi", "pbrinit.img")
+    found = Artefacts(*(IMAGE / name for name in names))
+    for path in vars(found).values():
+        if not path.exists():
+            pytest.fail(f"{path} is not there: `make test` builds it before it tests")
+    return found
+
+
+@pytest.fixture(scope="session")
+def accelerated() -> Accelerator:
+    """How guests are run here."""
+    return accelerator()
+
+
+@dataclass(frozen=True)
+class Booted:
+    """A guest at its prompt, with all that passed on the wire since power-on."""
+
+    guest: Guest
+    wire: Wire
+    peer: Peer
+    told: str
+
+
+def direct(artefacts: Artefacts, initramfs: Path | None = None) -> Direct:
+    """A boot without firmware, of the image's own initramfs or another."""
+    cmdline = artefacts.cmdline.read_text().strip()
+    return Direct(artefacts.vmlinuz, initramfs or artefacts.initramfs, cmdline)
+
+
+def questions() -> Iterator[Packet]:
+    """What a network asks a machine that comes up, without end: it must not answer too early."""
+    for number in itertools.count(40000):
+        for version in VERSIONS:
+            peers = (MGMT[version], ROUTER[version])
+            probes: list[Probe] = [Ping(peer, SELF[version]) for peer in peers]
+            probes += [Tcp(peer, SELF[version], port) for peer in peers for port in (22, 80)]
+            probes += [Udp(peer, SELF[version], 53) for peer in peers]
+            for probe in probes:
+                yield probe.frame(MAC, GUEST_MAC, number)
+        yield Arp(SELF[4], ROUTER[4]).frame(MAC, GUEST_MAC, number)
+        yield Neighbour(SELF[6], ROUTER[6]).frame(MAC, GUEST_MAC, number)
+
+
+def boot(name: str, machine: Machine, accelerated: Accelerator, wire: Wire) -> Iterator[Booted]:
+    """Boot a machine with the wire on its card; it is asked all the time until its prompt."""
+    peer = Peer(wire, MAC, GUEST_MAC, [])
+    done = threading.Event()
+
+    def ask() -> None:
+        for frame in questions():
+            if done.wait(0.02):
+                return
+            wire.send(frame)
+
+    with Guest(name, machine, accelerated, LOGS) as guest:
+        asker = threading.Thread(target=ask, daemon=True)
+        asker.start()
+        try:
+            told = guest.wait_for_prompt()
+        finally:
+            done.set()
+            asker.join()
+        peer.addresses.update(ROUTER.values(), RESOLVER.values(), NEIGHBOUR.values())
+        time.sleep(0.5)
+        yield Booted(guest, wire, peer, told)
+
+
+@pytest.fixture(scope="session")
+def host(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Booted]:
+    """The image with the example policy, in a small machine with a virtio card."""
+    with Wire(LOGS / "boot-host.pcap") as wire:
+        nic = Nic(wire.netdev, GUEST_MAC)
+        yield from boot("host", Machine(direct(artefacts), (nic,), MEMORY), accelerated, wire)
