@@ -1,0 +1,54 @@
+# The face of the project: what a person runs. `make help` lists the targets.
+
+POLICY ?= examples/host.toml
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+VENV := build/venv/bin/python
+# Where tests are not started by root, a user namespace makes them so, within it.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps kernel image boot test lint format lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo
+	@echo "  POLICY=FILE      the policy to build in, now $(POLICY)"
+
+deps: ## install what is missing, Debian packages and Python's
+	@$(PYTHON) -m factory.host test
+
+kernel: ## build the kernel only, or take it from the cache
+	@$(PYTHON) -m factory.host kernel
+	@$(VENV) -m factory kernel
+
+image: ## build kernel and image with POLICY in it, into build/
+	@$(PYTHON) -m factory.host image
+	@$(VENV) -m factory image $(POLICY)
+
+boot: ## build the image and boot it in QEMU on this terminal
+	@$(PYTHON) -m factory.host boot
+	@$(VENV) -m factory image $(POLICY)
+	@$(VENV) -m factory boot $(POLICY)
+
+lint: ## check style and types
+	@$(PYTHON) -m factory.host python
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m ruff check .
+	@$(VENV) -m mypy
+
+test: ## build what is tested, then run everything: lint, unit, kernel and boot tests
+	@$(PYTHON) -m factory.host test
+	@$(MAKE) --no-print-directory lint
+	@$(VENV) -m factory image --output build/test examples/host.toml
+	@$(AS_ROOT) $(VENV) -m pytest
+
+format: ## format the code
+	@$(VENV) -m ruff format .
+	@$(VENV) -m ruff check --fix .
+
+lock: ## make requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev \
+		--no-emit-index-url --no-header pyproject.toml -o requirements.lock
+
+clean: ## remove build/; the cache outside the tree stays
+	rm -rf build
