@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory import kernel, mkosi, say
+from pbrinit import cli
 
 CHECKOUT = Path(__file__).parent.parent
 EPOCH = 1767225600
@@ -125,9 +125,8 @@ def _padded(data: bytes) -> bytes:
 
 def _plan(policy: Path, plan: Path) -> None:
     """The boot file, by the command that a person would use, which says what is wrong itself."""
-    command = [sys.executable, "-m", "pbrinit.cli", "build", str(policy.absolute()), str(plan)]
     say.step(f"compiling {policy}")
-    status = subprocess.run(command, cwd=CHECKOUT, check=False).returncode
+    status = cli.main(["build", str(policy), str(plan)])
     if status != 0:
         sys.exit(status)
 

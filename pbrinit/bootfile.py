@@ -77,10 +77,10 @@ def unpack(data: bytes) -> BootPlan:
     """
     start = len(MAGIC) + CHECKSUM_SIZE
     if not data.startswith(MAGIC):
-        raise BootFileError("the plan is not one that this version reads")
+        raise BootFileError("it is not one that this version reads")
     body = data[start:]
     if _checksum(body) != data[len(MAGIC) : start]:
-        raise BootFileError("the plan is damaged: its checksum does not match")
+        raise BootFileError("it is damaged, its checksum does not match")
     values = dict(zip(FIELDS, marshal.loads(body), strict=True))  # noqa: S302  checked above
     links = (LinkPlan(**dict(zip(LINK_FIELDS, link, strict=True))) for link in values["links"])
     return BootPlan(**{**values, "links": tuple(links)})

@@ -143,7 +143,6 @@ def _read_plan() -> BootPlan:
 
 
 def _say_closed(why: str) -> None:
-    say("")
     say("CLOSED: the rules are not in force, so no interface is brought up.")
     say(f"CLOSED: {why}")
     say("CLOSED: the machine stays like this; `poweroff` and `reboot` work on the console.")

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from pbrinit.bootfile import BootPlan
 
 DROPS = (
-    ("/proc/net/snmp", "Ip:", "InAddrErrors", "not allowed in, IPv4"),
-    ("/proc/net/netstat", "TcpExt:", "IPReversePathFilter", "no way back, IPv4"),
-    ("/proc/net/snmp", "Ip:", "OutNoRoutes", "not allowed out, IPv4"),
-    ("/proc/net/snmp6", "", "Ip6InNoRoutes", "not allowed in, IPv6"),
-    ("/proc/net/snmp6", "", "Ip6OutNoRoutes", "not allowed out, IPv6"),
+    ("/proc/net/snmp", "Ip:", ("InAddrErrors",), "not allowed, IPv4"),
+    ("/proc/net/netstat", "TcpExt:", ("IPReversePathFilter",), "no way back, IPv4"),
+    ("/proc/net/snmp6", "", ("Ip6InReceives", "Ip6InDelivers"), "not delivered, IPv6"),
 )
-"""File, line, counter and meaning of what tells of drops (SNMP counters, RFC 4293)."""
+"""File, line, counters and meaning of what tells of drops (SNMP counters, RFC 4293).
+
+Of two counters it is the difference: what a blackhole takes is not counted in IPv6
+(ip6_blk_hole_entry_template, net/ipv6/route.c). They are of packets that arrived; what a
+program here is refused, it is told, and the kernel does not count.
+"""
 
 
 def status(plan: BootPlan) -> Iterator[str]:
@@ -52,13 +55,15 @@ def status(plan: BootPlan) -> Iterator[str]:
                 refused = ", another machine has it" if flags & links.IFA_F_DADFAILED else ""
                 yield f"  {text}{refused}"
     dropped = [f"{count} {what}" for count, what in drops() if count]
-    yield "dropped: " + ("; ".join(dropped) or "nothing")
+    yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")
 
 
 def drops() -> Iterator[tuple[int, str]]:
     """Each counter of refused packets, and what it counts."""
-    for path, line, counter, what in DROPS:
-        yield _counters(path, line).get(counter, 0), what
+    for path, line, names, what in DROPS:
+        found = _counters(path, line)
+        first, *less = (found.get(name, 0) for name in names)
+        yield first - sum(less), what
 
 
 def _counters(path: str, line: str) -> dict[str, int]:

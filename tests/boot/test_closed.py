@@ -32,7 +32,7 @@ def one_byte_flipped() -> bytes:
 
 
 FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
-    "damaged": (one_byte_flipped, "the plan: the plan is damaged"),
+    "damaged": (one_byte_flipped, "the plan: it is damaged, its checksum does not match"),
     "refused": (
         lambda: changed(rules=PLAN.rules + PLAN.rules[-1:], texts=PLAN.texts + PLAN.texts[-1:]),
         "rules: -6 rule add pref 1 iif lo goto 100000: File exists",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
-from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NS
-from scapy.layers.l2 import ARP
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NS, IPv6ExtHdrFragment
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet, Raw
 
 from tests.boot.conftest import (
     GUEST_MAC,
     IN_FORCE,
+    MAC,
     MGMT,
     NEIGHBOUR,
     RESOLVER,
@@ -19,7 +23,7 @@ from tests.boot.conftest import (
     STRANGER,
     Booted,
 )
-from tests.boot.probe import Ping, Probe, Tcp, Udp
+from tests.boot.probe import Ping, Probe, Tcp, Udp, ip
 
 versions = pytest.mark.parametrize("version", [4, 6])
 UPDATER = "as updater"
@@ -43,6 +47,44 @@ def test_what_it_says_to_everybody_is_neighbour_discovery_and_arp(host: Booted) 
         assert not to_everybody or any(map(packet.haslayer, kinds)), packet.show2(True)
 
 
+def _syn(source: str, own: str, port: int) -> Packet:
+    return ip(source, own) / TCP(
+        sport=port, dport=22, flags="S", seq=1, options=[("MSS", 1400)] * 4
+    )
+
+
+def _whole(source: str, own: str, port: int) -> list[Packet]:
+    return [_syn(source, own, port)]
+
+
+def _atomic(source: str, own: str, port: int) -> list[Packet]:
+    """One fragment that is all of it (RFC 6946); IPv4 has no such thing, it is a whole packet."""
+    whole = _syn(source, own, port)
+    if ":" not in own:
+        return [whole]
+    return [ip(source, own) / IPv6ExtHdrFragment(id=7, nh=6) / _tcp_part(whole)]
+
+
+def _tiny(source: str, own: str, port: int) -> list[Packet]:
+    """A first fragment with the ports and a later one with the rest, eight bytes and up."""
+    body = bytes(_tcp_part(_syn(source, own, port)))
+    pieces = ((0, 1, body[:24]), (3, 0, body[24:]))
+    if ":" not in own:
+        return [
+            IP(src=source, dst=own, proto=6, id=9, flags=more, frag=offset) / part
+            for offset, more, part in pieces
+        ]
+    return [
+        ip(source, own) / IPv6ExtHdrFragment(id=9, nh=6, offset=offset, m=more) / part
+        for offset, more, part in pieces
+    ]
+
+
+def _tcp_part(packet: Packet) -> Packet:
+    """The TCP part with its checksum made."""
+    return Raw(bytes(type(packet)(bytes(packet)).payload))
+
+
 @pytest.fixture(scope="class")
 def listening(host: Booted) -> Iterator[None]:
     """Programs listen on the allowed port and on others."""
@@ -61,6 +103,19 @@ class TestListening:
         said = host.peer.tcp_talk(MGMT[version], SELF[version], 22)
         assert said == b"pbrinit hears you\n"
         host.guest.expect(rf"connection from {MGMT[version]} ")
+
+    @versions
+    def test_a_fragmented_question_is_silence(self, host: Booted, version: int) -> None:
+        """Fragments carry no ports where the rules look; in IPv6 not even a single one."""
+        own, ports = SELF[version], iter((41001, 41002, 41003))
+        before = time.monotonic()
+        for pieces in (_whole, _atomic, _tiny):
+            for piece in pieces(MGMT[version], own, next(ports)):
+                host.wire.send(Ether(src=MAC, dst=GUEST_MAC) / piece)
+        assert host.peer.probes([], fence=Tcp(MGMT[version], own, 22)) == []
+        heard = [f.packet[TCP].dport for f in host.wire.frames(since=before) if TCP in f.packet]
+        assert 41001 in heard, "the question that is not fragmented was not answered"
+        assert not {41002, 41003} & set(heard) - ({41002} if version == 4 else set())
 
     @versions
     def test_all_else_is_silence(self, host: Booted, version: int) -> None:
@@ -140,6 +195,9 @@ def test_status_and_rules_say_that_all_is_as_planned(host: Booted) -> None:
     status = host.guest.run("status")
     assert 'gate, policy "host"' in status
     assert "in force, as planned" in status
+    assert "dropped on arrival: " in status
+    assert "not allowed, IPv4" in status
+    assert "not delivered, IPv6" in status
     assert SELF[4] in status
     assert SELF[6] in status
     rules = host.guest.run("rules")
