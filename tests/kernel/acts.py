@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from pbrinit.boot import links, rules, sysctl
@@ -29,6 +31,7 @@ SECONDS = 0.6
 GREETING = b"hello"
 listening: dict[tuple[str, int], list[str]] = {}
 captured: list[bytes] = []
+delivered: list[tuple[str, int, int]] = []
 
 
 def enforce(plan: BootPlan) -> list[str]:
@@ -178,9 +181,9 @@ def transmit(frames: list[bytes]) -> None:
             wire.send(frame)
 
 
-def mac() -> str:
-    """The MAC address of eth0."""
-    return Path("/sys/class/net/eth0/address").read_text().strip()
+def mac(device: str = "eth0") -> str:
+    """The MAC address of a device."""
+    return Path(f"/sys/class/net/{device}/address").read_text().strip()
 
 
 def seen_from(source: str, destination: str) -> int:
@@ -208,3 +211,51 @@ def ask_raw(protocol: str, address: str, port: int, source: str, own_port: int) 
     with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         raw.sendto(bytes(network / transport), (address, 0))
     return seen_from(address, source)
+
+
+def tap() -> None:
+    """Keep source, its port and our port of every TCP segment that is delivered from now on.
+
+    A raw socket gets a copy of what passed the look-ups (raw_local_deliver, raw6_local_deliver).
+    """
+    delivered.clear()
+    for family in (socket.AF_INET, socket.AF_INET6):
+        raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
+        threading.Thread(target=_tap, args=(raw,), daemon=True).start()
+
+
+def _tap(raw: socket.socket) -> None:
+    while True:
+        data, source = raw.recvfrom(65535)
+        if raw.family == socket.AF_INET:
+            data = data[(data[0] & 15) * 4 :]
+        delivered.append((source[0], *struct.unpack("!HH", data[:4])))
+
+
+def tapped() -> list[tuple[str, int, int]]:
+    """What was kept so far."""
+    time.sleep(0.2)
+    return list(delivered)
+
+
+def counted(name: str) -> int:
+    """A counter of /proc/net/snmp, such as `Tcp InSegs`."""
+    line, _, counter = name.partition(" ")
+    rows = (row.split() for row in Path("/proc/net/snmp").read_text().splitlines())
+    names, values = (row[1:] for row in rows if row[0] == f"{line}:")
+    return int(dict(zip(names, values, strict=True))[counter])
+
+
+def shout(source: tuple[str, int], destination: tuple[str, int]) -> None:
+    """Send a datagram to everybody on the link, whatever its IP destination."""
+    datagram = IP(src=source[0], dst=destination[0]) / UDP(sport=source[1], dport=destination[1])
+    transmit([bytes(Ether(src=mac(), dst="ff:ff:ff:ff:ff:ff") / datagram / b"?")])
+
+
+def forge(hardware: str, source: tuple[str, int], destination: tuple[str, int]) -> None:
+    """Put a SYN from any source on the wire, to a hardware address."""
+    address, _ = destination
+    header: type[Packet] = IPv6 if ":" in address else IP
+    segment = TCP(sport=source[1], dport=destination[1], flags="S", seq=7)
+    frame = Ether(src=mac(), dst=hardware) / header(src=source[0], dst=address) / segment
+    transmit([bytes(frame)])

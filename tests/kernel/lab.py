@@ -67,28 +67,36 @@ class Namespace:
 
 
 class Lab:
-    """The machine and its peer. The peer's end is up; the machine's is left to the plan.
+    """The machine and its peers. The peers' ends are up; the machine's are left to the plan.
 
-    The peer has addresses on the link, and others behind it: for those it does not answer
+    A peer has addresses on the link, and others behind it: for those it does not answer
     ARP and neighbour discovery, so that only a machine that uses its gateway reaches them.
     """
 
     def __init__(self, on_link: Iterable[str], behind: Iterable[str]) -> None:
         self.machine = Namespace()
-        self.peer = Namespace()
-        self.peer.do(len, ())
+        self.peers: list[Namespace] = []
+        self.peer = self.connect("eth0", on_link, behind)
+
+    def connect(self, device: str, on_link: Iterable[str], behind: Iterable[str]) -> Namespace:
+        """A peer at the other end of one of the machine's devices, where it is eth0."""
+        peer = Namespace()
+        self.peers.append(peer)
+        peer.do(len, ())
+        self.machine.do(len, ())
         self.machine.run(
-            "ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0",
-            "netns", str(self.peer.pid),
+            "ip", "link", "add", device, "type", "veth", "peer", "name", "eth0",
+            "netns", str(peer.pid),
         )  # fmt: skip
-        self.peer.run("ip", "link", "set", "lo", "up")
-        for device, addresses in (("eth0", on_link), ("lo", behind)):
+        peer.run("ip", "link", "set", "lo", "up")
+        for where, addresses in (("eth0", on_link), ("lo", behind)):
             for address in addresses:
                 nodad = ("nodad",) if ":" in address else ()
-                self.peer.run("ip", "address", "add", address, "dev", device, *nodad)
+                peer.run("ip", "address", "add", address, "dev", where, *nodad)
         for key in ("arp_announce=2", "arp_ignore=1"):
-            self.peer.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
-        self.peer.run("ip", "link", "set", "eth0", "up")
+            peer.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
+        peer.run("ip", "link", "set", "eth0", "up")
+        return peer
 
     def __enter__(self) -> Lab:
         return self
@@ -99,5 +107,5 @@ class Lab:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.peer.close()
-        self.machine.close()
+        for namespace in (*self.peers, self.machine):
+            namespace.close()

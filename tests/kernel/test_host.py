@@ -65,6 +65,16 @@ def test_a_listener_of_another_user_does_not_answer_where_answers_arrive(
     assert lab.peer.do(acts.ask_raw, "tcp", SELF[version], 50000, stranger, 443) == 0
 
 
+def test_what_is_not_allowed_in_is_not_even_delivered(lab: Lab, version: int) -> None:
+    """A SYN that TCP sees and cannot answer would look the same from outside."""
+    lab.machine.do(acts.tap)
+    asked = {(PEER[version][who], 9, port) for who in PEER[version] for port in (22, 80)}
+    for source, own_port, port in asked:
+        lab.peer.do(acts.ask_raw, "tcp", SELF[version], port, source, own_port)
+    allowed = {(PEER[version]["mgmt"], 9, 22)}
+    assert asked & set(lab.machine.do(acts.tapped)) == allowed
+
+
 def test_the_updater_asks_names_and_fetches(lab: Lab, version: int) -> None:
     assert ask_out(lab, version, UPDATER, "resolver", ("udp", 53)) == "answered"
     assert ask_out(lab, version, UPDATER, "resolver", ("tcp", 53)) == "answered"
