@@ -52,7 +52,9 @@ def route_command(route: Route, device: str) -> str:
         words += ["dev", device]
     if route.onlink:
         words.append("onlink")
-    return " ".join([*words, "table", str(TABLE_WORDS.get(route.table, route.table))])
+    return " ".join(
+        [*words, "table", str(TABLE_WORDS.get(route.table, route.table)), "proto static"]
+    )
 
 
 def address_command(address: InterfaceAddress, device: str) -> str:

@@ -46,6 +46,12 @@ def enforce(plan: BootPlan) -> list[str]:
     return different
 
 
+def settle() -> None:
+    """Wait until no address is tentative."""
+    with Kernel() as kernel:
+        links.wait_for_addresses(kernel)
+
+
 def differences(plan: BootPlan) -> list[str]:
     """What an audit finds now."""
     with Kernel() as kernel:
