@@ -12,8 +12,6 @@ from factory.qemu import Accelerator, Machine, Nic, disk
 from tests.boot.conftest import GUEST_MAC, IN_FORCE, MGMT, SELF, STRANGER, Booted, boot
 from tests.boot.wire import Wire
 
-UKI_LIMIT = 20 * 2**20
-
 
 @pytest.fixture(scope="module")
 def uefi(
@@ -26,10 +24,6 @@ def uefi(
         yield from boot(
             "uefi", Machine(disk(artefacts.disk, scratch), (nic,), 128), accelerated, wire
         )
-
-
-def test_the_image_is_small(artefacts: Artefacts) -> None:
-    assert artefacts.uki.stat().st_size < UKI_LIMIT
 
 
 def test_the_disk_boots_filters_and_switches_itself_off(uefi: Booted) -> None:
