@@ -25,7 +25,8 @@ def test_the_commands_typed_give_the_same_rules_routes_and_addresses(policy: Pat
             for link in plan.links[2:]:
                 lab.connect(link.device, [], [])
         by_boot.machine.do(acts.enforce, boot_plan)
-        by_hand.machine.run("unshare", "--uts", "sh", "-euc", "\n".join(show.commands(plan)))
+        typed = "\n".join(show.commands(plan))
+        by_hand.machine.run("unshare", "--uts", "sh", "-euc", typed)
         by_hand.machine.do(acts.settle)
         assert by_hand.machine.do(acts.differences, boot_plan) == []
         assert told(by_hand.machine) == told(by_boot.machine)
