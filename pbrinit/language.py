@@ -207,6 +207,8 @@ class _Reader:
                 self.problems.add(key, f"{gateway} is in no prefix of this interface's addresses")
             if any(gateway == address.ip for address in addresses):
                 self.problems.add(key, f"{gateway} is this machine's own address")
+            if any(_names_no_host(gateway, address) for address in addresses):
+                self.problems.add(key, f"{gateway} is the network itself or its broadcast")
             if gateway.version in versions:
                 self.problems.add(key, f"there are two gateways for IPv{gateway.version}")
             versions.add(gateway.version)
@@ -287,3 +289,10 @@ class _Reader:
                     f"port {entry.ports} is among the ports of clients ({EPHEMERAL})",
                     "answers to clients reach them: let the service listen elsewhere",
                 )
+
+
+def _names_no_host(gateway: Address, address: InterfaceAddress) -> bool:
+    """Whether it is the first or last address of an IPv4 prefix that has such (RFC 3021)."""
+    network = address.network
+    ends = (network.network_address, network.broadcast_address)
+    return network.version == Family.V4.version and network.num_addresses > 2 and gateway in ends  # noqa: PLR2004

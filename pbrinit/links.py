@@ -39,16 +39,12 @@ def _loopback() -> Link:
 
 def _link(policy: Policy, interface: Interface) -> Link:
     number = policy.interfaces.index(interface)
-    early: tuple[Route, ...] = ()
-    if interface.own(Family.V4):
-        early = (
-            Route(
-                Family.V4,
-                TABLE_HAIRPIN + number,
-                RouteKind.LOCAL,
-                note="what a bound socket may not send comes back",
-            ),
-        )
+    hairpin = Route(
+        Family.V4,
+        TABLE_HAIRPIN + number,
+        RouteKind.LOCAL,
+        note="what a bound socket may not send comes back",
+    )
     routes = []
     for family in Family:
         gateway = interface.gateway(family)
@@ -63,7 +59,7 @@ def _link(policy: Policy, interface: Interface) -> Link:
         device=interface.device,
         mac=interface.mac,
         sysctls=sysctls.device(interface),
-        early_routes=early,
+        early_routes=(hairpin,),
         addresses=interface.addresses,
         routes=tuple(routes),
     )

@@ -41,6 +41,7 @@ COMMON_FIRST = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
 UNSPECIFIED_4 = IPv4Network("0.0.0.0/32")
 UNSPECIFIED_6 = IPv6Network("::/128")
 LINK_LOCAL = IPv6Network("fe80::/10")
+MAPPED = IPv6Network("::ffff:0:0/96")
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 EVERY_SOURCE_6 = (IPv6Network("::/1"), IPv6Network("8000::/1"))
 LOOPBACK_PREFIX = {Family.V4: IPv4Network("127.0.0.0/8"), Family.V6: IPv6Network("::1/128")}
@@ -177,14 +178,13 @@ class FamilyRules:
         yield self._rule(Action.NOP, note="refused")
         if self._family is Family.V4:
             for number, interface in enumerate(self._interfaces):
-                if interface.own(self._family):
-                    yield self._rule(
-                        Action.LOOKUP,
-                        TABLE_HAIRPIN + number,
-                        iif=LOOPBACK,
-                        oif=interface.device,
-                        note="from a bound socket",
-                    )
+                yield self._rule(
+                    Action.LOOKUP,
+                    TABLE_HAIRPIN + number,
+                    iif=LOOPBACK,
+                    oif=interface.device,
+                    note="from a bound socket",
+                )
             for protocol in COMMON_FIRST:
                 yield self._rule(Action.PROHIBIT, iif=LOOPBACK, protocol=protocol, note="refused")
             yield self._rule(Action.GOTO, TAIL, iif=LOOPBACK, uid=ROOT, note="perhaps ARP's")
@@ -198,6 +198,8 @@ class FamilyRules:
         yield self._rule(Action.NOP, note=f"input by {interface.name}")
         for source in self._own:
             yield self._rule(Action.BLACKHOLE, source=source, note="forged: our own address")
+        if family is Family.V6:
+            yield self._rule(Action.BLACKHOLE, source=MAPPED, note="forged: IPv4 in IPv6's clothes")
         mine = tuple(dict.fromkeys(a.network for a in interface.own(family)))
         if interface.gateway(family) is None:
             link_scope = (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 and mine else ()

@@ -269,10 +269,14 @@ def shout(source: tuple[str, int], destination: tuple[str, int]) -> None:
     transmit([bytes(Ether(src=mac(), dst="ff:ff:ff:ff:ff:ff") / datagram / b"?")])
 
 
-def forge(hardware: str, source: tuple[str, int], destination: tuple[str, int]) -> None:
-    """Put a SYN from any source on the wire, to a hardware address."""
+def forge(
+    hardware: str, source: tuple[str, int], destination: tuple[str, int], protocol: str = "tcp"
+) -> None:
+    """Put a SYN or a datagram from any source on the wire, to a hardware address."""
     address, _ = destination
     header: type[Packet] = IPv6 if ":" in address else IP
-    segment = TCP(sport=source[1], dport=destination[1], flags="S", seq=7)
-    frame = Ether(src=mac(), dst=hardware) / header(src=source[0], dst=address) / segment
+    body: Packet = TCP(sport=source[1], dport=destination[1], flags="S", seq=7)
+    if protocol == "udp":
+        body = UDP(sport=source[1], dport=destination[1]) / b"?"
+    frame = Ether(src=mac(), dst=hardware) / header(src=source[0], dst=address) / body
     transmit([bytes(frame)])

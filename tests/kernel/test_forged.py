@@ -21,7 +21,7 @@ from tests.kernel.two_sided import (
 versions = pytest.mark.parametrize("version", [4, 6])
 OPEN = """
 [[input]]
-service = "ssh"
+service = ["ssh", "ntp"]
 
 [[output]]
 on      = "inner"
@@ -80,3 +80,13 @@ def test_what_is_allowed_by_one_interface_does_not_leave_by_the_other(
 
     assert asked(SERVER[version]) == "answered"
     assert asked(ELSEWHERE[version]) == "EACCES"
+
+
+def test_ipv4_in_ipv6s_clothes_is_not_heard(open_to_all: TwoSided) -> None:
+    """Linux takes it from the wire, and a program could take it for its own loopback."""
+    hardware = open_to_all.machine.do(acts.mac)
+    own = (SELF_OUTER[6], 123)
+    for source in ("::ffff:127.0.0.1", "::ffff:198.51.100.9", ELSEWHERE[6]):
+        open_to_all.outside.do(acts.forge, hardware, (source, 9), own, "udp")
+    open_to_all.outside.do(acts.seen)
+    assert open_to_all.machine.do(acts.heard_by, "udp", 123) == [ELSEWHERE[6]]

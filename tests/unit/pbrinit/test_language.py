@@ -58,6 +58,7 @@ def test_the_example_is_read_with_every_name_resolved() -> None:
         ("2001:db8::2/64", "::ffff:9.9.9.9/128", "is IPv4 in IPv6's clothes"),
         ('"192.0.2.1"', '"203.0.113.1"', "interface.wan.gateway: 203.0.113.1 is in no prefix"),
         ('"192.0.2.1"', '"192.0.2.2"', "interface.wan.gateway: 192.0.2.2 is this machine's own"),
+        ('"192.0.2.1"', '"192.0.2.255"', "interface.wan.gateway: 192.0.2.255 is the network"),
         ("198.51.100.0/24", "198.51.100.7/24", 'network.mgmt[1]: 198.51.100.7/24 has bits set'),
         ("198.51.100.0/24", "233.252.0.0/24", "network.mgmt[1]: 233.252.0.0/24 is multicast"),
         ("198.51.100.0/24", "2001:db8:5::/48", "network.mgmt[2]: 2001:db8:5::/48 stands here"),
