@@ -7,7 +7,7 @@ VENV := build/venv/bin/python
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel image boot test lint format lock clean
+.PHONY: help deps kernel image boot test lint fuzz format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -41,6 +41,10 @@ test: ## build what is tested, then run everything: lint, unit, kernel and boot 
 	@$(MAKE) --no-print-directory lint
 	@$(VENV) -m factory image --output build/test examples/host.toml
 	@$(AS_ROOT) $(VENV) -m pytest
+
+fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)
+	@$(PYTHON) -m factory.host test
+	@$(AS_ROOT) $(VENV) -m tests.kernel.fuzz --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
 
 format: ## format the code
 	@$(VENV) -m ruff format .

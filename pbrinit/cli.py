@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pbrinit import bootfile, show
+from pbrinit import bootfile, explain, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import read
 from pbrinit.layout import TooLargeError
@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("policy", type=Path, help="the policy file")
     shown.add_argument("--json", action="store_true", help="the commands as a JSON list")
     shown.set_defaults(command=_show)
+    asked = commands.add_parser(
+        "explain", help="say what becomes of one packet, and by which rules"
+    )
+    asked.add_argument("policy", type=Path, help="the policy file")
+    asked.add_argument("question", help=f"a packet: {' or '.join(explain.FORMS)}")
+    asked.add_argument("--json", action="store_true", help="the answer as JSON")
+    asked.set_defaults(command=_explain)
     made = commands.add_parser("build", help="write the boot file that PID 1 reads")
     made.add_argument("policy", type=Path, help="the policy file")
     made.add_argument("output", type=Path, help="where to write it")
@@ -103,6 +110,21 @@ def _check(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     lines = list(show.commands(load(options.policy)))
     print(json.dumps(lines, indent=1) if options.json else "\n".join(lines))
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    plan, policy = load(options.policy), read(options.policy)
+    try:
+        explanation = explain.explain(plan, policy, explain.parse(options.question, policy))
+    except explain.QuestionError as error:
+        print(f"error: {error.what}\n hint: {error.hint}", file=sys.stderr)
+        return USAGE
+    if options.json:
+        names = {interface.device: interface.name for interface in policy.interfaces}
+        print(json.dumps(explain.as_json(explanation, names), indent=1))
+    else:
+        print("\n".join(explain.text(explanation)))
     return 0
 
 

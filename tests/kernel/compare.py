@@ -1,0 +1,167 @@
+"""The model and the kernel, asked the same.
+
+In: a plan in force in a namespace, a plan for the model (the same, or a mutant), packets.
+Out: the decisions on which the two differ.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from random import Random
+
+from pbrinit.cli import load
+from pbrinit.model import Model
+from pbrinit.netlink import encode
+from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.plan import Plan
+from pbrinit.policy import Address, Family
+from pbrinit.problems import PolicyError
+from pbrinit.verdict import Outcome, Verdict
+from tests.kernel import draw, questions
+from tests.kernel.lab import Namespace
+from tests.kernel.questions import Question, Told
+
+ALL_HOSTS = IPv4Address("224.0.0.1")
+UNSPECIFIED_6 = IPv6Address("::")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One decision on which the model and the kernel are not of one mind."""
+
+    packet: Packet
+    direction: Direction
+    model: Verdict
+    kernel: Told
+
+
+class Host:
+    """A namespace in which a plan is in force."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.namespace = Namespace()
+        devices = tuple(link.device for link in plan.links[1:])
+        try:
+            found = self.namespace.do(questions.enforce, encode(plan, "drawn"), devices)
+        except BaseException:
+            self.close()
+            raise
+        self.link_local = {device: IPv6Address(text) for device, text in found.items()}
+
+    def close(self) -> None:
+        """Give the namespace back."""
+        self.namespace.close()
+
+    def differences(
+        self, model: Plan, asked: Iterable[tuple[Packet, Direction]]
+    ) -> tuple[int, int, list[Difference]]:
+        """How many decisions were compared, how many let a packet pass, those that differ."""
+        fair = [(p, d) for p, d in map(_once, asked) if _can_be_asked(p, d, self.plan)]
+        told = self.namespace.do(questions.ask, [_question(p, d) for p, d in fair])
+        judge = Model(model, self.link_local)
+        verdicts = [_judged(judge, p, d) for p, d in fair]
+        passed = sum(verdict.allowed for verdict in verdicts)
+        return (
+            len(fair),
+            passed,
+            [
+                Difference(packet, direction, verdict, answer)
+                for (packet, direction), verdict, answer in zip(fair, verdicts, told, strict=True)
+                if not _same(verdict, answer)
+            ],
+        )
+
+
+def _judged(model: Model, packet: Packet, direction: Direction) -> Verdict:
+    """What the model says to one look-up; RTM_GETROUTE knows no second one for output.
+
+    It has no socket either, so that IPv6's look-up is not strict about the device.
+    """
+    if isinstance(direction, In):
+        return model.decide(packet, direction)
+    flow = model.flow(packet, direction)
+    return model.output(replace(flow, strict=False))
+
+
+def _once(asked: tuple[Packet, Direction]) -> tuple[Packet, Direction]:
+    """A socket that is not bound has no source at its first look-up, nor TCP a port."""
+    packet, direction = asked
+    if isinstance(direction, Out) and not direction.bound:
+        return replace(packet, source=None), direction
+    return asked
+
+
+def _can_be_asked(packet: Packet, direction: Direction, plan: Plan) -> bool:
+    """What RTM_GETROUTE cannot put to the kernel is left out:
+
+    - protocols but TCP, UDP and the family's ICMP (rtm_getroute_parse_ip_proto), so ARP too;
+    - fragments: the packet that inet_rtm_getroute_build_skb makes is whole;
+    - multicast to a group that nobody joined: it is refused before any look-up;
+    - IPv6 from :: on input, which has no RT6_LOOKUP_F_HAS_SADDR there but has on the wire;
+    - what ip6_rcv_core drops before its look-up, and devices on which IPv6 is off.
+    """
+    if packet.protocol not in (*WITH_PORTS, *WITH_TYPES):
+        return False
+    if isinstance(direction, Out):
+        return packet.source != UNSPECIFIED_6
+    if packet.family is Family.V4:
+        return not packet.destination.is_multicast or packet.destination == ALL_HOSTS
+    source, destination = packet.source, packet.destination
+    has_six = any(a.version == packet.family.version for link in plan.links
+                  if link.device == direction.device for a in link.addresses)  # fmt: skip
+    early = (
+        source is None or source == UNSPECIFIED_6 or source.is_loopback or source.is_multicast
+        or destination.is_loopback
+        or (destination.is_multicast and destination.packed[1] & 0xF in (0, 1))
+    )  # fmt: skip
+    return has_six and not early
+
+
+def _question(packet: Packet, direction: Direction) -> Question:
+    incoming = isinstance(direction, In)
+    source_port, destination_port = packet.ports if incoming else packet.flow_ports
+    return Question(
+        family=packet.family,
+        destination=packet.destination.packed,
+        source=_packed(packet.source),
+        protocol=packet.protocol,
+        source_port=source_port,
+        destination_port=destination_port,
+        uid=direction.uid if isinstance(direction, Out) else 0,
+        iif=direction.device if isinstance(direction, In) else None,
+        oif=direction.device if isinstance(direction, Out) else None,
+    )
+
+
+def _packed(address: Address | None) -> bytes:
+    return b"" if address is None else address.packed
+
+
+def _same(verdict: Verdict, told: Told) -> bool:
+    """Whether the two agree: refused or not, and on the kind and device of a route found."""
+    if told.error is not None or verdict.outcome is Outcome.DROPPED:
+        return told.error is not None and verdict.outcome is Outcome.DROPPED
+    hit = verdict.traces[-1].hit if verdict.traces else None
+    if verdict.outcome is Outcome.DELIVERED:
+        return told.kind in ("local", "broadcast", "multicast")
+    if verdict.outcome is Outcome.SENT:
+        return told.device == verdict.device and told.kind != "local"
+    return hit is not None and told.kind == hit.kind.value
+
+
+def drawn_plan(random: Random) -> tuple[str, Plan]:
+    """A random policy that compiles, as text and plan."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "drawn.toml"
+        while True:
+            text = draw.policy(random)
+            path.write_text(text)
+            try:
+                return text, load(path)
+            except PolicyError:
+                continue

@@ -1,0 +1,211 @@
+"""Policies and packets nobody thought of, drawn from a source of random numbers.
+
+In: a `random.Random`.  Out: policy files as text, and packets that lie near what a policy
+speaks of, where mistakes are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from random import Random
+
+from pbrinit.layout import LOOPBACK
+from pbrinit.packet import Direction, In, Out, Packet
+from pbrinit.plan import Action, Plan, Rule
+from pbrinit.policy import Address, Family, Prefix, Protocol
+
+LINKS_4 = {
+    "192.0.2.2/24": "192.0.2.1",
+    "10.1.0.129/25": "10.1.0.254",
+    "172.16.3.6/30": "172.16.3.5",
+    "100.64.0.1/31": "100.64.0.0",
+    "10.9.9.9/32": None,
+}
+LINKS_6 = {
+    "2001:db8::2/64": "2001:db8::1",
+    "2001:db8:1::aa/120": "2001:db8:1::1",
+    "fd00:2::1/126": "fd00:2::2",
+    "fd00:3::4/127": None,
+}
+"""Addresses, and the gateway that the link may have."""
+
+NETWORKS = (
+    "198.51.100.0/24", "198.51.100.64/27", "203.0.113.7", "10.0.0.0/8", "192.0.2.0/24",
+    "192.0.2.53", "172.16.3.4/30", "0.0.0.0/0", "2001:db8:5::/48", "2001:db8::53",
+    "2001:db8::/32", "fd00:2::2", "::/0", "2000::/3",
+)  # fmt: skip
+SERVICES = (
+    "tcp/22", "tcp/80-90", "udp/53", "udp/123", "icmp/echo", "tcp/1", "udp/65534",
+    "tcp/61000-65534", "udp/1-1023", "ip/47", "tcp/40000", "udp/32768", "tcp/32767",
+)  # fmt: skip
+UIDS = (0, 1, 999, 1001, 65534, 4294967294)
+STRANGE_4 = (
+    "0.0.0.0", "0.0.0.1", "255.255.255.255", "224.0.0.1", "127.0.0.1", "127.255.255.255",
+    "240.0.0.1", "1.2.3.4", "169.254.1.1",
+)  # fmt: skip
+STRANGE_6 = (
+    "::1", "ff02::1", "ff02::2", "ff05::3", "ff01::1", "fe80::1", "fe80::ffff", "::ffff:127.0.0.1",
+    "::2", "ff02::1:ff00:2", "1::1", "8000::1", "fec0::1",
+)  # fmt: skip
+PORTS = (0, 1, 1023, 1024, 32767, 32768, 40000, 60999, 61000, 65534, 65535)
+TYPES = {Protocol.ICMP: ((8, 0), (0, 0), (3, 1), (0, 1), (255, 255)),
+         Protocol.ICMPV6: ((128, 0), (129, 0), (1, 4), (135, 0), (136, 0))}  # fmt: skip
+
+
+def seeded(seed: str) -> Random:
+    """Random numbers that come again with the seed."""
+    return Random(seed)  # noqa: S311  they keep nothing secret
+
+
+def policy(random: Random) -> str:
+    """A policy file, not always one that compiles."""
+    lines = ['hostname = "drawn"']
+    names = ["wan", "lan", "dmz"][: random.choice((1, 1, 2, 2, 3))]
+    fours, sixes = (random.sample([*links], len(names)) for links in (LINKS_4, LINKS_6))
+    gateway = {family: random.choice((None, *names)) for family in Family}
+    for number, name in enumerate(names):
+        addresses = random.choice(
+            ([fours[number]], [sixes[number]], [fours[number], sixes[number]])
+        )
+        known = (({**LINKS_4, **LINKS_6}[a], a) for a in addresses)
+        gateways = [g for g, a in known
+                    if g and name == gateway[Family.V6 if ":" in a else Family.V4]]  # fmt: skip
+        lines += [f"[interface.{name}]", f'device = "eth{number}"', f"address = {addresses}"]
+        lines += [f"gateway = {gateways}"] if gateways else []
+    networks, services, users = (
+        _named(random, pool, prefix)
+        for pool, prefix in ((NETWORKS, "n"), (SERVICES, "s"), (UIDS, "u"))
+    )
+    lines += ["[network]", *(f"{k} = {v}" for k, v in networks.items())]
+    lines += ["[service]", *(f"{k} = {v}" for k, v in services.items())]
+    lines += ["[user]", *(f"{k} = {v[0]}" for k, v in users.items())]
+    for _ in range(random.randint(0, 6)):
+        side, peers = random.choice((("input", "from"), ("output", "to")))
+        lines.append(f"[[{side}]]")
+        lines.append(f"service = {_some(random, services)}")
+        lines += [f"on = {_some(random, names)}"] if random.random() < 0.5 else []
+        lines += [f"{peers} = {_some(random, networks)}"] if random.random() < 0.6 else []
+        lines += [f'user = "{random.choice([*users])}"'] if random.random() < 0.5 else []
+    return "\n".join(lines) + "\n"
+
+
+def _named(random: Random, pool: tuple[object, ...], prefix: str) -> dict[str, list[object]]:
+    groups = range(random.randint(1, 3))
+    return {f"{prefix}{i}": random.sample(pool, random.randint(1, 3)) for i in groups}
+
+
+def _some(random: Random, names: object) -> list[str]:
+    known = sorted(names)  # type: ignore[call-overload]
+    return random.sample(known, random.randint(1, len(known)))
+
+
+class Packets:
+    """Draws packets near what a plan speaks of."""
+
+    def __init__(self, plan: Plan, random: Random) -> None:
+        self._random = random
+        self._rules = [r for r in plan.rules if r.action is Action.LOOKUP and r.iif is not None]
+        self._devices = [link.device for link in plan.links[1:]]
+        self._addresses: dict[Family, list[Address]] = {}
+        for family in Family:
+            known = {a.ip for link in plan.links for a in link.addresses}
+            for prefix in (r for rule in plan.rules for r in (rule.source, rule.destination)):
+                known |= {prefix.network_address, prefix.broadcast_address} if prefix else set()
+            bits = 32 if family is Family.V4 else 128
+            near = {
+                int(a) + step
+                for a in known if a.version == family.version
+                for step in (-1, 0, 0, 1) if 0 <= int(a) + step < 1 << bits
+            }  # fmt: skip
+            strange = STRANGE_4 if family is Family.V4 else STRANGE_6
+            found = [_address(family, value) for value in sorted(near)]
+            self._addresses[family] = [*found, *map(ip_address, strange)]
+        self._own = {f: [a.ip for link in plan.links for a in link.addresses
+                         if a.version == f.version] for f in Family}  # fmt: skip
+        edges = {
+            port + step
+            for rule in plan.rules
+            for ports in (rule.source_ports, rule.destination_ports) if ports
+            for port in (ports.first, ports.last) for step in (-1, 0, 1)
+        }  # fmt: skip
+        self._ports = sorted(edges | set(PORTS))
+        uids = {rule.uid for rule in plan.rules if rule.uid is not None}
+        self._uids = sorted({0, 1002, *uids, *(uid - 1 for uid in uids if uid)})
+
+    def near(self, rule: Rule) -> tuple[Packet, Direction]:
+        """A packet that a rule is about, but perhaps for one thing."""
+        random, family = self._random, rule.family
+        protocol = rule.protocol or random.choice((Protocol.TCP, Protocol.UDP))
+        packet, _ = self.draw(family)
+        source = _within(random, rule.source) or self._address(family, own=0.7)
+        destination = _within(random, rule.destination) or self._address(family, own=0.1)
+        ports = tuple(random.choice((p.first, p.last)) if p else random.choice(self._ports)
+                      for p in (rule.source_ports, rule.destination_ports))  # fmt: skip
+        icmp = None
+        if protocol in TYPES:
+            icmp = random.choice(TYPES[Protocol(protocol)])
+            if rule.destination_ports:
+                icmp = divmod(rule.destination_ports.first, 256)
+        one, two = (0, 0) if icmp else ports
+        made = Packet(protocol, source, destination, one, two, icmp)
+        # One field in a packet of its own, so that a rule that is too wide shows.
+        if random.random() < 0.4 and packet.protocol == protocol:
+            field = random.choice(("source", "destination", "source_port", "destination_port"))
+            made = replace(made, **{field: getattr(packet, field)})
+        if rule.iif != LOOPBACK:
+            return made, In(rule.iif or "")
+        if random.random() < 0.4:
+            made = replace(
+                made,
+                source=made.destination,
+                destination=made.source or made.destination,
+                source_port=made.destination_port,
+                destination_port=made.source_port,
+            )
+            return made, In(random.choice(self._devices))
+        uid = random.choice((rule.uid, rule.uid, None))
+        device = random.choice((None, None, *self._devices))
+        uid = random.choice(self._uids) if uid is None else uid
+        return made, Out(uid, device, bound=random.random() < 0.6)
+
+    def draw(self, family: Family | None = None) -> tuple[Packet, Direction]:
+        """One packet and its direction."""
+        random = self._random
+        family = family or random.choice(list(Family))
+        icmp = Protocol.ICMP if family is Family.V4 else Protocol.ICMPV6
+        protocol = random.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.UDP, icmp))
+        own, any_ = self._address(family, own=0.8), self._address(family, own=0.1)
+        coming = random.random() < 0.5
+        ends = (any_, own) if coming else (own, any_)
+        ports = (random.choice(self._ports), random.choice(self._ports))
+        kind = random.choice(TYPES[protocol]) if protocol in TYPES else None
+        packet = Packet(protocol, *ends, *((0, 0) if kind else ports), icmp=kind)
+        if coming:
+            return packet, In(random.choice(self._devices))
+        device = random.choice((None, None, *self._devices))
+        return packet, Out(random.choice(self._uids), device, bound=random.random() < 0.6)
+
+    def _address(self, family: Family, own: float) -> Address:
+        mine = self._own[family]
+        if mine and self._random.random() < own:
+            return self._random.choice(mine)
+        return self._random.choice(self._addresses[family])
+
+    def __iter__(self) -> Iterator[tuple[Packet, Direction]]:
+        while True:
+            strange = not self._rules or self._random.random() < 0.4
+            yield self.draw() if strange else self.near(self._random.choice(self._rules))
+
+
+def _address(family: Family, value: int) -> Address:
+    return IPv4Address(value) if family is Family.V4 else IPv6Address(value)
+
+
+def _within(random: Random, prefix: Prefix | None) -> Address | None:
+    if prefix is None:
+        return None
+    return random.choice(
+        (prefix.network_address, prefix.broadcast_address, prefix[prefix.num_addresses // 2])
+    )

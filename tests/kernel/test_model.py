@@ -1,0 +1,123 @@
+"""The model and this machine's kernel are of one mind, and it shows where they are not."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pbrinit.cli import load
+from pbrinit.layout import LOOPBACK
+from pbrinit.plan import Action, Plan, Rule
+from pbrinit.policy import Family, Ports, Protocol
+from tests.kernel import fuzz
+from tests.kernel.compare import Host
+from tests.kernel.draw import Packets, seeded
+
+POLICIES = 12
+PACKETS = 2000
+EXAMPLES = sorted(Path("examples").glob("*.toml"))
+
+
+@pytest.fixture(scope="module")
+def example() -> Iterator[Host]:
+    """A namespace with the example plan in force."""
+    host = Host(load(Path("examples/host.toml")))
+    yield host
+    host.close()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_kernel_decides_as_the_model_does_for_the_examples(path: Path) -> None:
+    host = Host(load(path))
+    try:
+        packets = itertools.islice(Packets(host.plan, seeded("1")), 5 * PACKETS)
+        compared, passed, found = host.differences(host.plan, packets)
+    finally:
+        host.close()
+    assert not found, fuzz.told(found[0])
+    assert compared > 4 * PACKETS
+    assert passed > compared // 10
+
+
+@settings(max_examples=POLICIES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**64))
+def test_the_kernel_decides_as_the_model_does_for_any_policy(seed: int) -> None:
+    text, _, _, found = fuzz.one(str(seed), PACKETS)
+    assert not found, f"{text}\n{fuzz.told(found[0])}"
+
+
+def a_rule(plan: Plan, **wanted: object) -> Rule:
+    """The first rule of the plan with these fields."""
+    return next(
+        r for r in plan.rules if all(getattr(r, key) == value for key, value in wanted.items())
+    )
+
+
+def without(plan: Plan, **wanted: object) -> Plan:
+    """The plan without a rule."""
+    lost = a_rule(plan, **wanted)
+    return replace(plan, rules=tuple(rule for rule in plan.rules if rule is not lost))
+
+
+def changed(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
+    """The plan with a rule that says something else."""
+    old = a_rule(plan, **wanted)
+    new = replace(old, **change)  # type: ignore[arg-type]
+    return replace(plan, rules=tuple(new if rule is old else rule for rule in plan.rules))
+
+
+def swapped(plan: Plan, one: Rule, other: Rule) -> Plan:
+    """The plan with two rules in each other's place."""
+    places = {
+        one: replace(one, preference=other.preference),
+        other: replace(other, preference=one.preference),
+    }
+    return replace(plan, rules=tuple(places.get(rule, rule) for rule in plan.rules))
+
+
+SSH = {"iif": "eth0", "destination_ports": Ports(22, 22), "family": Family.V4}
+SSH_6 = {**SSH, "family": Family.V6}
+MUTANTS: dict[str, Callable[[Plan], Plan]] = {
+    "input dropped": lambda plan: without(plan, **SSH),
+    "IPv6 input dropped": lambda plan: without(plan, **SSH_6),
+    "input refused": lambda plan: changed(plan, {"action": Action.BLACKHOLE}, **SSH),
+    "any source": lambda plan: changed(plan, {"source": None}, **SSH_6),
+    "wider source": lambda plan: changed(plan, {"source": IPv6Network("2001:db8:4::/47")}, **SSH_6),
+    "one port more": lambda plan: changed(plan, {"destination_ports": Ports(22, 23)}, **SSH_6),
+    "any protocol": lambda plan: changed(plan, {"protocol": None}, **SSH_6),
+    "any user": lambda plan: changed(
+        plan, {"uid": None}, iif=LOOPBACK, destination_ports=Ports(443, 443), uid=1001
+    ),
+    "any user's port": lambda plan: changed(
+        plan, {"source_ports": None}, note="output[1]", protocol=Protocol.UDP, uid=1001
+    ),
+    "no hairpin": lambda plan: without(plan, note="from a bound socket"),
+    "no return path": lambda plan: without(plan, note="output[2]", argument=100),
+    "no way for answers": lambda plan: without(
+        plan, note="input[1]", iif=LOOPBACK, protocol=Protocol.TCP, family=Family.V6
+    ),
+    "our own address from outside": lambda plan: without(
+        plan, note="forged: our own address", family=Family.V6
+    ),
+    "foreign source": lambda plan: without(plan, note="from a foreign source", family=Family.V6),
+    "no loopback": lambda plan: without(plan, note="ourselves"),
+    "dispatch swapped": lambda plan: swapped(
+        plan,
+        a_rule(plan, note="arrives by wan", family=Family.V4),
+        a_rule(plan, note="arrives by a device without a name", family=Family.V4),
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_model_of_another_plan_is_found_out(example: Host, mutant: str) -> None:
+    other = MUTANTS[mutant](example.plan)
+    packets = itertools.islice(Packets(example.plan, seeded("2")), 5 * PACKETS)
+    assert example.differences(other, packets)[2]
