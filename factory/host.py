@@ -48,6 +48,7 @@ QEMU = {
 TEST = {
     "cpio": "an outside judge of the archives that are made",
     "iproute2": "the tests' network namespaces",
+    "iputils-ping": "a real ping asks",
     "uidmap": "users in the tests' namespaces",
     "util-linux": "the tests' namespaces",
 }

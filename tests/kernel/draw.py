@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from random import Random
+from typing import Any
 
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import Direction, In, Out, Packet
@@ -134,6 +135,30 @@ class Packets:
         uids = {rule.uid for rule in plan.rules if rule.uid is not None}
         self._uids = sorted({0, 1002, *uids, *(uid - 1 for uid in uids if uid)})
 
+    def edges(self) -> Iterator[tuple[Packet, Direction]]:
+        """For each rule a packet that it matches, and all that miss it by one step in one field."""
+        for rule in self._rules:
+            inside = self._inside(rule)
+            direction: Direction = Out(rule.uid or 0, None, bound=True)
+            if rule.iif != LOOPBACK:
+                direction = In(rule.iif or "")
+            yield inside, direction
+            for step in _beside(rule):
+                yield replace(inside, **step), direction
+
+    def _inside(self, rule: Rule) -> Packet:
+        protocol = rule.protocol or Protocol.TCP
+        own, other = self._own[rule.family][0], self._addresses[rule.family][0]
+        ends = (own, other) if rule.iif == LOOPBACK else (other, own)
+        source, destination = (
+            prefix.network_address if prefix else end
+            for prefix, end in zip((rule.source, rule.destination), ends, strict=True)
+        )
+        if protocol in TYPES:
+            return Packet(protocol, source, destination, icmp=TYPES[Protocol(protocol)][0])
+        one, two = (p.first if p else 9 for p in (rule.source_ports, rule.destination_ports))
+        return Packet(protocol, source, destination, one, two)
+
     def near(self, rule: Rule) -> tuple[Packet, Direction]:
         """A packet that a rule is about, but perhaps for one thing."""
         random, family = self._random, rule.family
@@ -209,3 +234,24 @@ def _within(random: Random, prefix: Prefix | None) -> Address | None:
     return random.choice(
         (prefix.network_address, prefix.broadcast_address, prefix[prefix.num_addresses // 2])
     )
+
+
+def _beside(rule: Rule) -> Iterator[dict[str, Any]]:
+    """What is changed by each step that leads just out of a rule."""
+    if rule.protocol in (Protocol.TCP, Protocol.UDP):
+        other = Protocol.UDP if rule.protocol == Protocol.TCP else Protocol.TCP
+        yield {"protocol": other}
+    for field, prefix in (("source", rule.source), ("destination", rule.destination)):
+        if prefix is not None:
+            for value in (int(prefix.network_address) - 1, int(prefix.broadcast_address) + 1):
+                if 0 <= value < 1 << prefix.max_prefixlen:
+                    yield {field: _address(rule.family, value)}
+    if rule.protocol in TYPES:
+        return
+    for field, ports in (
+        ("source_port", rule.source_ports),
+        ("destination_port", rule.destination_ports),
+    ):
+        if ports is not None:
+            yield {field: ports.first - 1}
+            yield {field: ports.last + 1}

@@ -119,5 +119,10 @@ MUTANTS: dict[str, Callable[[Plan], Plan]] = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_model_of_another_plan_is_found_out(example: Host, mutant: str) -> None:
     other = MUTANTS[mutant](example.plan)
-    packets = itertools.islice(Packets(example.plan, seeded("2")), 5 * PACKETS)
-    assert example.differences(other, packets)[2]
+    packets = Packets(example.plan, seeded("2"))
+    asked = itertools.chain(packets.edges(), itertools.islice(packets, 5 * PACKETS))
+    assert example.differences(other, asked)[2]
+
+
+def test_every_edge_of_every_rule_is_where_the_model_has_it(example: Host) -> None:
+    assert example.differences(example.plan, Packets(example.plan, seeded("3")).edges())[2] == []
