@@ -157,8 +157,13 @@ class Entry:
         return f"{self.direction.value} by {devices} {side} {peers}: {services}{user}"
 
     def prefixes(self, family: Family) -> tuple[Prefix | None, ...]:
-        """The peers of one family: prefixes, or one None for any, or nothing."""
-        return (None,) if self.peers is None else self.peers.of(family)
+        """The peers of one family: prefixes, or None for any, or nothing.
+
+        A prefix of length 0 is any: the kernel does not tell it back (fib4_rule_fill).
+        """
+        if self.peers is None:
+            return (None,)
+        return tuple(prefix if prefix.prefixlen else None for prefix in self.peers.of(family))
 
 
 @dataclass(frozen=True)

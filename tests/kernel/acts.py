@@ -36,7 +36,7 @@ delivered: list[tuple[str, int, int]] = []
 
 def enforce(plan: BootPlan) -> list[str]:
     """Everything PID 1 does with a plan; the differences that it then finds."""
-    sysctl.write(entry for entry in plan.sysctls if entry[0] not in _told_otherwise())
+    _write_sysctls(plan)
     with Kernel() as kernel:
         rules.enforce(kernel, plan)
         different = rules.differences(plan, rules.in_force(kernel))
@@ -46,15 +46,16 @@ def enforce(plan: BootPlan) -> list[str]:
     return different
 
 
-def _told_otherwise() -> set[str]:
-    """Sysctls that a user namespace tells by its own numbers.
+def _write_sysctls(plan: BootPlan) -> None:
+    """The machine's sysctls, but for what a user namespace tells by its own numbers.
 
     "No group" is 1 to 0 of the machine's groups (ipv4_ping_group_range), of which a namespace
     of an ordinary user has not both; it is what a new network namespace starts with.
     """
     whole = ["0", "0", "4294967295"]
     mapped = Path("/proc/self/gid_map").read_text().split()
-    return set() if mapped == whole else {"net/ipv4/ping_group_range"}
+    otherwise = set() if mapped == whole else {"net/ipv4/ping_group_range"}
+    sysctl.write(entry for entry in plan.sysctls if entry[0] not in otherwise)
 
 
 def settle() -> None:

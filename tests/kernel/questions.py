@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-from pbrinit.boot import links, rules, sysctl
+from pbrinit.boot import links
 from pbrinit.boot.rtnetlink import Kernel, attributes
 from pbrinit.bootfile import BootPlan
 from pbrinit.policy import Family
+from tests.kernel import acts
 
 RTM_GETROUTE = 26
 NLM_F_REQUEST = 1
@@ -62,18 +63,15 @@ def enforce(plan: BootPlan, devices: tuple[str, ...]) -> dict[str, str]:
 
     Each is a veth whose other end is up and has no address of either family.
     """
-    sysctl.write(plan.sysctls)
     for number, device in enumerate(devices):
         pair = f"link add {device} type veth peer name far{number}"
         subprocess.run(["ip", *pair.split()], check=True)
         Path(f"/proc/sys/net/ipv6/conf/far{number}/disable_ipv6").write_text("1")
         Path(f"/proc/sys/net/ipv6/conf/{device}/accept_dad").write_text("0")
         subprocess.run(["ip", "link", "set", f"far{number}", "up"], check=True)
+    if different := acts.enforce(plan):
+        raise AssertionError(f"the kernel has other rules than the plan: {different}")
     with Kernel() as kernel:
-        rules.enforce(kernel, plan)
-        for link in plan.links:
-            links.bring_up(kernel, link)
-        links.wait_for_addresses(kernel)
         told = {}
         for index, text, _ in links.addresses(kernel):
             address = ip_address(text.partition("/")[0])

@@ -68,3 +68,13 @@ def test_no_rule_but_the_first_asks_the_local_table_for_more_than_one_address(pl
         if rule.argument == 255 and rule.action is Action.LOOKUP and rule.family is Family.V4:
             assert rule.destination is not None
             assert rule.destination.is_loopback or rule.destination.prefixlen == 32
+
+
+def test_a_prefix_that_is_everything_is_no_selector(tmp_path: Path) -> None:
+    """The kernel would not tell it back, and the machine would stay closed."""
+    policy = tmp_path / "any.toml"
+    text = Path("examples/host.toml").read_text()
+    policy.write_text(text.replace('"198.51.100.0/24", "2001:db8:5::/48"', '"0.0.0.0/0", "::/0"'))
+    for rule in load(policy).rules:
+        for prefix in (rule.source, rule.destination):
+            assert prefix is None or prefix.prefixlen > 0
