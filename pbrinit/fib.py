@@ -177,7 +177,7 @@ class Fib:
             self._add(entry)
 
     def _add(self, entry: Entry) -> None:
-        family = Family.V4 if entry.destination.version == Family.V4.version else Family.V6
+        family = Family.of(entry.destination)
         table = self._tables.setdefault((family, entry.table), [])
         mask, value = int(entry.destination.netmask), int(entry.destination.network_address)
         for known, found in table:

@@ -272,7 +272,7 @@ class _Reader:
     def _reachable(self, key: str, peers: Network, interfaces: list[Interface]) -> None:
         """A peer that no interface of the entry leads to is a mistake, not a wish."""
         for peer in peers.prefixes:
-            family = Family.V4 if peer.version == Family.V4.version else Family.V6
+            family = Family.of(peer)
             ways = [i for i in interfaces if i.gateway(family) or i.own(family)]
             if ways and not any(
                 i.gateway(family) or any(peer.overlaps(a.network) for a in i.own(family))

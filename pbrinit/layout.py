@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
-from pbrinit.plan import Rule
+from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
 from pbrinit.policy import Family, InterfaceAddress, Prefix
 
 LOOPBACK = "lo"
@@ -30,6 +30,20 @@ INPUT_ALLOWED = 10_000
 INPUT_REFUSED = 99_000
 INPUT_SIZE = 100_000
 TAIL = 10_000_000
+
+TABLE_DEFAULT = 253
+KERNEL_RULES = tuple(
+    Rule(family, preference, Action.LOOKUP, table)
+    for family, preference, table in (
+        (Family.V4, 32767, TABLE_DEFAULT),
+        (Family.V4, 32766, TABLE_MAIN),
+        (Family.V4, 0, TABLE_LOCAL),
+        (Family.V6, 32766, TABLE_MAIN),
+        (Family.V6, 0, TABLE_LOCAL),
+    )
+)
+"""What a network namespace starts with, in the order in which it is taken away:
+fib_default_rules_init (net/ipv4/fib_rules.c), fib6_rules_net_init (net/ipv6/fib6_rules.c)."""
 
 
 class TooLargeError(Exception):

@@ -73,7 +73,7 @@ def _routes_by(policy: Policy, interface: Interface) -> Iterator[Route]:
     for other in policy.interfaces:
         kind = RouteKind.UNICAST if other is interface else RouteKind.THROW
         for prefix in dict.fromkeys(address.network for address in other.addresses):
-            family = Family.V4 if prefix.version == Family.V4.version else Family.V6
+            family = Family.of(prefix)
             yield Route(family, table, kind, destination=prefix, note=f"of {other.name}")
     for family in Family:
         gateway = interface.gateway(family)

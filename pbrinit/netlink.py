@@ -15,7 +15,8 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from pbrinit.bootfile import BootPlan, LinkPlan
-from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, Route, RouteKind, Rule
+from pbrinit.layout import KERNEL_RULES
+from pbrinit.plan import Action, Link, Plan, Route, RouteKind, Rule
 from pbrinit.policy import Family, InterfaceAddress, Ports
 from pbrinit.show import address_command, route_command, rule_command
 
@@ -39,14 +40,6 @@ FR_ACT = {
     Action.BLACKHOLE: 6,
     Action.PROHIBIT: 8,
 }
-TABLE_DEFAULT = 253
-KERNEL_RULES = {
-    Family.V4: ((0, TABLE_LOCAL), (32766, TABLE_MAIN), (32767, TABLE_DEFAULT)),
-    Family.V6: ((0, TABLE_LOCAL), (32766, TABLE_MAIN)),
-}
-"""What a network namespace starts with: fib_default_rules_init (net/ipv4/fib_rules.c),
-fib6_rules_net_init (net/ipv6/fib6_rules.c)."""
-
 INDEX = 0x7E57C0DE
 """Stands where the interface's index goes; no attribute of ours has this value."""
 
@@ -58,11 +51,6 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
     kernel's list (fib_nl_newrule walks it from there), and a goto finds its target.
     """
     rules = sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference))
-    removals = [
-        Rule(family, preference, Action.LOOKUP, table)
-        for family, kernel_rules in KERNEL_RULES.items()
-        for preference, table in reversed(kernel_rules)
-    ]
     return BootPlan(
         hostname=plan.hostname,
         policy=policy_name,
@@ -70,7 +58,7 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         users=tuple((user.name, user.uid) for user in plan.users),
         sysctls=tuple((sysctl.key, sysctl.value) for sysctl in plan.sysctls),
         rules=tuple(_rule(rule, RTM_NEWRULE, ADD) for rule in rules),
-        removals=tuple(_rule(rule, RTM_DELRULE, CHANGE) for rule in removals),
+        removals=tuple(_rule(rule, RTM_DELRULE, CHANGE) for rule in KERNEL_RULES),
         texts=tuple(rule_command(rule) for rule in rules),
         links=tuple(_link(link) for link in plan.links),
     )
@@ -168,7 +156,7 @@ def _address(address: InterfaceAddress) -> bytes:
         RTM_NEWADDR,
         ADD,
         {
-            "family": int(Family.V4 if address.version == Family.V4.version else Family.V6),
+            "family": int(Family.of(address)),
             "prefixlen": address.network.prefixlen,
             "index": INDEX,
             "attrs": [

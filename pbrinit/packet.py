@@ -46,7 +46,7 @@ class Packet:
     @property
     def family(self) -> Family:
         """The address family."""
-        return Family.V4 if self.destination.version == Family.V4.version else Family.V6
+        return Family.of(self.destination)
 
     @property
     def ports(self) -> tuple[int, int]:

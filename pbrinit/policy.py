@@ -34,6 +34,11 @@ class Family(enum.IntEnum):
         """4 or 6, as the `ip` command and the ipaddress module have it."""
         return 4 if self is Family.V4 else 6
 
+    @classmethod
+    def of(cls, value: Address | InterfaceAddress | Prefix) -> Family:
+        """The family of an address, with or without a prefix."""
+        return cls.V4 if value.version == cls.V4.version else cls.V6
+
 
 class Protocol(enum.IntEnum):
     """The IP protocols that have a meaning of their own here (IANA protocol numbers)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from pbrinit.layout import KERNEL_RULES
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, Route, RouteKind, Rule
 from pbrinit.policy import InterfaceAddress
 
@@ -70,8 +71,9 @@ def commands(plan: Plan) -> Iterator[str]:
         yield _noted(f"sysctl -w {shlex.quote(f'{sysctl.key}={sysctl.value}')}", sysctl.note)
     for rule in sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference)):
         yield _noted(f"ip {rule_command(rule)}", rule.note)
-    for family, preference in ((4, 32767), (4, 32766), (4, 0), (6, 32766), (6, 0)):
-        yield _noted(f"ip -{family} rule del pref {preference}", "the kernel's own")
+    for rule in KERNEL_RULES:
+        command = f"ip -{rule.family.version} rule del pref {rule.preference}"
+        yield _noted(command, "the kernel's own")
     for link in plan.links:
         yield from _link(link)
 
