@@ -12,8 +12,9 @@ from pathlib import Path
 
 from factory import image, kernel, qemu
 from factory.say import die, size, step
+from pbrinit.addresses import Family
 from pbrinit.language import read
-from pbrinit.policy import Family, Interface
+from pbrinit.policy import Interface
 from pbrinit.problems import PolicyError
 
 BUILD = Path("build")

@@ -9,14 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from pbrinit.policy import (
-    Address,
-    InterfaceAddress,
-    Ports,
-    Prefix,
-    Protocol,
-    Service,
-)
+from pbrinit.addresses import Address, InterfaceAddress, Prefix
+from pbrinit.policy import Ports, Protocol, Service
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h

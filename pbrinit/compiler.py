@@ -6,6 +6,7 @@ In: a `Policy`.  Out: a `Plan`.  Pure: the same policy always makes the same pla
 from __future__ import annotations
 
 from pbrinit import sysctls
+from pbrinit.addresses import Family
 from pbrinit.layout import (
     INPUT,
     INPUT_SIZE,
@@ -17,7 +18,7 @@ from pbrinit.layout import (
 )
 from pbrinit.links import links
 from pbrinit.plan import Plan
-from pbrinit.policy import Family, Policy
+from pbrinit.policy import Policy
 from pbrinit.rules import FamilyRules
 
 

@@ -17,16 +17,8 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pbrinit.policy import (
-    EPHEMERAL,
-    Direction,
-    Entry,
-    Family,
-    Ports,
-    Prefix,
-    Protocol,
-    Service,
-)
+from pbrinit.addresses import Family, Prefix
+from pbrinit.policy import EPHEMERAL, Direction, Entry, Ports, Protocol, Service
 
 ROOT = 0
 ECHO_REQUEST = {Family.V4: Ports(8 << 8, 8 << 8), Family.V6: Ports(128 << 8, 128 << 8)}

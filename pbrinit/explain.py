@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
+from pbrinit.addresses import Address
 from pbrinit.fib import Entry as Route
 from pbrinit.fib import Kind, Trace
 from pbrinit.model import decide
@@ -26,7 +27,7 @@ from pbrinit.packet import (
     Packet,
 )
 from pbrinit.plan import Action, Plan
-from pbrinit.policy import EPHEMERAL, Address, Entry, Policy, Protocol
+from pbrinit.policy import EPHEMERAL, Entry, Policy, Protocol
 from pbrinit.show import rule_command
 from pbrinit.verdict import Outcome, Verdict
 

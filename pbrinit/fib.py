@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
+from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.layout import LOOPBACK, host
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, RouteKind, Rule
-from pbrinit.policy import Address, Family, InterfaceAddress, Ports, Prefix
+from pbrinit.policy import Ports
 
 LAST_WITH_BROADCAST = 30
 """The longest prefix that has a broadcast address (RFC 3021)."""

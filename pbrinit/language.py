@@ -12,20 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pbrinit import networks
+from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
 from pbrinit.atoms import AtomError, address, hostname, interface_address, prefix, service
-from pbrinit.policy import (
-    EPHEMERAL,
-    Address,
-    Direction,
-    Entry,
-    Family,
-    Interface,
-    InterfaceAddress,
-    Network,
-    Policy,
-    Service,
-    User,
-)
+from pbrinit.policy import EPHEMERAL, Direction, Entry, Interface, Peers, Policy, Service, User
 from pbrinit.problems import PolicyError, Problem, Problems
 
 Table = Mapping[str, Any]
@@ -64,7 +54,7 @@ class _Reader:
         self.problems = problems
         self.document = document
         self.interfaces: dict[str, Interface] = {}
-        self.networks: dict[str, Network] = {}
+        self.networks: dict[str, Peers] = {}
         self.services: dict[str, tuple[Service, ...]] = {}
         self.users: dict[str, User] = {}
 
@@ -74,8 +64,7 @@ class _Reader:
         for key, value in self._section("interface"):
             self.interfaces[key] = self._interface(f"interface.{key}", key, value)
         for key, value in self._section("network"):
-            prefixes = self._atoms(f"network.{key}", value, prefix)
-            self.networks[key] = Network(key, tuple(prefixes))
+            self.networks[key] = Peers(key, *self._network(f"network.{key}", value))
         for key, value in self._section("service"):
             self.services[key] = tuple(self._atoms(f"service.{key}", value, service))
         for key, value in self._section("user"):
@@ -157,6 +146,15 @@ class _Reader:
             elif atom is not None:
                 parsed.append(atom)
         return parsed
+
+    def _network(self, key: str, value: object) -> Iterator[AddressSet]:
+        """A list of prefixes, or a file of them, as a set for each family."""
+        if isinstance(value, dict):
+            self._known(value, ("file",), key)
+            prefixes = networks.in_file(self.problems, f"{key}.file", value.get("file"))
+        else:
+            prefixes = self._atoms(key, value, prefix)
+        return (AddressSet.of(family, prefixes) for family in Family)
 
     def _uid(self, key: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HIGHEST_UID:
@@ -248,10 +246,9 @@ class _Reader:
         side = "from" if direction is Direction.INPUT else "to"
         peers = None
         if side in table and table[side] != "any":
-            named = self._named(f"{key}.{side}", table[side], "network", self.networks)
-            prefixes = tuple(dict.fromkeys(p for network in named for p in network.prefixes))
-            peers = Network(" ".join(network.name for network in named), prefixes)
-            self._reachable(f"{key}.{side}", peers, interfaces)
+            words = self._atoms(f"{key}.{side}", table[side], str)
+            peers = networks.chosen(self.problems, f"{key}.{side}", words, self.networks)
+            networks.check_reachable(self.problems, f"{key}.{side}", peers, interfaces)
         services = self._named(f"{key}.service", table.get("service"), "service", self.services)
         flat = tuple(dict.fromkeys(atom for group in services for atom in group))
         if direction is Direction.INPUT:
@@ -268,18 +265,6 @@ class _Reader:
             if name not in known:
                 self.problems.unknown(key, f'no {kind} is named "{name}"', name, known)
         return [known[name] for name in names if name in known]
-
-    def _reachable(self, key: str, peers: Network, interfaces: list[Interface]) -> None:
-        """A peer that no interface of the entry leads to is a mistake, not a wish."""
-        for peer in peers.prefixes:
-            family = Family.of(peer)
-            ways = [i for i in interfaces if i.gateway(family) or i.own(family)]
-            if ways and not any(
-                i.gateway(family) or any(peer.overlaps(a.network) for a in i.own(family))
-                for i in ways
-            ):
-                names = ", ".join(i.name for i in ways)
-                self.problems.add(key, f"{peer} cannot be reached by {names}", "no gateway there")
 
     def _not_ephemeral(self, key: str, services: tuple[Service, ...]) -> None:
         for entry in services:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
+from pbrinit.addresses import Family, InterfaceAddress, Prefix
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
-from pbrinit.policy import Family, InterfaceAddress, Prefix
 
 LOOPBACK = "lo"
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pbrinit import sysctls
+from pbrinit.addresses import Family
 from pbrinit.layout import LOOPBACK, TABLE_BY, TABLE_HAIRPIN, TABLE_SINK
 from pbrinit.plan import TABLE_MAIN, Link, Route, RouteKind
-from pbrinit.policy import Family, Interface, Policy
+from pbrinit.policy import Interface, Policy
 
 
 def links(policy: Policy) -> tuple[Link, ...]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address
 
+from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.fib import Fib, Flow, Kind, Lookup, Trace
 from pbrinit.layout import LOOPBACK
 from pbrinit.martians import (
@@ -23,7 +24,7 @@ from pbrinit.martians import (
 )
 from pbrinit.packet import ARP, Direction, Fragment, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Address, Family, InterfaceAddress, Protocol
+from pbrinit.policy import Protocol
 from pbrinit.verdict import Outcome, Verdict, dropped, no_way_back, not_ours, refused
 
 IPV6_FRAGMENT = 44

@@ -14,10 +14,11 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.layout import KERNEL_RULES
 from pbrinit.plan import Action, Link, Plan, Route, RouteKind, Rule
-from pbrinit.policy import Family, InterfaceAddress, Ports
+from pbrinit.policy import Ports
 from pbrinit.show import address_command, route_command, rule_command
 
 NLM_F_REQUEST = 0x1

@@ -8,7 +8,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from pbrinit.policy import Address, Family, Protocol
+from pbrinit.addresses import Address, Family
+from pbrinit.policy import Protocol
 
 ARP = 0
 """The protocol that arp_process (net/ipv4/arp.c) looks up with: none."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from pbrinit.policy import Address, Family, InterfaceAddress, Ports, Prefix, User
+from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
+from pbrinit.policy import Ports, User
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255

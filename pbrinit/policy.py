@@ -7,37 +7,9 @@ file, `compiler` takes them.
 from __future__ import annotations
 
 import enum
-import socket
 from dataclasses import dataclass
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-)
 
-Address = IPv4Address | IPv6Address
-InterfaceAddress = IPv4Interface | IPv6Interface
-Prefix = IPv4Network | IPv6Network
-
-
-class Family(enum.IntEnum):
-    """An address family by the kernel's number (AF_INET, AF_INET6)."""
-
-    V4 = socket.AF_INET
-    V6 = socket.AF_INET6
-
-    @property
-    def version(self) -> int:
-        """4 or 6, as the `ip` command and the ipaddress module have it."""
-        return 4 if self is Family.V4 else 6
-
-    @classmethod
-    def of(cls, value: Address | InterfaceAddress | Prefix) -> Family:
-        """The family of an address, with or without a prefix."""
-        return cls.V4 if value.version == cls.V4.version else cls.V6
+from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress, Prefix
 
 
 class Protocol(enum.IntEnum):
@@ -113,15 +85,21 @@ class Interface:
 
 
 @dataclass(frozen=True)
-class Network:
-    """A named set of prefixes, of both families."""
+class Peers:
+    """A set of addresses of both families, with the words that the policy has for it."""
 
-    name: str
-    prefixes: tuple[Prefix, ...]
+    text: str
+    four: AddressSet
+    six: AddressSet
 
-    def of(self, family: Family) -> tuple[Prefix, ...]:
-        """The prefixes of one family."""
-        return tuple(p for p in self.prefixes if p.version == family.version)
+    @property
+    def both(self) -> tuple[AddressSet, AddressSet]:
+        """The addresses of either family."""
+        return self.four, self.six
+
+    def of(self, family: Family) -> AddressSet:
+        """The addresses of one family."""
+        return self.four if family is Family.V4 else self.six
 
 
 @dataclass(frozen=True)
@@ -149,14 +127,14 @@ class Entry:
     key: str
     direction: Direction
     interfaces: tuple[Interface, ...]
-    peers: Network | None
+    peers: Peers | None
     services: tuple[Service, ...]
     user: User | None
 
     def __str__(self) -> str:
         side = "from" if self.direction is Direction.INPUT else "to"
         devices = ", ".join(interface.name for interface in self.interfaces)
-        peers = self.peers.name if self.peers else "anywhere"
+        peers = self.peers.text if self.peers else "anywhere"
         services = ", ".join(str(service) for service in self.services)
         user = f", as {self.user.name} only" if self.user else ""
         return f"{self.direction.value} by {devices} {side} {peers}: {services}{user}"
@@ -168,7 +146,8 @@ class Entry:
         """
         if self.peers is None:
             return (None,)
-        return tuple(prefix if prefix.prefixlen else None for prefix in self.peers.of(family))
+        prefixes = self.peers.of(family).prefixes
+        return tuple(prefix if prefix.prefixlen else None for prefix in prefixes)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit import entries
+from pbrinit.addresses import Family, Prefix
 from pbrinit.entries import ROOT, Leaving, Way
 from pbrinit.layout import (
     DISPATCH,
@@ -32,7 +33,7 @@ from pbrinit.layout import (
     place,
 )
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
-from pbrinit.policy import Entry, Family, Interface, Policy, Prefix, Protocol
+from pbrinit.policy import Entry, Interface, Policy, Protocol
 
 EVERY_PROTOCOL = range(1, 256)
 """All that a rule can name: `ipproto 0` means any, which leaves 0 to ARP's look-ups."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from pbrinit.addresses import InterfaceAddress
 from pbrinit.layout import KERNEL_RULES
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, Route, RouteKind, Rule
-from pbrinit.policy import InterfaceAddress
 
 TABLE_WORDS = {TABLE_MAIN: "main", TABLE_LOCAL: "local"}
 ACTION_WORDS = {Action.LOOKUP: "lookup", Action.GOTO: "goto"}

@@ -6,8 +6,9 @@ Source of each meaning: Documentation/networking/ip-sysctl.rst of the kernel.
 
 from __future__ import annotations
 
+from pbrinit.addresses import Family
 from pbrinit.plan import Sysctl
-from pbrinit.policy import EPHEMERAL, Family, Interface
+from pbrinit.policy import EPHEMERAL, Interface
 
 MACHINE = (
     ("net/ipv4/ip_forward", "0", "this machine passes nothing on"),

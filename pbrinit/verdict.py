@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from pbrinit.addresses import Address
 from pbrinit.fib import Trace
 from pbrinit.plan import Rule
-from pbrinit.policy import Address
 
 
 class Outcome(enum.Enum):

@@ -13,12 +13,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from random import Random
 
+from pbrinit.addresses import Address, Family
 from pbrinit.cli import load
 from pbrinit.model import Model
 from pbrinit.netlink import encode
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Address, Family
 from pbrinit.problems import PolicyError
 from pbrinit.verdict import Outcome, Verdict
 from tests.kernel import draw, questions

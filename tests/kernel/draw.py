@@ -12,10 +12,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from random import Random
 from typing import Any
 
+from pbrinit.addresses import Address, Family, Prefix
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan, Rule
-from pbrinit.policy import Address, Family, Prefix, Protocol
+from pbrinit.policy import Protocol
 
 LINKS_4 = {
     "192.0.2.2/24": "192.0.2.1",

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
+from pbrinit.addresses import Family
 from pbrinit.boot import links
 from pbrinit.boot.rtnetlink import Kernel, attributes
 from pbrinit.bootfile import BootPlan
-from pbrinit.policy import Family
 from tests.kernel import acts
 
 RTM_GETROUTE = 26

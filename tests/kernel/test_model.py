@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.layout import LOOPBACK
 from pbrinit.plan import Action, Plan, Rule
-from pbrinit.policy import Family, Ports, Protocol
+from pbrinit.policy import Ports, Protocol
 from tests.kernel import fuzz
 from tests.kernel.compare import Host
 from tests.kernel.draw import Packets, seeded

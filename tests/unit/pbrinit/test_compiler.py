@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.compiler import compile_policy
 from pbrinit.language import read
 from pbrinit.plan import Action, Plan, Rule
-from pbrinit.policy import Family
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
 

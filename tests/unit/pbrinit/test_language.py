@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbrinit import cli
+from pbrinit.addresses import Family
 from pbrinit.language import read
-from pbrinit.policy import Direction, Family, Ports, Service
+from pbrinit.policy import Direction, Ports, Service
 from pbrinit.problems import PolicyError
 
 HOST = Path("examples/host.toml")
@@ -36,7 +37,7 @@ def test_the_example_is_read_with_every_name_resolved() -> None:
         Direction.OUTPUT,
     ]
     assert first.peers is not None
-    assert [str(p) for p in first.peers.of(Family.V6)] == ["2001:db8:5::/48"]
+    assert [str(p) for p in first.peers.of(Family.V6).prefixes] == ["2001:db8:5::/48"]
     assert first.services == (Service(6, Ports(22, 22)), Service(1, echo=True))
     assert {entry.user.uid for entry in rest if entry.user} == {1001}
 

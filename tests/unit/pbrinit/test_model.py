@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.fib import Lookup
 from pbrinit.model import decide
 from pbrinit.packet import ARP, Fragment, In, Out, Packet
 from pbrinit.plan import TABLE_MAIN, Action, Plan, Rule
-from pbrinit.policy import Family, Ports, Protocol
+from pbrinit.policy import Ports, Protocol
 from pbrinit.verdict import Outcome
 
 HOST = load(Path("examples/host.toml"))

@@ -1,0 +1,161 @@
+"""Addresses of both families, and sets of them.
+
+In: addresses and prefixes.  Out: `AddressSet`, which can be joined, cut and taken apart into
+prefixes; a set of 100,000 prefixes is a matter of tenths of a second.
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+Address = IPv4Address | IPv6Address
+InterfaceAddress = IPv4Interface | IPv6Interface
+Prefix = IPv4Network | IPv6Network
+
+
+class Family(enum.IntEnum):
+    """An address family by the kernel's number (AF_INET, AF_INET6)."""
+
+    V4 = socket.AF_INET
+    V6 = socket.AF_INET6
+
+    @property
+    def version(self) -> int:
+        """4 or 6, as the `ip` command and the ipaddress module have it."""
+        return 4 if self is Family.V4 else 6
+
+    @property
+    def bits(self) -> int:
+        """How long an address is."""
+        return 32 if self is Family.V4 else 128
+
+    @classmethod
+    def of(cls, value: Address | InterfaceAddress | Prefix) -> Family:
+        """The family of an address, with or without a prefix."""
+        return cls.V4 if value.version == cls.V4.version else cls.V6
+
+    def address(self, value: int) -> Address:
+        """The address with this number."""
+        return IPv4Address(value) if self is Family.V4 else IPv6Address(value)
+
+    def prefix(self, first: int, length: int) -> Prefix:
+        """The prefix that begins at this number."""
+        whole = (first, length)
+        return IPv4Network(whole) if self is Family.V4 else IPv6Network(whole)
+
+
+@dataclass(frozen=True)
+class AddressSet:
+    """Addresses of one family, as ranges: both ends in them, sorted, no two that touch."""
+
+    family: Family
+    ranges: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def everything(cls, family: Family) -> AddressSet:
+        """Every address of the family."""
+        return cls(family, ((0, (1 << family.bits) - 1),))
+
+    @classmethod
+    def of(cls, family: Family, values: Iterable[Prefix | Address]) -> AddressSet:
+        """The addresses of those of `values` that are of the family."""
+        found = []
+        for value in values:
+            if value.version != family.version:
+                continue
+            if isinstance(value, (IPv4Network, IPv6Network)):
+                first = int(value.network_address)
+                found.append((first, first + value.num_addresses - 1))
+            else:
+                found.append((int(value), int(value)))
+        return cls(family, tuple(_joined(found)))
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def __contains__(self, address: Address | int) -> bool:
+        value = int(address)
+        at = bisect_right(self._firsts, value) - 1
+        return at >= 0 and value <= self.ranges[at][1]
+
+    def __or__(self, other: AddressSet) -> AddressSet:
+        return AddressSet(self.family, tuple(_joined([*self.ranges, *other.ranges])))
+
+    def __and__(self, other: AddressSet) -> AddressSet:
+        return AddressSet(self.family, tuple(_common(self.ranges, other.ranges)))
+
+    def __sub__(self, other: AddressSet) -> AddressSet:
+        return self & ~other
+
+    def __invert__(self) -> AddressSet:
+        ends = (-1, *(end for pair in self.ranges for end in pair), 1 << self.family.bits)
+        gaps = ((a + 1, b - 1) for a, b in zip(ends[::2], ends[1::2], strict=True))
+        return AddressSet(self.family, tuple((a, b) for a, b in gaps if a <= b))
+
+    def __le__(self, other: AddressSet) -> bool:
+        return not self - other
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no address is missing."""
+        return self.ranges == ((0, (1 << self.family.bits) - 1),)
+
+    @cached_property
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """The fewest prefixes that hold just these addresses, in order."""
+        return tuple(prefix for first, last in self.ranges for prefix in self._cut(first, last))
+
+    @cached_property
+    def _firsts(self) -> tuple[int, ...]:
+        return tuple(first for first, _ in self.ranges)
+
+    def _cut(self, first: int, last: int) -> Iterator[Prefix]:
+        """One range as prefixes: each as large as where it begins and the rest allow."""
+        bits = self.family.bits
+        while first <= last:
+            aligned = (first & -first).bit_length() - 1 if first else bits
+            size = min(aligned, (last - first + 1).bit_length() - 1)
+            yield self.family.prefix(first, bits - size)
+            first += 1 << size
+
+
+def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same addresses in ranges that are sorted and do not touch."""
+    ranges.sort()
+    if not ranges:
+        return
+    first, last = ranges[0]
+    for a, b in ranges[1:]:
+        if a > last + 1:
+            yield first, last
+            first, last = a, b
+        else:
+            last = max(last, b)
+    yield first, last
+
+
+def _common(
+    one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[int, int]]:
+    i = j = 0
+    while i < len(one) and j < len(other):
+        first, last = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
+        if first <= last:
+            yield first, last
+        if one[i][1] < other[j][1]:
+            i += 1
+        else:
+            j += 1
