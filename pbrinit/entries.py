@@ -63,8 +63,16 @@ class Arriving:
     peer_ports: Ports | None = None
 
 
+def _prefixes(entry: Entry, family: Family) -> Iterator[Prefix | None]:
+    """The peers; None for any, since the kernel does not tell a prefix of length 0 back
+    (fib4_rule_fill, net/ipv4/fib_rules.c).
+    """
+    for prefix in entry.peers.of(family).prefixes:
+        yield prefix if prefix.prefixlen else None
+
+
 def _pairs(entry: Entry, family: Family) -> Iterator[tuple[Prefix | None, Service]]:
-    for peer in entry.prefixes(family):
+    for peer in _prefixes(entry, family):
         for service in entry.services:
             yield peer, service
 

@@ -15,7 +15,17 @@ from typing import Any, TypeVar
 from pbrinit import networks
 from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
 from pbrinit.atoms import AtomError, address, hostname, interface_address, prefix, service
-from pbrinit.policy import EPHEMERAL, Direction, Entry, Interface, Peers, Policy, Service, User
+from pbrinit.policy import (
+    ANYBODY,
+    EPHEMERAL,
+    Direction,
+    Entry,
+    Interface,
+    Peers,
+    Policy,
+    Service,
+    User,
+)
 from pbrinit.problems import PolicyError, Problem, Problems
 
 Table = Mapping[str, Any]
@@ -23,7 +33,7 @@ T = TypeVar("T")
 
 TOP = ("hostname", "interface", "network", "service", "user", "input", "output")
 INTERFACE = ("device", "mac", "address", "gateway")
-ENTRY = {
+ENTRY: dict[Direction, tuple[str, ...]] = {
     Direction.INPUT: ("on", "from", "service", "user"),
     Direction.OUTPUT: ("on", "to", "service", "user"),
 }
@@ -72,7 +82,7 @@ class _Reader:
         self._between_interfaces()
         entries = [
             self._entry(direction, key, value)
-            for direction in Direction
+            for direction in ENTRY
             for key, value in self._entries(direction)
         ]
         self.problems.stop()
@@ -244,7 +254,7 @@ class _Reader:
         interfaces = self._named(f"{key}.on", table.get("on", list(self.interfaces)), "interface",
                                  self.interfaces)  # fmt: skip
         side = "from" if direction is Direction.INPUT else "to"
-        peers = None
+        peers = ANYBODY
         if side in table and table[side] != "any":
             words = self._atoms(f"{key}.{side}", table[side], str)
             peers = networks.chosen(self.problems, f"{key}.{side}", words, self.networks)
@@ -257,7 +267,18 @@ class _Reader:
             else []  # fmt: skip
         if len(users) > 1:
             self.problems.add(f"{key}.user", "names more than one user", "write an entry for each")
-        return Entry(key, direction, tuple(interfaces), peers, flat, users[0] if users else None)
+        incoming = direction is Direction.INPUT
+        return Entry(
+            key=key,
+            direction=direction,
+            interfaces=tuple(interfaces),
+            ways_out=(),
+            sources=peers if incoming else ANYBODY,
+            destinations=ANYBODY if incoming else peers,
+            services=flat,
+            clients=EPHEMERAL,
+            user=users[0] if users else None,
+        )
 
     def _named(self, key: str, value: object, kind: str, known: Mapping[str, T]) -> list[T]:
         names = self._atoms(key, value, str)

@@ -55,11 +55,19 @@ class RouteKind(enum.Enum):
     UNICAST = "unicast"
     LOCAL = "local"
     THROW = "throw"
+    BLACKHOLE = "blackhole"
+    PROHIBIT = "prohibit"
+
+
+WITHOUT_DEVICE = (RouteKind.THROW, RouteKind.BLACKHOLE, RouteKind.PROHIBIT)
+"""The kinds that name no device; in IPv6 the kernel gives them loopback (fib6_nh_init)."""
 
 
 @dataclass(frozen=True)
 class Route:
     """One route. `destination` None is the default; the device is the link's that holds it.
+
+    `source`, in IPv6 alone, is the prefix that a packet must come from (IPV6_SUBTREES).
 
     An IPv4 gateway is said to be on the link and not looked up: the look-up (fib_check_nh_v4_gw,
     net/ipv4/fib_semantics.c) goes through the rules, as any, and would end in the hairpin,
@@ -71,6 +79,7 @@ class Route:
     kind: RouteKind
     destination: Prefix | None = None
     gateway: Address | None = None
+    source: Prefix | None = None
     note: str = ""
 
     @property
@@ -107,9 +116,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything, in the order in which it is done: sysctls, rules, links.
+    """Everything, in the order in which it is done: sysctls, rules, links, last sysctls.
 
-    `summary` has a sentence for each entry of the policy.
+    `summary` has a sentence for each entry of the policy.  `last` switches forwarding on, once
+    all links are as planned; it is empty where the policy forwards nothing.
     """
 
     hostname: str
@@ -119,3 +129,9 @@ class Plan:
     rules: tuple[Rule, ...]
     links: tuple[Link, ...]
     tables: tuple[tuple[int, str], ...]
+    last: tuple[Sysctl, ...] = ()
+
+    @property
+    def forwards(self) -> bool:
+        """Whether packets that are not for this machine may pass through it."""
+        return bool(self.last)

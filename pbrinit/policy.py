@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress, Prefix
+from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
 
 
 class Protocol(enum.IntEnum):
@@ -37,15 +37,18 @@ class Ports:
 
 
 EPHEMERAL = Ports(32768, 60999)
-"""Where every client's own port is taken from (ip_local_port_range, ip-sysctl.rst)."""
+"""Where this machine's clients take their own ports (ip_local_port_range, ip-sysctl.rst)."""
+
+CLIENTS = Ports(32768, 65534)
+"""Where other machines' clients take theirs, if an entry does not say otherwise: RFC 6335's
+dynamic ports and those of Linux. No rule can name port 65535."""
 
 
 @dataclass(frozen=True, order=True)
 class Service:
     """One protocol, with its ports on the server's side where it has any.
 
-    `echo` is ping: ICMP in IPv4 and ICMPv6 in IPv6, of which only echoes are asked or
-    answered; `protocol` is then ICMP and stands for both.
+    ICMP stands for ICMPv6 in IPv6.  `echo` is ping: only echoes are asked or answered.
     """
 
     protocol: int
@@ -53,8 +56,8 @@ class Service:
     echo: bool = False
 
     def __str__(self) -> str:
-        if self.echo:
-            return "icmp/echo"
+        if self.protocol == Protocol.ICMP:
+            return "icmp/echo" if self.echo else "icmp"
         words = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
         if self.ports is None:
             return f"ip/{self.protocol}"
@@ -62,7 +65,8 @@ class Service:
 
     def number(self, family: Family) -> int:
         """The IP protocol number of this service in `family`."""
-        return Protocol.ICMPV6 if self.echo and family is Family.V6 else self.protocol
+        six = self.protocol == Protocol.ICMP and family is Family.V6
+        return Protocol.ICMPV6 if six else self.protocol
 
 
 @dataclass(frozen=True)
@@ -111,43 +115,98 @@ class User:
 
 
 class Direction(enum.Enum):
-    """Who opens the exchange that an entry is about."""
+    """Who opens the exchange that an entry is about: others, this machine, others through it."""
 
     INPUT = "input"
     OUTPUT = "output"
+    FORWARD = "forward"
+
+
+ANYBODY = Peers("anywhere", *(AddressSet.everything(family) for family in Family))
 
 
 @dataclass(frozen=True)
 class Entry:
     """One exchange that is allowed: the packets it names, and their answers.
 
-    `peers` is None for any address; `user` is None for any user of this machine.
+    `interfaces` are those it comes or goes by; of a forwarded one those it comes by, and
+    `ways_out` those it leaves by.  `sources` ask, `destinations` are asked; this machine's own
+    end of an exchange is ANYBODY.  `clients` are the ports that those who ask take where both
+    ends are elsewhere.  `user` None is any user of this machine.
     """
 
     key: str
     direction: Direction
     interfaces: tuple[Interface, ...]
-    peers: Peers | None
+    ways_out: tuple[Interface, ...]
+    sources: Peers
+    destinations: Peers
     services: tuple[Service, ...]
+    clients: Ports
     user: User | None
 
     def __str__(self) -> str:
-        side = "from" if self.direction is Direction.INPUT else "to"
-        devices = ", ".join(interface.name for interface in self.interfaces)
-        peers = self.peers.text if self.peers else "anywhere"
+        names = ", ".join(interface.name for interface in self.interfaces)
         services = ", ".join(str(service) for service in self.services)
         user = f", as {self.user.name} only" if self.user else ""
-        return f"{self.direction.value} by {devices} {side} {peers}: {services}{user}"
+        if self.direction is Direction.FORWARD:
+            out = ", ".join(interface.name for interface in self.ways_out)
+            ends = f"from {names} to {out}: {self.sources.text} to {self.destinations.text}"
+            return f"forward {ends}: {services}"
+        side = "from" if self.direction is Direction.INPUT else "to"
+        return f"{self.direction.value} by {names} {side} {self.peers.text}: {services}{user}"
 
-    def prefixes(self, family: Family) -> tuple[Prefix | None, ...]:
-        """The peers of one family: prefixes, or None for any, or nothing.
+    @property
+    def peers(self) -> Peers:
+        """The other end, of an exchange that has one here."""
+        return self.sources if self.direction is Direction.INPUT else self.destinations
 
-        A prefix of length 0 is any: the kernel does not tell it back (fib4_rule_fill).
-        """
-        if self.peers is None:
-            return (None,)
-        prefixes = self.peers.of(family).prefixes
-        return tuple(prefix if prefix.prefixlen else None for prefix in prefixes)
+
+@dataclass(frozen=True)
+class Deny:
+    """Exchanges that are refused although an entry allows them, and their answers.
+
+    Only the other end counts where one is this machine's: with `sources` alone it is about
+    what others open, here or through here; with `destinations` alone about what is opened from
+    here or through here; with both about what passes through; with neither about everything.
+    No service is every packet.  With a user, only what that user's programs send is refused.
+    `reject` tells who is refused: by ICMP, where it is forwarded.
+    """
+
+    key: str
+    interfaces: tuple[Interface, ...]
+    sources: Peers | None
+    destinations: Peers | None
+    services: tuple[Service, ...]
+    user: User | None
+    reject: bool
+
+    def __str__(self) -> str:
+        words = [f"deny by {', '.join(interface.name for interface in self.interfaces)}"]
+        words += [f"from {self.sources.text}"] if self.sources else []
+        words += [f"to {self.destinations.text}"] if self.destinations else []
+        services = ", ".join(str(service) for service in self.services) or "everything"
+        user = f", as {self.user.name} only" if self.user else ""
+        return f"{' '.join(words)}: {services}{user}"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must hold for all packets that open an exchange: that none is let through
+    (`always` False), or that each is, and its answer (`always` True).
+
+    It is about each of `directions`; the other fields are as an Entry's, no service is any.
+    """
+
+    key: str
+    always: bool
+    directions: tuple[Direction, ...]
+    interfaces: tuple[Interface, ...]
+    ways_out: tuple[Interface, ...]
+    sources: Peers
+    destinations: Peers
+    services: tuple[Service, ...]
+    user: User | None
 
 
 @dataclass(frozen=True)
@@ -158,3 +217,5 @@ class Policy:
     interfaces: tuple[Interface, ...]
     users: tuple[User, ...]
     entries: tuple[Entry, ...]
+    denies: tuple[Deny, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
