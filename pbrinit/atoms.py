@@ -16,8 +16,15 @@ LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
 LOWEST_PORT, HIGHEST_PORT = 1, 65534  # fib_rule_port_range_valid, include/net/fib_rules.h
 HIGHEST_PROTOCOL = 255
-WITH_OWN_WORD = {Protocol.TCP: "tcp/…", Protocol.UDP: "udp/…", Protocol.ICMP: "icmp/echo"}
-SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo" or "ip/47"'
+LONGEST_NUMBER = 5
+WITH_OWN_WORD = {
+    Protocol.TCP: 'write "tcp/…"',
+    Protocol.UDP: 'write "udp/…"',
+    Protocol.ICMP: 'write "icmp", or "icmp/echo" for ping',
+    Protocol.ICMPV6: 'write "icmp", or "icmp/echo" for ping: they are for both families',
+}
+SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo", "icmp" or "ip/47"'
+PORTS_HINT = 'such as "1024-65534"'
 
 
 class AtomError(Exception):
@@ -55,6 +62,8 @@ def interface_address(text: str) -> InterfaceAddress:
 
     Raises AtomError for what no host can be addressed by.
     """
+    if text == "dhcp":
+        raise AtomError("an address by DHCP is not supported", "write the address itself")
     if "/" not in text:
         raise AtomError(f'"{text}" has no prefix length', 'such as "192.0.2.2/24"')
     try:
@@ -106,42 +115,48 @@ def _not_mapped(ip: Address) -> None:
 
 
 def service(text: str) -> Service:
-    """`tcp/22`, `udp/5000-5010`, `icmp/echo`, or `ip/47` for any other protocol by number.
+    """`tcp/22`, `udp/5000-5010`, `icmp/echo`, `icmp`, or `ip/47` for any other protocol by number.
 
     Raises AtomError.
     """
     protocol, slash, rest = text.partition("/")
-    if text == "icmp/echo":
-        return Service(Protocol.ICMP, echo=True)
+    if text in ("icmp", "icmp/echo"):
+        return Service(Protocol.ICMP, echo=bool(slash))
     if protocol in ("tcp", "udp") and slash:
-        return Service(Protocol[protocol.upper()], _ports(text, rest))
+        return Service(Protocol[protocol.upper()], _ports(text, rest, SERVICE_HINT))
     if protocol == "ip" and rest.isascii() and rest.isdigit():
-        return Service(_protocol(int(rest)))
+        return Service(_protocol(rest))
     raise AtomError(f'"{text}" is no service', SERVICE_HINT)
 
 
-def _ports(text: str, rest: str) -> Ports:
+def ports(text: str) -> Ports:
+    """A port or a range of ports: `1024-65534`.
+
+    Raises AtomError.
+    """
+    return _ports(text, text, PORTS_HINT)
+
+
+def _ports(text: str, rest: str, hint: str) -> Ports:
     first, dash, last = rest.partition("-")
-    if not all(part.isascii() and part.isdigit() for part in (first, last if dash else first)):
-        raise AtomError(f'"{text}" has no port number', SERVICE_HINT)
-    ports = Ports(int(first), int(last if dash else first))
-    if ports.first > ports.last:
+    ends = (first, last if dash else first)
+    if not all(end.isascii() and end.isdigit() and len(end) <= LONGEST_NUMBER for end in ends):
+        raise AtomError(f'"{text}" has no port number', hint)
+    found = Ports(*(int(end) for end in ends))
+    if found.first > found.last:
         raise AtomError(f"{text} ends before it begins", f"did you mean {last}-{first}?")
-    if ports.first < LOWEST_PORT or ports.last > HIGHEST_PORT:
+    if found.first < LOWEST_PORT or found.last > HIGHEST_PORT:
         raise AtomError(
             f"{text} is not within {LOWEST_PORT}-{HIGHEST_PORT}",
             "the kernel's rules cannot name port 0 and port 65535",
         )
-    return ports
+    return found
 
 
-def _protocol(number: int) -> int:
+def _protocol(text: str) -> int:
+    number = int(text) if len(text) <= LONGEST_NUMBER else HIGHEST_PROTOCOL + 1
     if not 1 <= number <= HIGHEST_PROTOCOL:
-        raise AtomError(f"ip/{number} is not within 1-{HIGHEST_PROTOCOL}")
+        raise AtomError(f"ip/{text} is not within 1-{HIGHEST_PROTOCOL}")
     if number in WITH_OWN_WORD:
-        raise AtomError(
-            f"ip/{number} has a word of its own", f"write {WITH_OWN_WORD[Protocol(number)]}"
-        )
-    if number == Protocol.ICMPV6:
-        raise AtomError("ip/58 is IPv6's ICMP", 'write "icmp/echo" for ping')
+        raise AtomError(f"ip/{number} has a word of its own", WITH_OWN_WORD[Protocol(number)])
     return number

@@ -1,34 +1,84 @@
 """Networks: the sets of peers that a policy names, from lists, files and words.
 
-In: what a policy says of a network, and `Problems` to note what is wrong.  Out: prefixes, or
-the `Peers` that an entry is about.
+In: what a policy says of a network.  Out: the `Peers` that each name stands for, or that an
+entry is about; what is wrong is noted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.atoms import AtomError, prefix
-from pbrinit.policy import Interface, Peers
-from pbrinit.problems import Problems
+from pbrinit.document import Node, Word
+from pbrinit.policy import Peers
+from pbrinit.problems import SHOWN, Problems
 
 NOT = "not "
-SHOWN = 10
-"""How many findings of one set are said one by one."""
 
 
-def in_file(problems: Problems, key: str, name: object) -> list[Prefix]:
+def defined(section: Node) -> dict[str, Peers]:
+    """The networks that a policy defines, by name."""
+    return {name: _network(section, name) for name in section.names()}
+
+
+def name_in(word: str) -> str:
+    """The name of a network, with or without a "not" before it."""
+    return word.removeprefix(NOT).strip()
+
+
+def is_left_out(word: str) -> bool:
+    """Whether a "not" stands before the name."""
+    return word.startswith(NOT)
+
+
+def _network(section: Node, name: str) -> Peers:
+    file = section.node(name).text("file")
+    found = _in_file(section.problems, file) if file else section.atoms(name, prefix)
+    return Peers(name, *(AddressSet.of(family, found) for family in Family))
+
+
+def chosen(
+    problems: Problems, key: str, words: Sequence[Word], networks: Mapping[str, Peers]
+) -> Peers:
+    """The union of the networks named, or everybody where none is, without those that are
+    named after a "not".
+    """
+    for word in words:
+        name = name_in(word.text)
+        if name not in networks:
+            problems.unknown(word.key, f'no network is named "{name}"', name, networks)
+    known = [word.text for word in words if name_in(word.text) in networks]
+    taken = [networks[name_in(word)] for word in known if not is_left_out(word)]
+    left_out = [networks[name_in(word)] for word in known if is_left_out(word)]
+    sets = []
+    for family in Family:
+        found = AddressSet(family) if taken else AddressSet.everything(family)
+        for peers in taken:
+            found = found | peers.of(family)
+        for peers in left_out:
+            found = found - peers.of(family)
+        sets.append(found)
+    sound = len(known) == len(words) and all(any(peers.both) for peers in taken)
+    if sound and not any(sets):
+        problems.add(key, "holds no address at all", 'the "not" takes all of it away')
+    return Peers(" ".join(word.text for word in words), *sets)
+
+
+def _in_file(problems: Problems, word: Word) -> list[Prefix]:
     """The prefixes in a file beside the policy, one a line; what follows a # is not read."""
-    if not isinstance(name, str):
-        problems.add(key, "must be the name of a file in quotes")
-        return []
-    path = Path(problems.file).parent / name
+    path, key = Path(problems.file).parent / word.text, word.key
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        if path.exists() and not path.is_file():
+            problems.add(key, f"{path} is no file")
+            return []
+        lines = path.read_text(encoding="ascii").split("\n")
+    except UnicodeDecodeError:
+        problems.add(key, f"{path} cannot be read: it is not a text of prefixes")
+        return []
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text of prefixes"
+        reason = getattr(error, "strerror", None) or str(error)
         problems.add(key, f"{path} cannot be read: {reason}")
         return []
     found = []
@@ -46,47 +96,3 @@ def in_file(problems: Problems, key: str, name: object) -> list[Prefix]:
     if not found and not bad:
         problems.add(key, f"{path} has no prefix in it", "name at least one")
     return found
-
-
-def chosen(
-    problems: Problems, key: str, words: Sequence[str], networks: Mapping[str, Peers]
-) -> Peers:
-    """The union of the networks named, or everybody where none is, without those that are
-    named after a "not".
-    """
-    taken = [word for word in words if not word.startswith(NOT)]
-    left_out = [word.removeprefix(NOT).strip() for word in words if word.startswith(NOT)]
-    strangers = [name for name in (*taken, *left_out) if name not in networks]
-    for name in strangers:
-        problems.unknown(key, f'no network is named "{name}"', name, networks)
-    sets = []
-    for family in Family:
-        found = AddressSet(family) if taken else AddressSet.everything(family)
-        for name in taken:
-            found = found | networks[name].of(family) if name in networks else found
-        for name in left_out:
-            found = found - networks[name].of(family) if name in networks else found
-        sets.append(found)
-    sound = not strangers and all(any(networks[name].both) for name in taken)
-    if words and sound and not any(sets):
-        problems.add(key, "holds no address at all", 'the "not" takes all of it away')
-    return Peers(" ".join(words), *sets)
-
-
-def check_reachable(
-    problems: Problems, key: str, peers: Peers, interfaces: Iterable[Interface]
-) -> None:
-    """Note peers that no interface of the entry leads to: a mistake, not a wish."""
-    for family in Family:
-        ways = [i for i in interfaces if i.gateway(family) or i.own(family)]
-        if not ways or any(i.gateway(family) for i in ways):
-            continue
-        near = AddressSet.of(family, (a.network for i in ways for a in i.own(family)))
-        names = ", ".join(i.name for i in ways)
-        prefixes = peers.of(family).prefixes
-        lost = [p for p in prefixes if not AddressSet.of(family, [p]) & near]
-        for one in lost[:SHOWN]:
-            problems.add(key, f"{one} cannot be reached by {names}", "no gateway there")
-        if len(lost) > SHOWN:
-            more = len(lost) - SHOWN
-            problems.add(key, f"nor can {more} more prefixes of it", "no gateway there")

@@ -31,6 +31,9 @@ class Ports:
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
+    def __contains__(self, other: Ports) -> bool:
+        return self.first <= other.first and other.last <= self.last
+
     def overlaps(self, other: Ports) -> bool:
         """Whether a port is in both."""
         return self.first <= other.last and other.first <= self.last

@@ -9,6 +9,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+SHOWN = 10
+"""How many findings of one set are said one by one."""
+
 
 @dataclass(frozen=True)
 class Problem:

@@ -121,7 +121,7 @@ def test_the_command_ends_with_status_2_and_without_a_traceback(
     assert told.out == ""
     assert told.err == (
         f'{path}: service.ssh[1]: "tcp/x" has no port number'
-        ' (such as "tcp/22", "udp/5000-5010", "icmp/echo" or "ip/47")\n1 error\n'
+        ' (such as "tcp/22", "udp/5000-5010", "icmp/echo", "icmp" or "ip/47")\n1 error\n'
     )
 
 

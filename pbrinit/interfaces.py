@@ -1,0 +1,124 @@
+"""The interfaces of a policy, as its file has them.
+
+In: the table `interface` of the document.  Out: `Interface` values by name; all that is
+wrong with one, or between two, is noted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pbrinit.addresses import Address, Family, InterfaceAddress
+from pbrinit.atoms import address, interface_address
+from pbrinit.document import Node
+from pbrinit.policy import Interface
+from pbrinit.problems import Problems
+
+DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
+TAKEN = {
+    "lo": "loopback always works, without an entry",
+    "all": "the kernel keeps this name for all devices together",
+    "default": "the kernel keeps this name for devices yet to come",
+}
+"""Names that no other device can have (sysctl_dev_name_is_allowed, include/net/ip.h)."""
+
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+GROUP = 1
+
+
+def interfaces(section: Node) -> dict[str, Interface]:
+    """The interfaces by name."""
+    found = {name: _interface(name, section.node(name)) for name in section.names()}
+    _side_by_side(section.problems, found.values())
+    return found
+
+
+def _interface(name: str, node: Node) -> Interface:
+    device, mac = node.text("device"), node.text("mac")
+    if device is not None:
+        _device(node.problems, device.key, device.text)
+    if mac is not None:
+        _mac(node.problems, mac.key, mac.text)
+        if not DEVICE.fullmatch(name) or name in TAKEN:
+            node.problems.add(
+                node.key,
+                "is no device name",
+                "a device found by its MAC is renamed to this; at most 15 letters, "
+                f"and not {', '.join(TAKEN)}",
+            )
+    addresses = node.atoms("address", interface_address)
+    gateways = node.atoms("gateway", address)
+    _gateways(node, gateways, addresses)
+    return Interface(
+        name=name,
+        device=device.text if device is not None else name,
+        mac=mac.text.lower() if mac is not None else None,
+        addresses=tuple(addresses),
+        gateways=tuple(gateways),
+    )
+
+
+def _device(problems: Problems, key: str, text: str) -> None:
+    if text in TAKEN:
+        problems.add(key, TAKEN[text])
+    elif not DEVICE.fullmatch(text):
+        problems.add(key, "is no device name", 'such as "eth0"')
+
+
+def _mac(problems: Problems, key: str, text: str) -> None:
+    if not MAC.fullmatch(text.lower()):
+        problems.add(key, "is no MAC address", 'such as "52:54:00:12:34:56"')
+    elif int(text[:2], 16) & GROUP:
+        problems.add(key, "is the MAC address of a group", "no device has an odd first octet")
+
+
+def _gateways(node: Node, gateways: list[Address], addresses: list[InterfaceAddress]) -> None:
+    """Note gateways that cannot be reached, and more than one a family."""
+    known: set[int] = set()
+    key = node.path("gateway")
+    for gateway in gateways:
+        if not any(gateway in address.network for address in addresses):
+            node.problems.add(key, f"{gateway} is in no prefix of this interface's addresses")
+        if any(gateway == address.ip for address in addresses):
+            node.problems.add(key, f"{gateway} is this machine's own address")
+        if any(_names_no_host(gateway, address) for address in addresses):
+            node.problems.add(key, f"{gateway} is the network itself or its broadcast")
+        if gateway.version in known:
+            node.problems.add(key, f"there are two gateways for IPv{gateway.version}")
+        known.add(gateway.version)
+
+
+def _names_no_host(gateway: Address, address: InterfaceAddress) -> bool:
+    """Whether it is the first or last address of an IPv4 prefix that has such (RFC 3021)."""
+    network = address.network
+    ends = (network.network_address, network.broadcast_address)
+    return network.version == Family.V4.version and network.num_addresses > 2 and gateway in ends  # noqa: PLR2004
+
+
+def _side_by_side(problems: Problems, found: Iterable[Interface]) -> None:
+    """Note what only shows when interfaces are held side by side."""
+    seen: list[Interface] = []
+    gateways: dict[int, str] = {}
+    for interface in found:
+        key = f"interface.{interface.name}"
+        for other in seen:
+            if interface.device == other.device:
+                problems.add(f"{key}.device", f"is {other.name}'s device too")
+            if interface.mac is not None and interface.mac == other.mac:
+                problems.add(f"{key}.mac", f"is {other.name}'s MAC address too")
+            for mine in interface.addresses:
+                for theirs in other.addresses:
+                    if mine.version == theirs.version and mine.network.overlaps(theirs.network):
+                        problems.add(
+                            f"{key}.address", f"{mine} overlaps with {other.name}'s {theirs}"
+                        )
+        for gateway in interface.gateways:
+            if gateway.version in gateways:
+                problems.add(
+                    f"{key}.gateway",
+                    f"{gateways[gateway.version]} has a gateway for IPv{gateway.version} too",
+                    "a machine has one default route a family",
+                )
+            gateways[gateway.version] = interface.name
+        seen.append(interface)

@@ -1,0 +1,80 @@
+"""The keys of the policy language: all there are, each with its shape and what it says.
+
+In: nothing.  Out: `POLICY`, which the reader checks a document against and the schema for
+editors is made from.  What the keys mean: docs/language.md, docs/meaning.md.
+"""
+
+from __future__ import annotations
+
+from pbrinit.policy import CLIENTS
+from pbrinit.shapes import Entries, Flag, Key, Named, Number, Table, Text, Texts, TextsOr
+
+HIGHEST_UID = 2**32 - 2
+
+ON = Key("on", Texts(), "The interfaces it comes or goes by, by name. Left out: every interface.")
+IN = Key("in", Texts(), "The interfaces that it comes by. Left out: every interface.")
+OUT = Key("out", Texts(), "The interfaces that it leaves by. Left out: every interface.")
+FROM = Key("from", Texts(), 'The networks that may ask, "not NAME" without one. Left out: anybody.')
+TO = Key(
+    "to", Texts(), 'The networks that may be asked, "not NAME" without one. Left out: anybody.'
+)
+SERVICE = Key("service", Texts(), "The services that may be asked for, by name.", needed=True)
+ANY_SERVICE = Key("service", Texts(), "The services, by name. Left out: every packet.")
+USER = Key("user", Text(), "The user whose programs ask or answer. Left out: any user.")
+CLIENT_PORTS = Key(
+    "clients",
+    Text(),
+    f'The ports of those who ask, such as "1024-65534". Left out: {CLIENTS}.',
+)
+REJECT = Key("reject", Flag(), "Tell the sender of what would be forwarded that it is prohibited.")
+
+NO_USER = "forwarded packets have no user"
+BOTH_WAYS = "it has two interfaces: write in and out"
+
+INTERFACE = Table(
+    (
+        Key("device", Text(), 'The name that the kernel gives the device, such as "eth0".'),
+        Key("mac", Text(), "The device's MAC address; it gets the interface's name."),
+        Key("address", Texts(), 'Addresses with prefix length: "192.0.2.2/24".', needed=True),
+        Key("gateway", Texts(), "The way to everybody else: at most one a family."),
+    ),
+    just_one=("device", "mac"),
+)
+LISTED = Table((Key("file", Text(), "A file beside the policy, a prefix a line.", needed=True),))
+INPUT = Table((ON, FROM, SERVICE, USER), elsewhere={"to": "input is to this machine: leave it out"})
+OUTPUT = Table(
+    (ON, TO, SERVICE, USER), elsewhere={"from": "output is from this machine: leave it out"}
+)
+FORWARD = Table(
+    (IN, OUT, FROM, TO, SERVICE, CLIENT_PORTS), elsewhere={"user": NO_USER, "on": BOTH_WAYS}
+)
+DENY = Table(
+    (ON, FROM, TO, ANY_SERVICE, USER, REJECT),
+    elsewhere={"in": "write on, from and to", "out": "write on, from and to"},
+)
+EXPECTED = Table((ON, IN, OUT, FROM, TO, ANY_SERVICE, USER))
+EXPECT = Table(
+    (
+        Key("never", EXPECTED, "None of these packets is let through."),
+        Key("always", EXPECTED, "Each of these packets is let through, and its answer."),
+    ),
+    just_one=("never", "always"),
+)
+POLICY = Table(
+    (
+        Key("hostname", Text(), "The machine's name.", needed=True),
+        Key("interface", Named(INTERFACE), "The interfaces; every other device stays down."),
+        Key("network", Named(TextsOr(LISTED)), "Named sets of prefixes, of both families."),
+        Key(
+            "service",
+            Named(Texts()),
+            'Named sets of "tcp/22", "udp/5000-5010", "icmp/echo", "icmp", "ip/47".',
+        ),
+        Key("user", Named(Number(0, HIGHEST_UID)), "Names for user numbers."),
+        Key("input", Entries(INPUT), "Who may reach this machine."),
+        Key("output", Entries(OUTPUT), "What this machine may reach."),
+        Key("forward", Entries(FORWARD), "What may pass through this machine."),
+        Key("deny", Entries(DENY), "What is taken away from all that entries allow."),
+        Key("expect", Entries(EXPECT), "What must hold; proved for all packets."),
+    )
+)

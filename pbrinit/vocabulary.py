@@ -1,0 +1,102 @@
+"""The names that a policy defines: interfaces, networks, services and users.
+
+In: the document.  Out: what a name stands for wherever one is used, `Remarks` on those that
+never are; a name that stands for nothing is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from pbrinit import networks
+from pbrinit.atoms import service
+from pbrinit.document import Node, Word
+from pbrinit.interfaces import interfaces
+from pbrinit.policy import ANYBODY, Interface, Peers, Service, User
+from pbrinit.problems import Problem
+from pbrinit.reach import Reach
+
+T = TypeVar("T")
+
+ANY = "any"
+
+
+class Vocabulary:
+    """The names of one document."""
+
+    def __init__(self, document: Node) -> None:
+        self.problems = document.problems
+        self.interfaces = interfaces(document.node("interface"))
+        self.networks = networks.defined(document.node("network"))
+        section = document.node("service")
+        self.services = {name: tuple(section.atoms(name, service)) for name in section.names()}
+        numbers = document.node("user")
+        self.users = {name: User(name, numbers.number(name)) for name in numbers.names()}
+        self.reach = Reach(self.interfaces.values())
+        self._used: set[tuple[str, str]] = set()
+
+    def interfaces_of(self, node: Node, key: str) -> tuple[Interface, ...]:
+        """The interfaces named at `key`; all of them where nothing is said."""
+        if key in node:
+            return tuple(self._named(node.texts(key), "interface", self.interfaces))
+        if not self.interfaces:
+            self.problems.add(node.key, "there is no interface", "write [interface.NAME]")
+        return tuple(self.interfaces.values())
+
+    def services_of(self, node: Node) -> tuple[Service, ...]:
+        """The services named, one by one."""
+        groups = self._named(node.texts("service"), "service", self.services)
+        return tuple(dict.fromkeys(atom for group in groups for atom in group))
+
+    def user_of(self, node: Node) -> User | None:
+        """The user named, if one is."""
+        word = node.text("user")
+        found = list(self._named([word] if word else [], "user", self.users))
+        return found[0] if found else None
+
+    def peers_of(self, node: Node, key: str) -> Peers | None:
+        """The peers named at `key`; None where nothing is said."""
+        words = node.texts(key)
+        if not words:
+            return None
+        if [word.text for word in words] == [ANY]:
+            return ANYBODY
+        for word in words:
+            if word.text == ANY:
+                self.problems.add(word.key, '"any" is everybody already', "it stands alone")
+            self._used.add(("network", networks.name_in(word.text)))
+        return networks.chosen(self.problems, node.path(key), words, self.networks)
+
+    def check_reach(
+        self, node: Node, key: str, peers: Peers | None, interfaces: Sequence[Interface]
+    ) -> None:
+        """Note peers of an entry that none of its `interfaces` leads to."""
+        if peers is None or not any(peers.both) or not interfaces:
+            return
+        said = any(not networks.is_left_out(word.text) for word in node.texts(key))
+        self.reach.check(
+            self.problems, node.path(key), peers, interfaces, whole=said and peers is not ANYBODY
+        )
+
+    def unused(self) -> Iterator[Problem]:
+        """A remark on each name that is defined and then not used."""
+        kinds: dict[str, Mapping[str, object]] = {
+            "network": self.networks,
+            "service": self.services,
+            "user": self.users,
+        }
+        for kind, names in kinds.items():
+            for name in names:
+                if (kind, name) not in self._used:
+                    yield Problem(self.problems.file, f"{kind}.{name}", "is defined, but not used")
+
+    def _named(self, words: Sequence[Word], kind: str, known: Mapping[str, T]) -> Iterator[T]:
+        for word in words:
+            self._used.add((kind, word.text))
+            if word.text in known:
+                yield known[word.text]
+            else:
+                self.problems.unknown(
+                    word.key, f'no {kind} is named "{word.text}"', word.text, known
+                )
