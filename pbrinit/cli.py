@@ -14,10 +14,12 @@ from pathlib import Path
 
 from pbrinit import bootfile, explain, show
 from pbrinit.compiler import compile_policy
-from pbrinit.language import read
+from pbrinit.language import examine, read
 from pbrinit.layout import TooLargeError
 from pbrinit.plan import Plan
+from pbrinit.policy import Policy
 from pbrinit.problems import PolicyError, Problem
+from pbrinit.schema import schema
 
 USAGE = 2
 
@@ -44,8 +46,12 @@ def load(path: Path) -> Plan:
 
     Raises PolicyError with everything that is wrong.
     """
+    return _compiled(path, read(path))
+
+
+def _compiled(path: Path, policy: Policy) -> Plan:
     try:
-        return compile_policy(read(path))
+        return compile_policy(policy)
     except TooLargeError as error:
         raise PolicyError([Problem(str(path), "policy", str(error))]) from None
 
@@ -88,22 +94,34 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("policy", type=Path, help="the policy file")
     made.add_argument("output", type=Path, help="where to write it")
     made.set_defaults(command=_build)
+    told = commands.add_parser("schema", help="print the language as JSON Schema, for editors")
+    told.set_defaults(command=_schema)
     return parser
 
 
 def _check(options: argparse.Namespace) -> int:
-    plan = load(options.policy)
+    reading = examine(options.policy)
+    policy, plan = reading.policy, _compiled(options.policy, reading.policy)
     summary = {
         "file": str(options.policy),
         "hostname": plan.hostname,
         "rules": len(plan.rules),
         "interfaces": [link.name for link in plan.links[1:]],
+        "entries": len(policy.entries),
+        "denies": len(policy.denies),
+        "expectations": len(policy.expectations),
+        "remarks": [vars(remark) for remark in reading.remarks],
+        "problems": [],
     }
     if options.json:
-        print(json.dumps({**summary, "problems": []}))
-    else:
-        names = ", ".join(link.name for link in plan.links[1:])
-        print(f"{options.policy}: sound; {len(plan.rules)} rules, interfaces: {names or 'none'}")
+        print(json.dumps(summary))
+        return 0
+    for remark in reading.remarks:
+        print(remark)
+    names = ", ".join(link.name for link in plan.links[1:])
+    count = len(reading.remarks)
+    odd = f"; {count} remark{'s' if count > 1 else ''}" if count else ""
+    print(f"{options.policy}: sound; {len(plan.rules)} rules, interfaces: {names or 'none'}{odd}")
     return 0
 
 
@@ -130,6 +148,11 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     build(options.policy, options.output)
+    return 0
+
+
+def _schema(_: argparse.Namespace) -> int:
+    print(json.dumps(schema(), indent=2))
     return 0
 
 

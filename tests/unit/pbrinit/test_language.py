@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,57 @@ def test_a_mangled_policy_is_read_or_refused_and_nothing_else(
     path = tmp_path_factory.mktemp("mangled") / "policy.toml"
     path.write_text("\n".join(lines))
     assert cli.main(["check", str(path)]) in (0, 2)
+
+
+def test_what_is_odd_is_remarked_upon_and_no_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(SOUND.replace("[service]", 'spare = "192.0.2.7"\n[service]'))
+    assert cli.main(["check", str(path)]) == 0
+    told = capsys.readouterr()
+    remark, verdict = told.out.splitlines()
+    assert remark == f"{path}: network.spare: is defined, but not used"
+    assert verdict.startswith(f"{path}: sound; ")
+    assert verdict.endswith("1 remark")
+    assert told.err == ""
+    assert cli.main(["check", "--json", str(path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == []
+    assert found["remarks"] == [
+        {
+            "file": str(path),
+            "key": "network.spare",
+            "what": "is defined, but not used",
+            "hint": None,
+        }
+    ]
+
+
+DOCS = Path("docs/language.md").read_text()
+
+
+def test_the_policy_in_the_docs_is_sound(tmp_path: Path) -> None:
+    text = DOCS.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "policy.toml").write_text(text)
+    (tmp_path / "bogons.txt").write_text("203.0.113.0/24\n")
+    policy = read(tmp_path / "policy.toml")
+    assert [len(policy.entries), len(policy.denies), len(policy.expectations)] == [3, 1, 1]
+
+
+def test_the_errors_in_the_docs_are_those_that_are_said(tmp_path: Path) -> None:
+    text = (
+        DOCS.partition("```toml\n")[2].partition("```")[0].replace("198.51.100.0", "198.51.100.7")
+    )
+    text = text.replace('{ file = "bogons.txt" }', '["10.0.0.0/16"]') + (
+        '[[input]]\nfrom = "mgtm"\nservice = "ssh"\n'
+        '[[input]]\non = "wan"\nfrom = "bogons"\nservice = "ssh"\n'
+        '[[forward]]\nin = "wan"\nout = "lan"\nclients = "1024-32767"\nservice = "high"\n'
+        '[[forward]]\nuser = "updater"\nservice = "ssh"\n'
+    )
+    text = text.replace("[user]", 'high = "tcp/40000"\n[user]')
+    said = {problem.partition(": ")[2] for problem in problems(tmp_path, text)}
+    shown = DOCS.partition("```\npolicy.toml: ")[2].partition("5 errors")[0].splitlines()
+    assert len(shown) == 5
+    for line in shown:
+        assert line.removeprefix("policy.toml: ").partition(": ")[2] in said
