@@ -17,7 +17,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.layout import KERNEL_RULES
-from pbrinit.plan import Action, Link, Plan, Route, RouteKind, Rule
+from pbrinit.plan import WITHOUT_DEVICE, Action, Link, Plan, Route, RouteKind, Rule
 from pbrinit.policy import Ports
 from pbrinit.show import address_command, route_command, rule_command
 
@@ -33,7 +33,13 @@ IFF_UP = 1
 RTPROT_STATIC = 4
 RTNH_F_ONLINK = 4
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
-RTN = {RouteKind.UNICAST: 1, RouteKind.LOCAL: 2, RouteKind.THROW: 9}
+RTN = {
+    RouteKind.UNICAST: 1,
+    RouteKind.LOCAL: 2,
+    RouteKind.BLACKHOLE: 6,
+    RouteKind.PROHIBIT: 8,
+    RouteKind.THROW: 9,
+}
 FR_ACT = {
     Action.LOOKUP: 1,
     Action.GOTO: 2,
@@ -175,13 +181,14 @@ def _route(route: Route) -> bytes:
         scope = RT_SCOPE_HOST
     elif route.kind is RouteKind.UNICAST and route.gateway is None and route.family is Family.V4:
         scope = RT_SCOPE_LINK
-    destination = route.destination
+    source, destination = route.source, route.destination
     return _message(
         rtmsg,
         RTM_NEWROUTE,
         ADD,
         {
             "family": int(route.family),
+            "src_len": source.prefixlen if source else 0,
             "dst_len": destination.prefixlen if destination else 0,
             "proto": RTPROT_STATIC,
             "scope": scope,
@@ -190,8 +197,9 @@ def _route(route: Route) -> bytes:
             "attrs": [
                 ("RTA_TABLE", route.table),
                 ("RTA_DST", str(destination.network_address) if destination else None),
+                ("RTA_SRC", str(source.network_address) if source else None),
                 ("RTA_GATEWAY", str(route.gateway) if route.gateway else None),
-                ("RTA_OIF", None if route.kind is RouteKind.THROW else INDEX),
+                ("RTA_OIF", None if route.kind in WITHOUT_DEVICE else INDEX),
             ],
         },
     )

@@ -69,9 +69,11 @@ class Route:
 
     `source`, in IPv6 alone, is the prefix that a packet must come from (IPV6_SUBTREES).
 
-    An IPv4 gateway is said to be on the link and not looked up: the look-up (fib_check_nh_v4_gw,
-    net/ipv4/fib_semantics.c) goes through the rules, as any, and would end in the hairpin,
-    whereupon the gateway is silently not used.
+    A gateway is said to be on the link and not looked up. In IPv4 the look-up goes through the
+    rules, as any, and would end in the hairpin, whereupon the gateway is silently not used
+    (fib_check_nh_v4_gw, net/ipv4/fib_semantics.c). In IPv6 it is made in the route's own table,
+    then by rules that name no device, and the route is refused where neither knows the gateway
+    (ip6_route_check_nh, net/ipv6/route.c).
     """
 
     family: Family
@@ -85,7 +87,7 @@ class Route:
     @property
     def onlink(self) -> bool:
         """Whether the gateway is taken for on link without a look-up."""
-        return self.gateway is not None and self.family is Family.V4
+        return self.gateway is not None
 
 
 @dataclass(frozen=True)

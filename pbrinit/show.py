@@ -11,7 +11,18 @@ from collections.abc import Iterator
 
 from pbrinit.addresses import InterfaceAddress
 from pbrinit.layout import KERNEL_RULES
-from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, Route, RouteKind, Rule
+from pbrinit.plan import (
+    TABLE_LOCAL,
+    TABLE_MAIN,
+    WITHOUT_DEVICE,
+    Action,
+    Link,
+    Plan,
+    Route,
+    RouteKind,
+    Rule,
+    Sysctl,
+)
 
 TABLE_WORDS = {TABLE_MAIN: "main", TABLE_LOCAL: "local"}
 ACTION_WORDS = {Action.LOOKUP: "lookup", Action.GOTO: "goto"}
@@ -47,9 +58,11 @@ def route_command(route: Route, device: str) -> str:
     if route.kind is not RouteKind.UNICAST:
         words.append(route.kind.value)
     words.append(str(route.destination or "default"))
+    if route.source is not None:
+        words += ["from", str(route.source)]
     if route.gateway is not None:
         words += ["via", str(route.gateway)]
-    if route.kind is not RouteKind.THROW:
+    if route.kind not in WITHOUT_DEVICE:
         words += ["dev", device]
     if route.onlink:
         words.append("onlink")
@@ -68,7 +81,7 @@ def commands(plan: Plan) -> Iterator[str]:
     """Every step of the plan, in order, as commented shell."""
     yield f"hostname {shlex.quote(plan.hostname)}"
     for sysctl in plan.sysctls:
-        yield _noted(f"sysctl -w {shlex.quote(f'{sysctl.key}={sysctl.value}')}", sysctl.note)
+        yield _sysctl(sysctl)
     for rule in sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference)):
         yield _noted(f"ip {rule_command(rule)}", rule.note)
     for rule in KERNEL_RULES:
@@ -76,6 +89,8 @@ def commands(plan: Plan) -> Iterator[str]:
         yield _noted(command, "the kernel's own")
     for link in plan.links:
         yield from _link(link)
+    for sysctl in plan.last:
+        yield _sysctl(sysctl)
 
 
 def _link(link: Link) -> Iterator[str]:
@@ -85,7 +100,7 @@ def _link(link: Link) -> Iterator[str]:
             f" name {link.device}"
         )
     for sysctl in link.sysctls:
-        yield _noted(f"sysctl -w {shlex.quote(f'{sysctl.key}={sysctl.value}')}", sysctl.note)
+        yield _sysctl(sysctl)
     yield _noted(f"ip link set {link.device} up", link.name)
     for route in link.early_routes:
         yield _noted(f"ip {route_command(route, link.device)}", route.note)
@@ -93,6 +108,10 @@ def _link(link: Link) -> Iterator[str]:
         yield f"ip {address_command(address, link.device)}"
     for route in link.routes:
         yield _noted(f"ip {route_command(route, link.device)}", route.note)
+
+
+def _sysctl(sysctl: Sysctl) -> str:
+    return _noted(f"sysctl -w {shlex.quote(f'{sysctl.key}={sysctl.value}')}", sysctl.note)
 
 
 def _noted(command: str, note: str) -> str:

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
 
 from pbrinit import show
+from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.netlink import encode
+from pbrinit.plan import Plan, Route, RouteKind
 from tests.kernel import acts
 from tests.kernel.lab import Lab, Namespace
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
+TABLE = 4000
+PEERS = {Family.V4: "198.51.100.0/24", Family.V6: "2001:db8:5::/48"}
+SOURCE = ip_network("2001:db8:7::/48")
 
 
-@pytest.mark.parametrize("policy", EXAMPLES, ids=lambda path: path.stem)
-def test_the_commands_typed_give_the_same_rules_routes_and_addresses(policy: Path) -> None:
-    plan = load(policy)
-    boot_plan = encode(plan, policy.stem)
+def with_every_kind_of_route() -> Plan:
+    """A plan that has, in both families, each kind of route for a prefix and as the default;
+    in IPv6 also from a source alone.
+    """
+    plan = load(Path("examples/host.toml"))
+    loopback, link = plan.links
+    gateways = {Family.V4: ip_address("192.0.2.1"), Family.V6: ip_address("2001:db8::1")}
+    routes = []
+    for family in Family:
+        for number, kind in enumerate(RouteKind, TABLE):
+            gateway = gateways[family] if kind is RouteKind.UNICAST else None
+            default = Route(family, number, kind, gateway=gateway)
+            routes += [default, replace(default, destination=ip_network(PEERS[family]))]
+            if family is Family.V6:
+                routes.append(replace(default, source=SOURCE))
+    sink = Route(Family.V4, TABLE, RouteKind.UNICAST, destination=ip_network("203.0.113.0/24"))
+    return replace(
+        plan,
+        links=(
+            replace(loopback, early_routes=(*loopback.early_routes, sink)),
+            replace(link, routes=(*link.routes, *routes)),
+        ),
+    )
+
+
+PLANS = {path.stem: load(path) for path in EXAMPLES} | {"routes": with_every_kind_of_route()}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_commands_typed_give_the_same_rules_routes_and_addresses(name: str) -> None:
+    plan = PLANS[name]
+    boot_plan = encode(plan, name)
     by_boot, by_hand = Lab([], []), Lab([], [])
     with by_boot, by_hand:
         for lab in (by_boot, by_hand):
