@@ -83,6 +83,11 @@ class AddressSet:
                 found.append((int(value), int(value)))
         return cls(family, tuple(_joined(found)))
 
+    @classmethod
+    def of_ranges(cls, family: Family, ranges: Iterable[tuple[int, int]]) -> AddressSet:
+        """The addresses of these ranges, both ends in them, in any order."""
+        return cls(family, tuple(_joined(list(ranges))))
+
     def __bool__(self) -> bool:
         return bool(self.ranges)
 

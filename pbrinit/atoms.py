@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+from typing import NamedTuple
 
-from pbrinit.addresses import Address, InterfaceAddress, Prefix
+from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.policy import Ports, Protocol, Service
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -17,6 +19,12 @@ LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
 LOWEST_PORT, HIGHEST_PORT = 1, 65534  # fib_rule_port_range_valid, include/net/fib_rules.h
 HIGHEST_PROTOCOL = 255
 LONGEST_NUMBER = 5
+LENGTH = re.compile(r"[0-9]{1,3}")
+MAPPED = 0xFFFF
+MULTICAST = {
+    Family.V4: (224 << 24, (240 << 24) - 1),
+    Family.V6: (0xFF << 120, (1 << 128) - 1),
+}
 WITH_OWN_WORD = {
     Protocol.TCP: 'write "tcp/…"',
     Protocol.UDP: 'write "udp/…"',
@@ -52,9 +60,11 @@ def address(text: str) -> Address:
     Raises AtomError.
     """
     try:
-        return ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         raise AtomError(f'"{text}" is no address', 'such as "192.0.2.1"') from None
+    _not_scoped(text)
+    return found
 
 
 def interface_address(text: str) -> InterfaceAddress:
@@ -70,11 +80,17 @@ def interface_address(text: str) -> InterfaceAddress:
         found = ipaddress.ip_interface(text)
     except ValueError:
         raise AtomError(f'"{text}" is no address with a prefix length') from None
+    _not_scoped(text)
     ip = found.ip
+    if not text.partition("/")[2].isdigit():
+        raise AtomError(
+            f"{text} has no length after the /", f'write "{ip}/{found.network.prefixlen}"'
+        )
     if ip.is_multicast or ip.is_loopback or ip.is_unspecified:
         raise AtomError(f"{ip} cannot be an interface's address")
-    _not_mapped(ip)
     if isinstance(found, ipaddress.IPv6Interface):
+        if found.ip.ipv4_mapped is not None:
+            raise _mapped(found.ip)
         if found.ip.is_link_local:
             raise AtomError(f"{ip} is link-local", "the kernel makes that one by itself")
         if found.network.prefixlen < found.max_prefixlen and ip == found.network.network_address:
@@ -87,31 +103,55 @@ def interface_address(text: str) -> InterfaceAddress:
     return found
 
 
-def prefix(text: str) -> Prefix:
-    """A prefix, or an address that stands for itself alone.
+class Block(NamedTuple):
+    """A prefix, by its first and its last address."""
+
+    family: Family
+    first: int
+    last: int
+
+
+def block(text: str) -> Block:
+    """A prefix, or an address that stands for itself alone. Lists of these are long, so that
+    this one does not go through ipaddress, which takes ten times as long.
 
     Raises AtomError; for bits set beyond the length it says which prefix was likely meant.
     """
+    host, slash, digits = text.partition("/")
+    family = Family.V6 if ":" in host else Family.V4
     try:
-        found = ipaddress.ip_network(text, strict=False)
-    except ValueError:
+        first = int.from_bytes(socket.inet_pton(family, host))
+    except (OSError, ValueError):
         raise AtomError(f'"{text}" is no prefix', 'such as "198.51.100.0/24"') from None
-    if "/" in text and ipaddress.ip_interface(text).ip != found.network_address:
-        raise AtomError(f"{text} has bits set beyond its length", f'did you mean "{found}"?')
-    _not_mapped(found.network_address)
-    if found.is_multicast:
+    length = family.bits
+    if slash:
+        length = int(digits) if LENGTH.fullmatch(digits) else family.bits + 1
+    if length > family.bits:
+        raise AtomError(f"{text} has no length from 0 to {family.bits} after the /")
+    rest = (1 << family.bits - length) - 1
+    if first & rest:
+        meant = family.prefix(first & ~rest, length)
+        raise AtomError(f"{text} has bits set beyond its length", f'did you mean "{meant}"?')
+    if family is Family.V6 and first >> 32 == MAPPED:
+        raise _mapped(ipaddress.IPv6Address(first))
+    group_first, group_last = MULTICAST[family]
+    if group_first <= first and first + rest <= group_last:
         raise AtomError(
             f"{text} is multicast", "nobody sends from there, and nothing is sent there"
         )
-    return found
+    return Block(family, first, first + rest)
 
 
-def _not_mapped(ip: Address) -> None:
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        raise AtomError(
-            f"{ip} is IPv4 in IPv6's clothes, which no packet carries",
-            f'did you mean "{ip.ipv4_mapped}"?',
-        )
+def _not_scoped(text: str) -> None:
+    if "%" in text:
+        raise AtomError(f"{text} names a device after the %", "leave that out")
+
+
+def _mapped(ip: ipaddress.IPv6Address) -> AtomError:
+    return AtomError(
+        f"{ip} is IPv4 in IPv6's clothes, which no packet carries",
+        f'did you mean "{ip.ipv4_mapped}"?',
+    )
 
 
 def service(text: str) -> Service:

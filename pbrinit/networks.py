@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pbrinit.addresses import AddressSet, Family, Prefix
-from pbrinit.atoms import AtomError, prefix
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.atoms import AtomError, Block, block
 from pbrinit.document import Node, Word
 from pbrinit.policy import Peers
 from pbrinit.problems import SHOWN, Problems
@@ -35,8 +35,11 @@ def is_left_out(word: str) -> bool:
 
 def _network(section: Node, name: str) -> Peers:
     file = section.node(name).text("file")
-    found = _in_file(section.problems, file) if file else section.atoms(name, prefix)
-    return Peers(name, *(AddressSet.of(family, found) for family in Family))
+    found = _in_file(section.problems, file) if file else section.atoms(name, block)
+    ranges: dict[Family, list[tuple[int, int]]] = {family: [] for family in Family}
+    for family, first, last in found:
+        ranges[family].append((first, last))
+    return Peers(name, *(AddressSet.of_ranges(family, ranges[family]) for family in Family))
 
 
 def chosen(
@@ -66,7 +69,7 @@ def chosen(
     return Peers(" ".join(word.text for word in words), *sets)
 
 
-def _in_file(problems: Problems, word: Word) -> list[Prefix]:
+def _in_file(problems: Problems, word: Word) -> list[Block]:
     """The prefixes in a file beside the policy, one a line; what follows a # is not read."""
     path, key = Path(problems.file).parent / word.text, word.key
     try:
@@ -86,7 +89,7 @@ def _in_file(problems: Problems, word: Word) -> list[Prefix]:
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         try:
-            found += [prefix(text)] if text else []
+            found += [block(text)] if text else []
         except AtomError as error:
             bad += 1
             if bad <= SHOWN:

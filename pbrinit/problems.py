@@ -12,6 +12,9 @@ from dataclasses import dataclass
 SHOWN = 10
 """How many findings of one set are said one by one."""
 
+LONGEST = 400
+"""How much of one text of a policy is said again."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -44,12 +47,13 @@ class Problems:
 
     def add(self, key: str, what: str, hint: str | None = None) -> None:
         """Take note of one finding and go on."""
-        self.found.append(Problem(self.file, key, what, hint))
+        hint = _plain(hint) if hint else None
+        self.found.append(Problem(self.file, _plain(key), _plain(what), hint))
 
     def unknown(self, key: str, what: str, word: str, known: Iterable[str]) -> None:
         """Take note of a word that names nothing, with what was likely meant."""
         known = sorted(known)
-        near = difflib.get_close_matches(word, known, n=1)
+        near = difflib.get_close_matches(word[:LONGEST], known, n=1)
         if near:
             hint = f'did you mean "{near[0]}"?'
         else:
@@ -63,3 +67,12 @@ class Problems:
         """
         if self.found:
             raise PolicyError(self.found)
+
+
+def _plain(text: str) -> str:
+    """The text on one line that does nothing to a terminal, its middle left out if it is long."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
