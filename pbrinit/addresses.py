@@ -97,12 +97,22 @@ class AddressSet:
         return at >= 0 and value <= self.ranges[at][1]
 
     def __or__(self, other: AddressSet) -> AddressSet:
+        if not other.ranges or self.is_everything:
+            return self
+        if not self.ranges or other.is_everything:
+            return other
         return AddressSet(self.family, tuple(_joined([*self.ranges, *other.ranges])))
 
     def __and__(self, other: AddressSet) -> AddressSet:
+        if not self.ranges or other.is_everything:
+            return self
+        if not other.ranges or self.is_everything:
+            return other
         return AddressSet(self.family, tuple(_common(self.ranges, other.ranges)))
 
     def __sub__(self, other: AddressSet) -> AddressSet:
+        if not self.ranges or not other.ranges:
+            return self
         return self & ~other
 
     def __invert__(self) -> AddressSet:
@@ -122,6 +132,22 @@ class AddressSet:
     def prefixes(self) -> tuple[Prefix, ...]:
         """The fewest prefixes that hold just these addresses, in order."""
         return tuple(prefix for first, last in self.ranges for prefix in self._cut(first, last))
+
+    @property
+    def prefix_count(self) -> int:
+        """How many prefixes that takes, without making them.
+
+        A range is cut at the most even number in it: below that one prefix for each bit of the
+        distance to its beginning, above one for each bit of the distance to its end.
+        """
+        count = 0
+        for first, last in self.ranges:
+            size = (first ^ last).bit_length()
+            middle = last >> max(size - 1, 0) << max(size - 1, 0)
+            whole = last - first + 1 == 1 << size
+            below, above = middle - first, last + 1 - middle
+            count += 1 if whole else below.bit_count() + above.bit_count()
+        return count
 
     @cached_property
     def _firsts(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ import marshal
 from binascii import crc32
 from types import SimpleNamespace
 
-MAGIC = b"pbrinit plan 1\n"
+MAGIC = b"pbrinit plan 2\n"
 CHECKSUM_SIZE = 4
 MARSHAL_VERSION = 2
 
@@ -29,7 +29,9 @@ class LinkPlan(SimpleNamespace):
     """One interface. In each message the interface's index is to be set at the offsets.
 
     `rename` gives the device that has the MAC address its name; `messages` follow the
-    sysctls. A message is (what it does, its bytes, offsets of the index).
+    sysctls. A message is (what it does, its bytes, offsets of the index).  `bulks` come last:
+    many routes of one form, as (what they are, pieces to be sent whole, the size of a message,
+    the offset of the index in each, 0 where there is none).
     """
 
     name: str
@@ -38,6 +40,7 @@ class LinkPlan(SimpleNamespace):
     rename: tuple[str, bytes, tuple[int, ...]] | None
     sysctls: tuple[tuple[str, str], ...]
     messages: tuple[tuple[str, bytes, tuple[int, ...]], ...]
+    bulks: tuple[tuple[str, tuple[bytes, ...], int, int], ...]
 
 
 class BootPlan(SimpleNamespace):
@@ -45,7 +48,7 @@ class BootPlan(SimpleNamespace):
 
     `summary` says in words what the policy allows; `rules` are netlink messages, highest
     preference first, and `texts` has the `ip` command of each; `removals` take away the
-    rules that a kernel starts with.
+    rules that a kernel starts with; `last` are sysctls that switch forwarding on.
     """
 
     hostname: str
@@ -57,6 +60,7 @@ class BootPlan(SimpleNamespace):
     removals: tuple[bytes, ...]
     texts: tuple[str, ...]
     links: tuple[LinkPlan, ...]
+    last: tuple[tuple[str, str], ...]
 
 
 FIELDS = tuple(BootPlan.__annotations__)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pbrinit import bootfile, explain, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
-from pbrinit.layout import TooLargeError
+from pbrinit.layout import CompileError
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy
 from pbrinit.problems import PolicyError, Problem
@@ -52,7 +52,7 @@ def load(path: Path) -> Plan:
 def _compiled(path: Path, policy: Policy) -> Plan:
     try:
         return compile_policy(policy)
-    except TooLargeError as error:
+    except CompileError as error:
         raise PolicyError([Problem(str(path), "policy", str(error))]) from None
 
 

@@ -7,39 +7,39 @@ from __future__ import annotations
 
 from pbrinit import sysctls
 from pbrinit.addresses import Family
-from pbrinit.layout import (
-    INPUT,
-    INPUT_SIZE,
-    TABLE_BY,
-    TABLE_HAIRPIN,
-    TABLE_SINK,
-    TAIL,
-    TooLargeError,
-)
+from pbrinit.claims import Claims
+from pbrinit.layout import INPUT, INPUT_SIZE, TABLE_HAIRPIN, TABLE_SINK, TAIL, CompileError
 from pbrinit.links import links
-from pbrinit.plan import Plan
+from pbrinit.places import Places
+from pbrinit.plan import Plan, Rule
 from pbrinit.policy import Policy
-from pbrinit.rules import FamilyRules
+from pbrinit.rules import family_rules
+from pbrinit.tables import Tables
 
 
 def compile_policy(policy: Policy) -> Plan:
     """The plan that lets through what `policy` allows, and nothing else.
 
-    Raises TooLargeError.
+    Raises CompileError.
     """
     if INPUT + len(policy.interfaces) * INPUT_SIZE > TAIL:
-        raise TooLargeError(f"there are more than {(TAIL - INPUT) // INPUT_SIZE} interfaces")
-    rules = [rule for family in Family for rule in FamilyRules(policy, family).rules()]
-    tables = [(TABLE_SINK, "sink")]
-    for number, interface in enumerate(policy.interfaces):
-        tables.append((TABLE_HAIRPIN + number, f"hairpin.{interface.name}"))
-        tables.append((TABLE_BY + number, f"by.{interface.name}"))
+        raise CompileError(f"there are more than {(TAIL - INPUT) // INPUT_SIZE} interfaces")
+    tables = Tables()
+    rules: list[Rule] = []
+    forwarding: list[Family] = []
+    for family in Family:
+        places = Places(policy, family)
+        claims = Claims(policy, places)
+        rules += family_rules(policy, places, claims, tables)
+        forwarding += [family] if claims.forwards else []
+    hairpins = ((TABLE_HAIRPIN + n, f"hairpin.{i.name}") for n, i in enumerate(policy.interfaces))
     return Plan(
         hostname=policy.hostname,
-        summary=tuple(str(entry) for entry in policy.entries),
+        summary=tuple(str(entry) for entry in (*policy.entries, *policy.denies)),
         users=policy.users,
         sysctls=sysctls.machine(),
-        rules=tuple(sorted(rules, key=lambda rule: (rule.family, rule.preference))),
-        links=links(policy),
-        tables=tuple(sorted(tables)),
+        rules=tuple(rules),
+        links=links(policy, tables),
+        tables=((TABLE_SINK, "sink"), *hairpins, *tables.names),
+        last=sysctls.forwarding(policy, forwarding),
     )

@@ -6,8 +6,6 @@ docs/how-it-filters.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.addresses import Family, InterfaceAddress, Prefix
@@ -17,19 +15,16 @@ LOOPBACK = "lo"
 
 TABLE_SINK = 100
 TABLE_HAIRPIN = 1000
-TABLE_BY = 2000
+TABLE_SETS = 3000
 
 DISPATCH = 0
 OUTPUT = 100_000
-OUTPUT_ASKS = 110_000
-OUTPUT_ANSWERS = 140_000
-OUTPUT_RETURNS = 170_000
-OUTPUT_REFUSED = 190_000
 INPUT = 200_000
-INPUT_ALLOWED = 10_000
-INPUT_REFUSED = 99_000
 INPUT_SIZE = 100_000
 TAIL = 10_000_000
+
+FEW = 8
+"""As many prefixes of a set as are written as rules, some 26 ns each; more are a table."""
 
 TABLE_DEFAULT = 253
 KERNEL_RULES = tuple(
@@ -46,17 +41,8 @@ KERNEL_RULES = tuple(
 fib_default_rules_init (net/ipv4/fib_rules.c), fib6_rules_net_init (net/ipv6/fib6_rules.c)."""
 
 
-class TooLargeError(Exception):
-    """A policy with more rules than a band holds; the text says which band."""
-
-
-def place(band: str, first: int, end: int, rules: Iterator[Rule]) -> Iterator[Rule]:
-    """Give the rules of one band their preferences, from `first` on and below `end`."""
-    for preference, rule in enumerate(rules, first):
-        if preference >= end:
-            family = f"IPv{rule.family.version}"
-            raise TooLargeError(f"{band} needs more than {end - first} rules in {family}")
-        yield replace(rule, preference=preference)
+class CompileError(Exception):
+    """A policy that makes no plan, although each of its entries is sound; the text says why."""
 
 
 def host(address: InterfaceAddress) -> Prefix:

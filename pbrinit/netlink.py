@@ -7,6 +7,7 @@ builds the image.  Source of the formats: rtnetlink(7), linux/fib_rules.h.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
@@ -14,6 +15,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from pbrinit import bulk
 from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.layout import KERNEL_RULES
@@ -68,6 +70,7 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         removals=tuple(_rule(rule, RTM_DELRULE, CHANGE) for rule in KERNEL_RULES),
         texts=tuple(rule_command(rule) for rule in rules),
         links=tuple(_link(link) for link in plan.links),
+        last=tuple((sysctl.key, sysctl.value) for sysctl in plan.last),
     )
 
 
@@ -123,11 +126,14 @@ def _link(link: Link) -> LinkPlan:
         if link.mac
         else None
     )
+    many, few = bulk.split((*link.early_routes, *link.routes))
     messages = [(f"link set {link.device} up", _link_change(None))]
-    messages += [(route_command(route, link.device), _route(route)) for route in link.early_routes]
+    messages += [(route_command(route, link.device), _route(route))
+                 for route in link.early_routes if route in few]  # fmt: skip
     messages += [(address_command(address, link.device), _address(address))
                  for address in link.addresses]  # fmt: skip
-    messages += [(route_command(route, link.device), _route(route)) for route in link.routes]
+    messages += [(route_command(route, link.device), _route(route))
+                 for route in link.routes if route in few]  # fmt: skip
     return LinkPlan(
         name=link.name,
         device=link.device,
@@ -135,7 +141,16 @@ def _link(link: Link) -> LinkPlan:
         rename=rename,
         sysctls=tuple((sysctl.key, sysctl.value) for sysctl in link.sysctls),
         messages=tuple((text, *_marked(message)) for text, message in messages),
+        bulks=tuple(_bulk(routes, link.device) for routes in many),
     )
+
+
+def _bulk(routes: Sequence[Route], device: str) -> tuple[str, tuple[bytes, ...], int, int]:
+    """What it is, its pieces, the size of a message, and where in each the index is to be set."""
+    first = _route(routes[0])
+    _, offsets = _marked(first)
+    text = f"{len(routes)} routes from {route_command(routes[0], device)!r} on"
+    return text, tuple(bulk.pieces(first, routes)), len(first), offsets[0] if offsets else 0
 
 
 def _marked(message: bytes) -> tuple[bytes, tuple[int, ...]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from pbrinit import bulk
 from pbrinit.addresses import InterfaceAddress
 from pbrinit.layout import KERNEL_RULES
 from pbrinit.plan import (
@@ -102,12 +103,20 @@ def _link(link: Link) -> Iterator[str]:
     for sysctl in link.sysctls:
         yield _sysctl(sysctl)
     yield _noted(f"ip link set {link.device} up", link.name)
+    many, few = bulk.split((*link.early_routes, *link.routes))
     for route in link.early_routes:
-        yield _noted(f"ip {route_command(route, link.device)}", route.note)
+        if route in few:
+            yield _noted(f"ip {route_command(route, link.device)}", route.note)
     for address in link.addresses:
         yield f"ip {address_command(address, link.device)}"
     for route in link.routes:
-        yield _noted(f"ip {route_command(route, link.device)}", route.note)
+        if route in few:
+            yield _noted(f"ip {route_command(route, link.device)}", route.note)
+    for routes in many:
+        family = f"-{routes[0].family.version}"
+        yield f"ip {family} -batch - <<END  # {len(routes)} routes: {routes[0].note}"
+        yield from (route_command(r, link.device).removeprefix(f"{family} ") for r in routes)
+        yield "END"
 
 
 def _sysctl(sysctl: Sysctl) -> str:

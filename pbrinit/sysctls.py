@@ -6,9 +6,11 @@ Source of each meaning: Documentation/networking/ip-sysctl.rst of the kernel.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pbrinit.addresses import Family
 from pbrinit.plan import Sysctl
-from pbrinit.policy import EPHEMERAL, Interface
+from pbrinit.policy import EPHEMERAL, Direction, Interface, Policy
 
 MACHINE = (
     ("net/ipv4/ip_forward", "0", "this machine passes nothing on"),
@@ -90,6 +92,23 @@ def device(interface: Interface) -> tuple[Sysctl, ...]:
     silent = "0" if interface.own(Family.V6) else "1"
     path = f"net/ipv6/conf/{interface.device}/disable_ipv6"
     return (*found, Sysctl(path, silent, "IPv6 only where the policy has an address"))
+
+
+def forwarding(policy: Policy, families: Iterable[Family]) -> tuple[Sysctl, ...]:
+    """What is set last of all where the policy forwards: IPv4 asks the device that a packet comes
+    in by (ip_route_input_slow) and IPv6 the machine (ip6_forward).
+    """
+    found = []
+    for family in families:
+        if family is Family.V6:
+            found.append(Sysctl("net/ipv6/conf/all/forwarding", "1", "the policy forwards"))
+            continue
+        ends = (e for e in policy.entries if e.direction is Direction.FORWARD)
+        used = {i.device: None for entry in ends for i in (*entry.interfaces, *entry.ways_out)
+                if i.own(family)}  # fmt: skip
+        found += [Sysctl(f"net/ipv4/conf/{device}/forwarding", "1", "the policy forwards here")
+                  for device in used]  # fmt: skip
+    return tuple(found)
 
 
 def _name(family: Family) -> str:

@@ -88,14 +88,17 @@ def before_links() -> BootPlan:
         with Step("reading the rules back"):
             found = rules.in_force(kernel)
             different = rules.differences(plan, found)
+        compared = seconds()
     if different:
         raise ClosedError("the rules read back differ: " + "; ".join(different))
     up = [device for device in links.devices() if links.is_up(device)]
     if up:
         raise ClosedError(f"{' '.join(up)} was up before the rules were in force")
+    with Step("loopback and the tables of sets"), Kernel() as kernel:
+        links.bring_up(kernel, plan.links[0])
     say(
         f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'
-        f" ms, read back and equal in {(seconds() - sent) * 1000:.0f} ms; no interface is up yet"
+        f" ms, read back and equal in {(compared - sent) * 1000:.0f} ms; no interface is up yet"
     )
     for sentence in plan.summary:
         say(f"allowed: {sentence}")
@@ -104,15 +107,16 @@ def before_links() -> BootPlan:
 
 
 def bring_up(plan: BootPlan) -> None:
-    """Loopback, then each interface of the policy; one that fails is said and passed over.
+    """Each interface of the policy; one that fails is said and passed over.
 
-    Nothing here can open anything: the rules are in force already.
+    Nothing here can open anything: the rules are in force already, and so is what the sets of
+    the policy leave out. Forwarding comes last.
     """
     import _socket  # noqa: PLC0415  the module is loaded, its name is needed here alone
 
     _socket.sethostname(plan.hostname)
     with Kernel() as kernel:
-        for link in plan.links:
+        for link in plan.links[1:]:
             try:
                 links.bring_up(kernel, link)
                 say(f"{link.name}: {link.device} is up")
@@ -120,6 +124,7 @@ def bring_up(plan: BootPlan) -> None:
                 say(f"{link.name}: FAILED: {error}")
         for address in links.wait_for_addresses(kernel):
             say(f"{address}: another machine has this address; it is not used")
+    sysctl.write(plan.last)
     planned = {link.device for link in plan.links}
     for device in links.devices():
         if device not in planned:

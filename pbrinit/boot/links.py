@@ -75,7 +75,24 @@ def bring_up(kernel: Kernel, link: LinkPlan) -> None:
     if link.device not in devices():
         raise LinkError(f"there is no device {link.device}, only {' '.join(devices())}")
     sysctl.write(link.sysctls)
-    _send(kernel, link.messages, _socket.if_nametoindex(link.device))
+    index = _socket.if_nametoindex(link.device)
+    _send(kernel, link.messages, index)
+    for text, pieces, size, offset in link.bulks:
+        for piece in pieces:
+            try:
+                kernel.pour(_pointed(piece, size, offset, index))
+            except KernelError as error:
+                raise LinkError(f"{text}, route {error.index}: {error.reason}") from None
+
+
+def _pointed(piece: bytes, size: int, offset: int, index: int) -> bytes:
+    """The messages of a piece with the interface's index in each, where there is a place for it."""
+    if not offset:
+        return piece
+    data = bytearray(piece)
+    for number, byte in enumerate(struct.pack("=I", index)):
+        data[offset + number :: size] = bytes([byte]) * (len(piece) // size)
+    return bytes(data)
 
 
 def _send(

@@ -76,6 +76,18 @@ class Kernel:
                         raise KernelError(start + answered, os.strerror(error))
                     answered += 1
 
+    def pour(self, piece: bytes) -> None:
+        """Send many messages of which only the last asks for an answer; all are in force then.
+
+        Raises KernelError where the kernel refuses one: that it tells without being asked.
+        """
+        self._socket.send(piece)
+        for kind, _, payload in self._receive(0):
+            error = -int.from_bytes(payload[:4], "little", signed=True)
+            if kind != NLMSG_ERROR or error:
+                number = HEADER.unpack_from(payload, 4)[3] if kind == NLMSG_ERROR else 0
+                raise KernelError(number, os.strerror(error))
+
     def dump(self, kind: int, family: int, header_size: int) -> list[bytes]:
         """Everything of one kind (RTM_GETRULE, …) and family, as payloads.
 

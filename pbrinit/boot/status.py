@@ -36,7 +36,7 @@ def status(plan: BootPlan) -> Iterator[str]:
         found = rules.in_force(kernel)
         wrong = rules.differences(plan, found)
         addresses = links.addresses(kernel)
-    wrong += sysctl.differences(plan.sysctls)
+    wrong += sysctl.differences({**dict(plan.sysctls), **dict(plan.last)}.items())
     yield f'{plan.hostname}, policy "{plan.policy}", up {seconds():.0f} s'
     yield f"rules: {len(found)} in force, " + ("as planned" if not wrong else "NOT AS PLANNED")
     yield from (f"  {difference}" for difference in wrong)

@@ -43,6 +43,7 @@ def enforce(plan: BootPlan) -> list[str]:
         for link in plan.links:
             links.bring_up(kernel, link)
         links.wait_for_addresses(kernel)
+    sysctl.write(plan.last)
     return different
 
 

@@ -41,6 +41,8 @@ def test_the_prefixes_of_a_set_hold_just_its_addresses(prefixes: list[IPv4Networ
     assert AddressSet.of(Family.V4, found.prefixes) == found
     assert AddressSet.of(Family.V4, (~found).prefixes) == ~found
     assert ~~found == found
+    assert found.prefix_count == len(found.prefixes)
+    assert (~found).prefix_count == len((~found).prefixes)
 
 
 def test_the_complement_of_one_prefix_is_as_many_as_it_is_long() -> None:

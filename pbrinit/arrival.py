@@ -1,0 +1,148 @@
+"""The band of one interface: what arrives by it, for us or to be passed on.
+
+In: a policy's `Places` and `Claims` of one family, the `Tables`.  Out: rules in an `Assembly`.
+docs/how-it-filters.md tells why each is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.assembly import Assembly, Label
+from pbrinit.claims import Claim, Claims, Role
+from pbrinit.layout import FEW, host
+from pbrinit.lpm import pieces
+from pbrinit.passing import Passing
+from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6, Places
+from pbrinit.plan import TABLE_LOCAL, Action
+from pbrinit.policy import Interface, Protocol
+from pbrinit.regions import protocols, region
+from pbrinit.selection import Choice, among, to_table, tree
+from pbrinit.tables import Tables, Use
+
+SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Whose packets are delivered."""
+
+    allowed: AddressSet
+    keys: str
+    denied: str
+
+
+class Arrival:
+    """Writes the band of one interface; what is refused goes to a label that is not its own."""
+
+    def __init__(
+        self, code: Assembly, interface: Interface, places: Places, claims: Claims, tables: Tables
+    ) -> None:
+        self._code = code
+        self._interface = interface
+        self._places = places
+        self._claims = tuple(claims.arriving(interface))
+        self._passing = Passing(code, interface, places, claims, tables)
+        self._tables = tables
+        self._family = places.family
+        self._behind = places.behind(interface)
+
+    def write(self, refused: Label) -> None:
+        """All of the band but its end."""
+        code, interface = self._code, self._interface
+        code.add(Action.NOP, note=f"arrives by {interface.name}")
+        if not self._behind:
+            code.goto(refused, note="nobody lives here")
+            return
+        known = Label("source known")
+        self._head(known)
+        code.mark(known)
+        code.add(Action.NOP, note="the source is known")
+        if self._family is Family.V6:
+            self._neighbours(refused)
+        delivered = Label(f"for us by {interface.name}")
+        for address in interface.own(self._family):
+            code.goto(delivered, destination=host(address), note="for us")
+        self._passing.dispatch(refused)
+        code.mark(delivered)
+        code.add(Action.NOP, note="for us")
+        starts = {number: Label(f"for us, protocol {number}") for number in protocols(self._claims)}
+        for number, label in starts.items():
+            code.goto(label, iif=interface.device, protocol=number, note="for us")
+        code.goto(refused, note="nothing of this protocol")
+
+        def leaf(found: _Leaf) -> None:
+            self._write_leaf(found, refused)
+
+        for number, label in starts.items():
+            code.mark(label)
+            tree(code, number, region(self._claims, number, self._leaf), "for us", leaf)
+        self._passing.write(refused)
+
+    def _head(self, known: Label) -> None:
+        """Nobody else has our address, nor one that lives behind another interface; by an
+        interface without a gateway come only addresses of its own prefixes.
+        """
+        code, places, family = self._code, self._places, self._family
+        for interface in places.interfaces:
+            for address in interface.own(family):
+                code.add(Action.BLACKHOLE, source=host(address), note="forged: our own address")
+        if family is Family.V6:
+            code.add(Action.BLACKHOLE, source=MAPPED, note="forged: IPv4 in IPv6's clothes")
+        if self._interface.gateway(family) is None:
+            link_scope = (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 else ()
+            for source in (*places.networks(self._interface), *link_scope):
+                code.goto(known, source=source, note="of this link")
+            code.add(Action.BLACKHOLE, note="forged: not of this link")
+            return
+        for other in places.interfaces:
+            if other is not self._interface:
+                for network in places.networks(other):
+                    code.add(Action.BLACKHOLE, source=network,
+                             note=f"forged: lives behind {other.name}")  # fmt: skip
+
+    def _neighbours(self, refused: Label) -> None:
+        """ICMPv6 to ourselves is heard from everybody; nothing else is said across one link."""
+        code, device = self._code, self._interface.device
+        own = tuple(host(address) for address in self._interface.own(self._family))
+        for destination in (*own, SOLICITED_NODE, LINK_LOCAL):
+            code.add(Action.LOOKUP, TABLE_LOCAL, iif=device, destination=destination,
+                     protocol=Protocol.ICMPV6, note="neighbour discovery, path MTU")  # fmt: skip
+        for source in (LINK_LOCAL, UNSPECIFIED_6):
+            code.goto(refused, source=source, note="no one host's address")
+
+    def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
+        given, denied = AddressSet(self._family), AddressSet(self._family)
+        if not any(claim.role is Role.ALLOW for claim in claims):
+            return _Leaf(given, "", "")
+        for claim in claims:
+            if claim.role is Role.ALLOW:
+                given = given | claim.sources
+            else:
+                denied = denied | claim.sources
+        telling = (c.key for c in claims if c.role is Role.ALLOW and c.sources)
+        denying = (c.key for c in claims if c.role is Role.DENY and c.sources & given)
+        return _Leaf(given - denied, _joined(telling), _joined(denying))
+
+    def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
+        """The few by their prefixes. A large set is decided in IPv4 by the return path, which is
+        asked about every packet; in IPv6 by a table of routes by source.
+        """
+        code, device = self._code, self._interface.device
+        found = pieces(leaf.allowed, self._behind)
+        if len(found) <= FEW:
+            choice = Choice(to_table(code, TABLE_LOCAL), refused, leaf.keys, leaf.denied)
+            among(code, found, "source", choice, iif=device)
+        elif self._family is Family.V4:
+            code.add(Action.LOOKUP, TABLE_LOCAL, iif=device, note=leaf.keys)
+        else:
+            table = self._tables.table(Use.LOCAL_FROM, self._places, leaf.allowed, self._behind)
+            code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
+        code.goto(refused, note=leaf.denied or "not allowed")
+
+
+def _joined(keys: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(keys))

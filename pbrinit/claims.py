@@ -1,0 +1,269 @@
+"""What the entries of a policy say of the packets of one look-up.
+
+In: a `Policy` and the `Places` of a family.  Out: `Claim` values: rectangles of ports, with the
+addresses and the user that they are about.  Three look-ups, three functions: `leaving` what is
+sent from here, `arriving` what comes in for us by an interface, `passing` what comes in by it
+to be passed on.  docs/meaning.md is what they spell out.
+
+The kernel keeps no state here, so that an answer is whatever has the ports of one:
+
+                     asks                                    answers
+    tcp/22           from a client's port to port 22         from port 22 to a client's port
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.places import Places
+from pbrinit.policy import (
+    Deny,
+    Direction,
+    Entry,
+    Interface,
+    Peers,
+    Policy,
+    Ports,
+    Protocol,
+    Service,
+)
+
+ROOT = 0
+ANY_PORT = Ports(0, 65535)
+NO_PORT = (Ports(0, 0), Ports(65535, 65535))
+"""The ports that no rule can name. Whatever a rule says of the one it says of the other."""
+
+ECHO_REQUEST = {Family.V4: Ports(8 << 8, 8 << 8), Family.V6: Ports(128 << 8, 128 << 8)}
+"""Type and code of an echo request where a port would be (union flowi_uli, net/flow.h)."""
+
+ECHO_REPLY = {Family.V4: NO_PORT, Family.V6: (Ports(129 << 8, 129 << 8),)}
+"""In IPv4 it is type 0 code 0, which no rule can name."""
+
+TOO_BIG = {Family.V4: Ports(3 << 8 | 4, 3 << 8 | 4), Family.V6: Ports(2 << 8, 2 << 8)}
+PROHIBITED = {Family.V4: Ports(3 << 8 | 13, 3 << 8 | 13), Family.V6: Ports(1 << 8 | 1, 1 << 8 | 1)}
+
+
+class Role(enum.Enum):
+    """What a claim is for: HEARD and NOT_HEARD stand, among what leaves, for what may arrive and
+    what may not, turned round as the return path check turns it.
+    """
+
+    ALLOW = "allow"
+    DENY = "deny"
+    REJECT = "reject"
+    HEARD = "heard"
+    NOT_HEARD = "not heard"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Protocol and ports of a packet; protocol None is every one."""
+
+    protocol: int | None
+    source_ports: Ports = ANY_PORT
+    destination_ports: Ports = ANY_PORT
+
+    @property
+    def turned(self) -> Shape:
+        """The same from the other end."""
+        return Shape(self.protocol, self.destination_ports, self.source_ports)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Packets that an entry names, as one look-up sees them; `uid` None is every user."""
+
+    role: Role
+    key: str
+    shape: Shape
+    sources: AddressSet
+    destinations: AddressSet
+    uid: int | None = None
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """What one entry, or deny entry, says of one direction; without services of everything.
+
+    `near` are the interfaces it is about, of a forwarded one those of who asks, and `far` those
+    of who is asked; `either` one of the two will do.
+    """
+
+    role: Role
+    key: str
+    direction: Direction
+    near: tuple[Interface, ...]
+    far: tuple[Interface, ...]
+    sources: Peers | None
+    destinations: Peers | None
+    services: tuple[Service | None, ...]
+    clients: Ports
+    uid: int | None
+    either: bool = False
+
+
+def _of_entry(entry: Entry) -> _Exchange:
+    return _Exchange(
+        Role.ALLOW, entry.key, entry.direction, entry.interfaces, entry.ways_out, entry.sources,
+        entry.destinations, entry.services, entry.clients, entry.user.uid if entry.user else None,
+    )  # fmt: skip
+
+
+def _of_deny(deny: Deny) -> Iterator[_Exchange]:
+    """With `from` alone not what is asked from here, with `to` alone not what is asked of us."""
+    opened = {
+        Direction.INPUT: deny.destinations is None,
+        Direction.OUTPUT: deny.sources is None,
+        Direction.FORWARD: True,
+    }
+    for direction in (direction for direction, holds in opened.items() if holds):
+        role = Role.REJECT if deny.reject and direction is Direction.FORWARD else Role.DENY
+        yield _Exchange(
+            role, deny.key, direction, deny.interfaces, deny.interfaces, deny.sources,
+            deny.destinations, deny.services or (None,), ANY_PORT,
+            deny.user.uid if deny.user else None, either=True,
+        )  # fmt: skip
+
+
+class Claims:
+    """The claims of one policy in one family."""
+
+    def __init__(self, policy: Policy, places: Places) -> None:
+        self._places = places
+        self._family = places.family
+        self._all = AddressSet.everything(places.family)
+        self._exchanges = [_of_entry(entry) for entry in policy.entries]
+        self._exchanges += [x for deny in policy.denies for x in _of_deny(deny)]
+        self.forwards = any(
+            claim.role is Role.ALLOW and claim.sources and claim.destinations
+            for interface in places.interfaces
+            for claim in self.passing(interface)
+        )
+
+    def leaving(self) -> Iterator[Claim]:
+        """What is sent from here: `destinations` are the peers."""
+        for exchange in self._exchanges:
+            if exchange.direction is Direction.FORWARD:
+                yield from self._said_to_those_passing(exchange)
+                continue
+            incoming = exchange.direction is Direction.INPUT
+            behind = self._places.behind(*exchange.near)
+            peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
+            for service in exchange.services:
+                uid = exchange.uid
+                if incoming and service is not None and service.protocol == Protocol.ICMP:
+                    uid = ROOT
+                for shape in self._sent(exchange, service):
+                    yield Claim(exchange.role, exchange.key, shape, self._all, peers, uid)
+        if self._family is Family.V4:
+            yield from self._heard()
+
+    def arriving(self, interface: Interface) -> Iterator[Claim]:
+        """What comes in for us: `sources` are the peers."""
+        behind = self._places.behind(interface)
+        for exchange in self._exchanges:
+            local = exchange.direction is not Direction.FORWARD
+            denied_user = exchange.role is Role.DENY and exchange.uid is not None
+            if not local or denied_user or interface not in exchange.near:
+                continue
+            incoming = exchange.direction is Direction.INPUT
+            peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
+            for service in exchange.services:
+                shape = self._asks(service, ANY_PORT)
+                if not incoming:
+                    shape = self._asks(service, exchange.clients).turned
+                yield Claim(exchange.role, exchange.key, shape, peers, self._all)
+
+    def passing(self, interface: Interface) -> Iterator[Claim]:
+        """What comes in by the interface to be passed on to another."""
+        for exchange in self._exchanges:
+            if exchange.direction is not Direction.FORWARD or exchange.uid is not None:
+                continue
+            asking, asked = self._of(exchange.sources), self._of(exchange.destinations)
+            for service in exchange.services:
+                shape = self._asks(service, exchange.clients)
+                role, key = exchange.role, exchange.key
+                here, there = self._ends(exchange, interface, exchange.near, exchange.far)
+                yield Claim(role, key, shape, asking & here, asked & there)
+                # An answer that is denied is not what somebody who asks has to be told.
+                role = Role.DENY if role is Role.REJECT else role
+                here, there = self._ends(exchange, interface, exchange.far, exchange.near)
+                yield Claim(role, key, shape.turned, asked & here, asking & there)
+
+    def _ends(
+        self,
+        exchange: _Exchange,
+        interface: Interface,
+        near: tuple[Interface, ...],
+        far: tuple[Interface, ...],
+    ) -> tuple[AddressSet, AddressSet]:
+        """Where packets that come by `interface` may come from, and where they may go."""
+        others = [i for i in self._places.interfaces if i is not interface]
+        comes = interface in near
+        if exchange.either:
+            ways = others if comes else [i for i in others if i in far]
+        else:
+            ways = [i for i in others if i in far] if comes else []
+        return self._places.behind(interface), self._places.behind(*ways)
+
+    def _of(self, peers: Peers | None) -> AddressSet:
+        return self._all if peers is None else peers.of(self._family)
+
+    def _asks(self, service: Service | None, clients: Ports) -> Shape:
+        """What asks, where types of ICMP are not seen."""
+        if service is None:
+            return Shape(None)
+        if service.ports is None:
+            return Shape(service.number(self._family))
+        return Shape(service.protocol, clients, service.ports)
+
+    def _sent(self, exchange: _Exchange, service: Service | None) -> Iterator[Shape]:
+        """What this machine sends of an exchange with itself; here types of ICMP are seen.
+
+        A TCP socket that connects is looked up with port 0 first (ip_route_connect,
+        include/net/route.h); a UDP socket has its port by then (inet_autobind).
+        """
+        incoming = exchange.direction is Direction.INPUT
+        if service is not None and service.echo:
+            number = service.number(self._family)
+            request = (ECHO_REQUEST[self._family],)
+            for types in ECHO_REPLY[self._family] if incoming else request:
+                yield Shape(number, destination_ports=types)
+        elif incoming:
+            yield self._asks(service, ANY_PORT).turned
+        else:
+            yield self._asks(service, exchange.clients)
+            tcp = service is not None and service.protocol == Protocol.TCP
+            if tcp and exchange.clients != ANY_PORT:
+                yield from (self._asks(service, none) for none in NO_PORT)
+
+    def _heard(self) -> Iterator[Claim]:
+        """What may arrive, as the return path check asks for it: as root, the ports swapped;
+        of ICMP it knows no type.
+        """
+        roles = {Role.ALLOW: Role.HEARD, Role.DENY: Role.NOT_HEARD}
+        for interface in self._places.interfaces:
+            for claim in self.arriving(interface):
+                shapes = [claim.shape.turned]
+                if claim.shape.protocol == Protocol.ICMP:
+                    shapes = [Shape(Protocol.ICMP, destination_ports=none) for none in NO_PORT]
+                for shape in shapes:
+                    yield Claim(roles[claim.role], claim.key, shape, self._all, claim.sources, ROOT)
+
+    def _said_to_those_passing(self, exchange: _Exchange) -> Iterator[Claim]:
+        """What the kernel itself says to those whose packets it passes on, or rejects."""
+        if not self.forwards or exchange.role is Role.DENY or exchange.uid is not None:
+            return
+        icmp = Service(Protocol.ICMP).number(self._family)
+        rejected = exchange.role is Role.REJECT
+        near = self._places.everybody if rejected else self._places.behind(*exchange.near)
+        peers = self._of(exchange.sources) & near
+        if not rejected:
+            far = self._places.behind(*exchange.far)
+            peers = peers | self._of(exchange.destinations) & far
+        types = PROHIBITED if rejected else TOO_BIG
+        shape = Shape(icmp, destination_ports=types[self._family])
+        yield Claim(Role.ALLOW, exchange.key, shape, self._all, peers, ROOT)

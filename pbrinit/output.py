@@ -1,0 +1,201 @@
+"""The band of output: what is sent from here, and what the return path check asks.
+
+In: a policy's `Places` and `Claims` of one family, the `Tables`.  Out: rules in an `Assembly`,
+from the label OUTPUT on.  docs/how-it-filters.md tells why each is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv6Network
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.assembly import Assembly, Label
+from pbrinit.claims import ROOT, Claim, Claims, Role
+from pbrinit.layout import FEW, LOOPBACK, TABLE_HAIRPIN, TABLE_SINK, host
+from pbrinit.lpm import pieces
+from pbrinit.places import LOOPBACK_PREFIX, NOBODY, UNSPECIFIED_4, Places
+from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
+from pbrinit.policy import Policy, Protocol
+from pbrinit.regions import protocols, region
+from pbrinit.selection import Choice, among, to_table, tree
+from pbrinit.tables import Tables, Use
+
+COMMON_FIRST = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
+EVERY_SOURCE_6 = (IPv6Network("::/1"), IPv6Network("8000::/1"))
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Whom each user may send to, None being all users that are not named; and whose packets may
+    arrive although root may not send to them.
+    """
+
+    allowed: tuple[tuple[int | None, AddressSet], ...]
+    sink: AddressSet
+    keys: str
+    denied: str
+
+
+class Output:
+    """Writes the band."""
+
+    def __init__(
+        self, code: Assembly, policy: Policy, places: Places, claims: Claims, tables: Tables
+    ) -> None:
+        self._code = code
+        self._policy = policy
+        self._places = places
+        self._claims = tuple(claims.leaving())
+        self._tables = tables
+        self._family = places.family
+        self._asks = Label("what is sent")
+        self._refused = Label("refused")
+
+    def write(self, tail: Label) -> None:
+        """All of the band; ARP's return path goes to `tail`."""
+        self._head()
+        code = self._code
+        code.mark(self._asks)
+        code.add(Action.NOP, note="what is sent from here")
+        starts = {number: Label(f"sent, protocol {number}") for number in protocols(self._claims)}
+        for number, label in starts.items():
+            code.goto(label, iif=LOOPBACK, protocol=number, note="what is sent from here")
+        code.goto(self._refused, note="nothing of this protocol")
+        for number, label in starts.items():
+            code.mark(label)
+            tree(code, number, region(self._claims, number, self._leaf), "sent", self._write_leaf)
+        self._end(tail)
+
+    def _head(self) -> None:
+        """Loopback and ourselves; nobody's addresses; then the source, our own by the way to the
+        destination, or still to come.
+
+        IPv4 looks up with source 0 where the socket is not bound. IPv6 then matches no
+        rule with a source at all (fib6_rule_match), so the foreign ones are named.
+        """
+        code, places, family = self._code, self._places, self._family
+        code.add(Action.NOP, note="output")
+        own = [host(a) for i in places.interfaces for a in i.own(family)]
+        for destination in (LOOPBACK_PREFIX[family], *own):
+            code.add(Action.LOOKUP, TABLE_LOCAL, iif=LOOPBACK, destination=destination,
+                     note="ourselves")  # fmt: skip
+        for destination in (*NOBODY[family], *places.broadcasts):
+            if destination != LOOPBACK_PREFIX[family]:
+                code.goto(self._refused, destination=destination, note="no one host's address")
+        for interface in places.interfaces:
+            here = {address: host(address) for address in interface.own(family)}
+            elsewhere = [n for i in places.interfaces if i is not interface
+                         for n in places.networks(i)]  # fmt: skip
+            for source in here.values():
+                if interface.gateway(family) is not None:
+                    for network in elsewhere:
+                        code.goto(self._refused, source=source, destination=network,
+                                  note="another interface's link has another source")  # fmt: skip
+                    code.goto(self._asks, source=source, note="from ourselves")
+                else:
+                    for network in places.networks(interface):
+                        code.goto(self._asks, source=source, destination=network,
+                                  note="from ourselves")  # fmt: skip
+        if family is Family.V4:
+            code.goto(self._asks, source=UNSPECIFIED_4, note="source not chosen yet")
+            code.goto(self._refused, note="from a foreign source")
+        else:
+            for source in EVERY_SOURCE_6:
+                code.goto(self._refused, source=source, note="from a foreign source")
+
+    def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
+        family = self._family
+        if not any(claim.role in (Role.ALLOW, Role.HEARD) for claim in claims):
+            return _Leaf(((None, AddressSet(family)),), AddressSet(family), "", "")
+        users = sorted({c.uid for c in claims if c.uid is not None and c.role is not Role.HEARD})
+        if family is Family.V4 and ROOT not in users:
+            users = [ROOT, *users]
+
+        def total(role: Role, uid: int | None) -> AddressSet:
+            found = AddressSet(family)
+            for claim in claims:
+                if claim.role is role and claim.uid in (None, uid):
+                    found = found | claim.destinations
+            return found
+
+        given = {uid: total(Role.ALLOW, uid) for uid in (*users, None)}
+        allowed = {uid: found - total(Role.DENY, uid) for uid, found in given.items()}
+        heard = total(Role.HEARD, ROOT) - total(Role.NOT_HEARD, ROOT)
+        sink = heard - allowed[ROOT] if family is Family.V4 else heard
+        chosen = {uid: found for uid, found in allowed.items()
+                  if uid is None or found != allowed[None] or (uid == ROOT and sink)}  # fmt: skip
+        telling = [c for c in claims if c.role in (Role.ALLOW, Role.HEARD) and c.destinations]
+        denying = [c for c in claims if c.role is Role.DENY
+                   and c.destinations & given.get(c.uid, given[None])]  # fmt: skip
+        return _Leaf(tuple(chosen.items()), sink, _keys(telling), _keys(denying))
+
+    def _write_leaf(self, leaf: _Leaf) -> None:
+        code = self._code
+        anybody = dict(leaf.allowed)[None]
+        for uid, allowed in leaf.allowed:
+            self._allow(allowed, uid, leaf)
+            if uid == ROOT and leaf.sink:
+                self._write_sink(leaf)
+            if uid is not None and anybody:
+                code.goto(self._refused, uid=uid, note=leaf.denied or "another user's")
+        code.goto(self._refused, note=leaf.denied or "refused")
+
+    def _allow(self, allowed: AddressSet, uid: int | None, leaf: _Leaf) -> None:
+        """Send by the table main, or by one of the set's own.
+
+        A strict look-up of IPv6 passes over routes that have no device (rt6_score_route), and
+        so over what is left out of a set: a socket that is bound to a device is refused there.
+        """
+        code = self._code
+        found = pieces(allowed, self._places.everybody)
+        if len(found) <= FEW:
+            choice = self._choice(TABLE_MAIN, leaf)
+            among(code, found, "destination", choice, iif=LOOPBACK, uid=uid)
+            return
+        if self._family is Family.V6 and not all(piece.yes for piece in found):
+            for interface in self._policy.interfaces:
+                code.goto(self._refused, iif=LOOPBACK, oif=interface.device, uid=uid,
+                          note="a bound socket passes over what the set leaves out")  # fmt: skip
+        table = self._tables.table(Use.TOWARDS, self._places, allowed, self._places.everybody)
+        code.add(Action.LOOKUP, table, iif=LOOPBACK, uid=uid, note=leaf.keys)
+
+    def _write_sink(self, leaf: _Leaf) -> None:
+        """What only the return path may find: it is led into lo, so that it opens nothing to root.
+
+        A packet to everybody is asked about without an own address, and finds nothing here.
+        """
+        code = self._code
+        code.goto(self._refused, source=UNSPECIFIED_4, uid=ROOT, note="not to everybody")
+        found = pieces(leaf.sink, self._places.everybody)
+        if len(found) <= FEW:
+            choice = self._choice(TABLE_SINK, leaf)
+            among(code, found, "destination", choice, iif=LOOPBACK, uid=ROOT)
+            return
+        table = self._tables.table(Use.SINK, self._places, leaf.sink, self._places.everybody)
+        code.add(Action.LOOKUP, table, iif=LOOPBACK, uid=ROOT, note=leaf.keys)
+
+    def _choice(self, table: int, leaf: _Leaf) -> Choice:
+        return Choice(to_table(self._code, table), self._refused, leaf.keys, leaf.denied)
+
+    def _end(self, tail: Label) -> None:
+        """IPv4 sends a bound socket's packet on link where the look-up fails
+        (ip_route_output_key_hash_rcu), so there it must succeed and lead back here.
+
+        Root in IPv4 goes through the tail, where ARP's return path is let through.
+        """
+        code = self._code
+        code.mark(self._refused)
+        code.add(Action.NOP, note="refused")
+        if self._family is Family.V4:
+            for number, interface in enumerate(self._policy.interfaces):
+                code.add(Action.LOOKUP, TABLE_HAIRPIN + number, iif=LOOPBACK,
+                         oif=interface.device, note="from a bound socket")  # fmt: skip
+            for protocol in COMMON_FIRST:
+                code.add(Action.PROHIBIT, iif=LOOPBACK, protocol=protocol, note="refused")
+            code.goto(tail, iif=LOOPBACK, uid=ROOT, note="perhaps ARP's")
+        code.add(Action.PROHIBIT, iif=LOOPBACK, note="refused")
+
+
+def _keys(claims: list[Claim]) -> str:
+    return ", ".join(dict.fromkeys(claim.key for claim in claims))

@@ -1,0 +1,229 @@
+"""What arrives by one interface to be passed on to another.
+
+In: a policy's `Places` and `Claims` of one family, the `Tables`.  Out: rules in an `Assembly`.
+
+Each packet that is passed on is looked up twice in IPv4: as it is, and by the return path check
+turned round, as if it came by the interface that it leaves by (ip_mkroute_input,
+__fib_validate_source).  Since answers are allowed wherever questions are, the second look-up is
+about the same exchange.  So a set of sources that is too large for rules is left to the second
+look-up, where it is a set of destinations.  IPv6 has routes by source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.assembly import Assembly, Label
+from pbrinit.claims import Claim, Claims, Role
+from pbrinit.layout import FEW, CompileError
+from pbrinit.lpm import Piece, pieces
+from pbrinit.places import NOBODY, Places
+from pbrinit.plan import TABLE_MAIN, Action
+from pbrinit.policy import Interface
+from pbrinit.products import Product, mixed, without
+from pbrinit.regions import protocols, region
+from pbrinit.selection import Choice, among, to_table, tree
+from pbrinit.tables import Hop, Tables, Use, hops
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """What may pass, and whose sender is told that it may not."""
+
+    allowed: tuple[Product, ...]
+    rejected: tuple[Product, ...]
+    denied: str
+
+
+class Passing:
+    """Writes what is forwarded from one interface."""
+
+    def __init__(
+        self, code: Assembly, interface: Interface, places: Places, claims: Claims, tables: Tables
+    ) -> None:
+        self._code = code
+        self._interface = interface
+        self._places = places
+        self._claims = tuple(claims.passing(interface)) if claims.forwards else ()
+        self._tables = tables
+        self._family = places.family
+        self._start = Label(f"passes on from {interface.name}")
+        self._sources = places.behind(interface)
+        others = (other for other in places.interfaces if other is not interface)
+        self._destinations = places.behind(*others)
+
+    def dispatch(self, refused: Label) -> None:
+        """To whom anything may be passed on: to those behind the other interfaces."""
+        code, places = self._code, self._places
+        if not protocols(self._claims):
+            code.goto(refused, note="not for us")
+            return
+        own = places.own.prefixes
+        nobody = NOBODY[Family.V6] if self._family is Family.V6 else ()
+        for destination in (*own, *places.broadcasts, *nobody):
+            code.goto(refused, destination=destination, note="no one host beyond us")
+        if self._interface.gateway(self._family) is None:
+            for network in places.networks(self._interface):
+                code.goto(refused, destination=network, note="of this link itself")
+            code.goto(self._start, note="to be passed on")
+            return
+        for other in places.interfaces:
+            for network in places.networks(other) if other is not self._interface else ():
+                code.goto(self._start, destination=network, note="to be passed on")
+        code.goto(refused, note="behind this interface itself")
+
+    def write(self, refused: Label) -> None:
+        """The rules that `dispatch` leads to."""
+        code, numbers = self._code, protocols(self._claims)
+        if not numbers:
+            return
+        code.mark(self._start)
+        code.add(Action.NOP, note="to be passed on")
+        starts = {number: Label(f"passes, protocol {number}") for number in numbers}
+        for number, label in starts.items():
+            code.goto(label, iif=self._interface.device, protocol=number, note="to be passed on")
+
+        def leaf(found: _Leaf) -> None:
+            self._write_leaf(found, refused)
+
+        rest = region(self._claims, None, self._leaf)
+        leaf(rest.others.others)
+        for number, label in starts.items():
+            code.mark(label)
+            tree(code, number, region(self._claims, number, self._leaf), "passes", leaf)
+
+    def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
+        """Allowed is what is left of each product; products with one side in common are joined."""
+        allow, deny, reject = (
+            [Product(c.sources, c.destinations, c.key) for c in claims if c.role is role
+             and c.sources and c.destinations]
+            for role in (Role.ALLOW, Role.DENY, Role.REJECT)
+        )  # fmt: skip
+        allowed = without(allow, [*deny, *reject])
+        denying = dict.fromkeys(c.key for c in claims if c.role in (Role.DENY, Role.REJECT))
+        return _Leaf(allowed, tuple(reject), ", ".join(denying) if allow else "")
+
+    def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
+        """Who is told comes first: a look-up that leaves the source to the second one would take
+        his packets along, and drop them there in silence.
+        """
+        self._refuse_mixed(leaf.allowed)
+        for product in leaf.rejected:
+            self._reject(product)
+        for product in sorted(leaf.allowed, key=self._is_large):
+            self._allow(product, leaf.denied)
+        self._code.goto(refused, note=leaf.denied or "not allowed")
+
+    def _source_pieces(self, product: Product) -> tuple[Piece, ...]:
+        return pieces(product.sources, self._sources)
+
+    def _destination_pieces(self, product: Product) -> tuple[Piece, ...]:
+        return pieces(product.destinations, self._destinations)
+
+    def _is_large(self, product: Product) -> bool:
+        """Whether both of its sides are too large for rules."""
+        sides = (self._source_pieces(product), self._destination_pieces(product))
+        return all(len(found) > FEW for found in sides)
+
+    def _many_behind(self, product: Product) -> bool:
+        """Whether its destinations are too many for rules where they are the sources."""
+        others = (i for i in self._places.interfaces if i is not self._interface)
+        behind = (self._places.behind(interface) for interface in others)
+        return any(len(pieces(product.destinations & there, there)) > FEW for there in behind)
+
+    def _refuse_mixed(self, products: tuple[Product, ...]) -> None:
+        """In IPv4 a large set of sources and a large set of destinations are decided by two
+        look-ups that know nothing of each other; in IPv6 a table of sources ends the rest.
+        """
+        if self._family is Family.V4:
+            sources = [p for p in products if len(self._source_pieces(p)) > FEW]
+            found = mixed(sources, [p for p in products if self._many_behind(p)], products)
+        else:
+            large = [p for p in products if self._is_large(p)]
+            found = (large[0], large[1]) if len(large) > 1 else None
+        if found:
+            keys = " and ".join(dict.fromkeys(product.keys for product in found))
+            raise CompileError(
+                f"{keys}: large sets of sources and of destinations for the same service, which"
+                f" routing would mix in IPv{self._family.version}; give them the same sources,"
+                " the same destinations, or other services"
+            )
+
+    def _allow(self, product: Product, denied: str) -> None:
+        code, notes = self._code, (product.keys, denied)
+        sources, destinations = self._source_pieces(product), self._destination_pieces(product)
+        if len(sources) > FEW and self._family is Family.V6:
+            if len(destinations) <= FEW:
+                self._by_source(product, notes)
+                return
+            table = self._table(Use.ONLY_FROM, product.sources, self._sources)
+            code.add(Action.LOOKUP, table, iif=self._interface.device, note=product.keys)
+        then = to_table(code, TABLE_MAIN)
+        if len(destinations) > FEW:
+            table = self._table(Use.TOWARDS, product.destinations, self._destinations)
+            then, destinations = to_table(code, table), (Piece(None, yes=True),)
+        if len(sources) > FEW:
+            sources = (Piece(None, yes=True),)
+        self._choose(sources, destinations, then, notes)
+
+    def _choose(
+        self,
+        sources: tuple[Piece, ...],
+        destinations: tuple[Piece, ...],
+        then: Callable[..., None],
+        notes: tuple[str, str],
+    ) -> None:
+        """Rules that do `then` for packets from the one to the other; others pass by."""
+        code, device = self._code, self._interface.device
+        after = Label("the next alternative")
+        if len(sources) == 1:
+            chosen = {"iif": device, "source": sources[0].prefix}
+            among(code, destinations, "destination", Choice(then, after, *notes), **chosen)
+        elif len(destinations) == 1:
+            chosen = {"iif": device, "destination": destinations[0].prefix}
+            among(code, sources, "source", Choice(then, after, *notes), **chosen)
+        else:
+            known = Label("a source that is meant")
+
+            def lead(**selectors: Any) -> None:
+                code.goto(known, **selectors)
+
+            among(code, sources, "source", Choice(lead, after, *notes), iif=device)
+            code.goto(after, note="another source")
+            code.mark(known)
+            among(code, destinations, "destination", Choice(then, after, *notes), iif=device)
+        code.mark(after)
+
+    def _by_source(self, product: Product, notes: tuple[str, str]) -> None:
+        """IPv6: for each way out the few destinations there, and a table of the many sources."""
+        anywhere = (Piece(None, yes=True),)
+        for hop, there in hops(self._places):
+            found = pieces(product.destinations & there, self._destinations)
+            if found:
+                table = self._table(Use.VIA_FROM, product.sources, self._sources, hop)
+                self._choose(anywhere, found, to_table(self._code, table), notes)
+
+    def _reject(self, product: Product) -> None:
+        sources, destinations = self._source_pieces(product), self._destination_pieces(product)
+        if len(sources) > FEW:
+            raise CompileError(
+                f"{product.keys}: routing cannot answer so many sources; leave reject out, or"
+                f" let from have at most {FEW} prefixes"
+            )
+
+        def prohibit(**selectors: Any) -> None:
+            self._code.add(Action.PROHIBIT, **selectors)
+
+        then: Callable[..., None] = prohibit
+        if len(destinations) > FEW:
+            table = self._table(Use.PROHIBIT, product.destinations, self._destinations)
+            then, destinations = to_table(self._code, table), (Piece(None, yes=True),)
+        self._choose(sources, destinations, then, (product.keys, product.keys))
+
+    def _table(
+        self, use: Use, meant: AddressSet, matter: AddressSet, hop: Hop | None = None
+    ) -> int:
+        return self._tables.table(use, self._places, meant, matter, hop)

@@ -1,0 +1,83 @@
+"""Who lives where: the addresses behind each interface of a policy, in one family.
+
+In: a `Policy` and a `Family`.  Out: `Places`.  docs/meaning.md has the definition.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
+
+from pbrinit.addresses import AddressSet, Family, Prefix
+from pbrinit.policy import Interface, Policy
+
+LINK_LOCAL = IPv6Network("fe80::/10")
+MULTICAST_6 = IPv6Network("ff00::/8")
+UNSPECIFIED_6 = IPv6Network("::/128")
+MAPPED = IPv6Network("::ffff:0:0/96")
+MULTICAST_4 = IPv4Network("224.0.0.0/4")
+LIMITED_BROADCAST = IPv4Network("255.255.255.255/32")
+UNSPECIFIED_4 = IPv4Network("0.0.0.0/32")
+LOOPBACK_PREFIX: dict[Family, Prefix] = {
+    Family.V4: IPv4Network("127.0.0.0/8"),
+    Family.V6: IPv6Network("::1/128"),
+}
+NOBODY = {
+    Family.V4: (UNSPECIFIED_4, LOOPBACK_PREFIX[Family.V4], MULTICAST_4, LIMITED_BROADCAST),
+    Family.V6: (UNSPECIFIED_6, LOOPBACK_PREFIX[Family.V6], MAPPED, LINK_LOCAL, MULTICAST_6),
+}
+"""What is no one host's address beyond its own link."""
+
+LAST_WITH_BROADCAST = 30
+"""The longest IPv4 prefix that has a broadcast address (RFC 3021)."""
+
+
+class Places:
+    """The addresses behind each interface, in one family."""
+
+    def __init__(self, policy: Policy, family: Family) -> None:
+        self.family = family
+        self.interfaces = tuple(i for i in policy.interfaces if i.own(family))
+        self._behind = {interface.name: self._find(interface) for interface in self.interfaces}
+
+    @cached_property
+    def own(self) -> AddressSet:
+        """This machine's own addresses."""
+        found = (a.ip for interface in self.interfaces for a in interface.own(self.family))
+        return AddressSet.of(self.family, found)
+
+    @cached_property
+    def broadcasts(self) -> tuple[Prefix, ...]:
+        """The broadcast addresses of the interfaces' IPv4 prefixes."""
+        return tuple(
+            IPv4Network(network.broadcast_address)
+            for interface in self.interfaces
+            for network in self.networks(interface)
+            if isinstance(network, IPv4Network) and network.prefixlen <= LAST_WITH_BROADCAST
+        )
+
+    def networks(self, interface: Interface) -> tuple[Prefix, ...]:
+        """The prefixes of an interface's own addresses."""
+        return tuple(dict.fromkeys(a.network for a in interface.own(self.family)))
+
+    def behind(self, *interfaces: Interface) -> AddressSet:
+        """Everybody who lives behind one of these."""
+        found = AddressSet(self.family)
+        for interface in interfaces:
+            found = found | self._behind.get(interface.name, AddressSet(self.family))
+        return found
+
+    @cached_property
+    def everybody(self) -> AddressSet:
+        """Everybody who can be reached at all."""
+        return self.behind(*self.interfaces)
+
+    def _find(self, interface: Interface) -> AddressSet:
+        near = {i.name: AddressSet.of(self.family, self.networks(i)) for i in self.interfaces}
+        found = near.pop(interface.name)
+        if interface.gateway(self.family) is not None:
+            found = AddressSet.everything(self.family)
+            for other in near.values():
+                found = found - other
+        nobody = AddressSet.of(self.family, (*NOBODY[self.family], *self.broadcasts))
+        return found - nobody - self.own

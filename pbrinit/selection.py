@@ -1,0 +1,96 @@
+"""How rules choose: the tree of ports, and the prefixes of an address.
+
+In: an `Assembly`, a `Region`, pieces of a set.  Out: rules in the assembly.  A tree of ports has
+at most `FEW` rules in each node, so that the cost grows with the logarithm of the number of
+services.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pbrinit.assembly import Assembly, Label
+from pbrinit.layout import FEW
+from pbrinit.lpm import Piece
+from pbrinit.plan import Action
+from pbrinit.policy import Ports
+from pbrinit.regions import Region, Strips
+
+L = TypeVar("L", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+SOURCE, DESTINATION = "source_ports", "destination_ports"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What becomes of those who are meant: `then` writes the rule for them, from its selectors;
+    the others go to `otherwise`.
+    """
+
+    then: Callable[..., None]
+    otherwise: Label
+    note: str
+    other_note: str
+
+
+def tree(
+    code: Assembly, protocol: int, region: Region[L], note: str, write: Callable[[L], None]
+) -> None:
+    """Rules that lead a packet of the protocol by its ports to its leaf; `write` writes a leaf,
+    which never comes to its end.
+    """
+    rows: dict[Strips[L], Label] = {}
+    _split(code, DESTINATION, region, rows, protocol=protocol, note=note)
+    leaves: dict[L, Label] = {}
+    for row, label in rows.items():
+        code.mark(label)
+        _split(code, SOURCE, row, leaves, protocol=protocol, note=note)
+    for leaf, label in leaves.items():
+        code.mark(label)
+        write(leaf)
+
+
+def _split(
+    code: Assembly, side: str, strips: Strips[V], known: dict[V, Label], **selectors: Any
+) -> None:
+    """Rules that tell the strips apart by one port; what they hold gets a label in `known`."""
+    others = known.setdefault(strips.others, Label("other ports"))
+    waiting: list[tuple[Label, Sequence[tuple[Ports, V]]]] = [(Label("all ports"), strips.named)]
+    while waiting:
+        here, part = waiting.pop(0)
+        code.mark(here)
+        if len(part) <= FEW:
+            for ports, value in part:
+                target = known.setdefault(value, Label(f"port {ports}"))
+                code.goto(target, **{side: ports}, **selectors)
+        else:
+            size = -(-len(part) // FEW)
+            for start in range(0, len(part), size):
+                below = part[start : start + size]
+                span = Ports(below[0][0].first, below[-1][0].last)
+                waiting.append((Label(f"ports {span}"), below))
+                code.goto(waiting[-1][0], **{side: span}, **selectors)
+        code.goto(others, note=selectors["note"])
+
+
+def among(
+    code: Assembly, found: Iterable[Piece], side: str, choice: Choice, **selectors: Any
+) -> None:
+    """A rule for each piece of a set; `side` is `source` or `destination`."""
+    for piece in found:
+        chosen = {**selectors, side: piece.prefix}
+        if piece.yes:
+            choice.then(note=choice.note, **chosen)
+        else:
+            code.goto(choice.otherwise, note=choice.other_note, **chosen)
+
+
+def to_table(code: Assembly, table: int) -> Callable[..., None]:
+    """The rule for those who are meant: a look-up in a table."""
+
+    def write(**selectors: Any) -> None:
+        code.add(Action.LOOKUP, table, **selectors)
+
+    return write
