@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from pbrinit.addresses import Address
-from pbrinit.fib import Entry as Route
-from pbrinit.fib import Kind, Trace
+from pbrinit.fib import Trace
+from pbrinit.fib_tables import Entry as Route
+from pbrinit.fib_tables import Kind
 from pbrinit.model import decide
 from pbrinit.packet import (
     ECHO_REQUEST,

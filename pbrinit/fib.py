@@ -1,58 +1,24 @@
-"""Routing tables and rules as the kernel holds them once a plan is in force, and the look-up.
+"""Rules as the kernel holds them once a plan is in force, and the look-up.
 
-In: a `Plan`.  Out: `Fib`, which answers a `Flow` with a `Trace`.  All links are taken to be
-up.  Functions named are those of Linux 6.12; where a later kernel was asked, it agreed.
+In: a `Plan`.  Out: `Fib`, which answers a `Flow` with a `Trace`.  Functions named are those of
+Linux 6.12; where a later kernel was asked, it agreed.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 
-from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.layout import LOOPBACK, host
-from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Link, Plan, RouteKind, Rule
+from pbrinit.addresses import Address, Family, Prefix
+from pbrinit.fib_tables import Entry, Kind, Tables, entries
+from pbrinit.layout import LOOPBACK
+from pbrinit.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy import Ports
 
-LAST_WITH_BROADCAST = 30
-"""The longest prefix that has a broadcast address (RFC 3021)."""
-
-ALL: dict[Family, Prefix] = {
-    Family.V4: IPv4Network("0.0.0.0/0"),
-    Family.V6: IPv6Network("::/0"),
-}
-LOOPBACK_NETWORK = IPv4Network("127.0.0.0/8")
-LOOPBACK_6 = IPv6Network("::1/128")
-LINK_LOCAL = IPv6Network("fe80::/64")
-MULTICAST_6 = IPv6Network("ff00::/8")
-
-
-class Kind(enum.Enum):
-    """What a route does (RTN_* in linux/rtnetlink.h)."""
-
-    UNICAST = "unicast"
-    LOCAL = "local"
-    BROADCAST = "broadcast"
-    MULTICAST = "multicast"
-    THROW = "throw"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One route in a table."""
-
-    table: int
-    kind: Kind
-    destination: Prefix
-    device: str
-    gateway: Address | None = None
-
-    def __str__(self) -> str:
-        kind = "" if self.kind is Kind.UNICAST else f"{self.kind.value} "
-        via = f" via {self.gateway}" if self.gateway else ""
-        return f"{kind}{self.destination}{via} dev {self.device}"
+REFUSES = {Kind.BLACKHOLE: Action.BLACKHOLE, Kind.PROHIBIT: Action.PROHIBIT}
+"""Kinds of routes that refuse a packet as a rule does (fib_props, fib6_prop)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +62,8 @@ class Step:
 class Trace:
     """One look-up: the rules that matched, in order, and the route or the refusal at its end.
 
-    With neither no rule took the packet, which the kernel calls ENETUNREACH.
+    A route that refuses is no `hit`, but the last step has it.  With neither no rule took the
+    packet, which the kernel calls ENETUNREACH.
     """
 
     lookup: Lookup
@@ -173,20 +140,7 @@ class Fib:
             self._labels[family] = {
                 rule.preference: at for at, rule in reversed(list(enumerate(rules)))
             }
-        self._tables: dict[tuple[Family, int], list[tuple[int, dict[int, list[Entry]]]]] = {}
-        for entry in dict.fromkeys(_entries(plan, link_local)):
-            self._add(entry)
-
-    def _add(self, entry: Entry) -> None:
-        family = Family.of(entry.destination)
-        table = self._tables.setdefault((family, entry.table), [])
-        mask, value = int(entry.destination.netmask), int(entry.destination.network_address)
-        for known, found in table:
-            if known == mask:
-                found.setdefault(value, []).append(entry)
-                return
-        table.append((mask, {value: [entry]}))
-        table.sort(key=lambda item: -item[0])
+        self._tables = Tables(entries(plan, link_local))
 
     def dissects(self, family: Family) -> bool:
         """Whether the kernel reads protocol and ports from packets on their way in.
@@ -202,8 +156,7 @@ class Fib:
 
     def local_device(self, address: Address) -> str | None:
         """The device of an IPv4 address that is this machine's, by the table local alone."""
-        flow = Flow(Family.V4, LOOPBACK, None, address)
-        hit = self._search(flow, TABLE_LOCAL, int(address))
+        hit = self._tables.search_4(TABLE_LOCAL, int(address), None)
         return hit.device if hit is not None and hit.kind is Kind.LOCAL else None
 
     def look_up(self, lookup: Lookup, flow: Flow) -> Trace:
@@ -234,80 +187,23 @@ class Fib:
             if rule.action is not Action.LOOKUP:
                 steps.append(Step(rule))
                 return Trace(lookup, flow, tuple(steps), refused=rule.action)
-            hit = self._search(flow, rule.argument or 0, destination)
+            hit = self._search(flow, rule.argument or 0, source or 0, destination)
             steps.append(Step(rule, hit))
+            if hit is not None and hit.kind in REFUSES:
+                return Trace(lookup, flow, tuple(steps), refused=REFUSES[hit.kind])
             if hit is not None and hit.kind is not Kind.THROW:
                 return Trace(lookup, flow, tuple(steps), hit)
         return Trace(lookup, flow, tuple(steps))
 
-    def _search(self, flow: Flow, table: int, destination: int) -> Entry | None:
-        """The longest prefix that holds the destination, by a device that will do.
-
-        fib_table_lookup (net/ipv4/fib_trie.c): a throw ends the search at once; of the rest
-        only what leaves by the flow's oif counts (fib_lookup_good_nhc).
-        fib6_table_lookup, rt6_score_route (net/ipv6/route.c): the device is a must only where
-        strict, else a preference; a throw has the device lo.
+    def _search(self, flow: Flow, table: int, source: int, destination: int) -> Entry | None:
+        """What a table has. IPv6 wants the way in where it has no way out
+        (ip6_pol_route_input, net/ipv6/route.c).
         """
-        four = flow.family is Family.V4
-        device = flow.oif
-        if not four and device is None and flow.iif != LOOPBACK:
-            device = flow.iif
-        for mask, found in self._tables.get((flow.family, table), ()):
-            entries = found.get(destination & mask, [])
-            if device is None:
-                chosen = entries
-            elif four:
-                chosen = [e for e in entries if e.kind is Kind.THROW or e.device == device]
-            else:
-                chosen = [e for e in entries if e.device == device]
-                chosen = chosen if chosen or flow.strict else entries
-            if chosen:
-                return chosen[0]
-        return None
+        if flow.family is Family.V4:
+            return self._tables.search_4(table, destination, flow.oif)
+        device = flow.oif or (flow.iif if flow.iif != LOOPBACK else None)
+        return self._tables.search_6(table, destination, source, device, strict=flow.strict)
 
 
 def _preference(rule: Rule) -> int:
     return rule.preference
-
-
-def _entries(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[Entry]:
-    """What the kernel puts into its tables for the addresses, and the plan's own routes."""
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, LOOPBACK_NETWORK, LOOPBACK)
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, IPv4Network("127.0.0.1/32"), LOOPBACK)
-    yield Entry(TABLE_LOCAL, Kind.BROADCAST, IPv4Network("127.255.255.255/32"), LOOPBACK)
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, LOOPBACK_6, LOOPBACK)
-    for link in plan.links:
-        for address in link.addresses:
-            yield from _of_address(address, link.device)
-        if any(address.version == Family.V6.version for address in link.addresses):
-            yield Entry(TABLE_MAIN, Kind.UNICAST, LINK_LOCAL, link.device)
-            yield Entry(TABLE_LOCAL, Kind.MULTICAST, MULTICAST_6, link.device)
-            if link.device in link_local:
-                own = IPv6Network(link_local[link.device])
-                yield Entry(TABLE_LOCAL, Kind.LOCAL, own, link.device)
-        yield from _of_plan(link)
-
-
-def _of_address(address: InterfaceAddress, device: str) -> Iterator[Entry]:
-    """fib_add_ifaddr (net/ipv4/fib_frontend.c), inet6_addr_add (net/ipv6/addrconf.c)."""
-    own = host(address)
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, own, device)
-    network = address.network
-    if address.version == Family.V6.version or network.prefixlen < network.max_prefixlen:
-        yield Entry(TABLE_MAIN, Kind.UNICAST, network, device)
-    if isinstance(network, IPv4Network) and network.prefixlen <= LAST_WITH_BROADCAST:
-        broadcast = IPv4Network(network.broadcast_address)
-        yield Entry(TABLE_LOCAL, Kind.BROADCAST, broadcast, device)
-
-
-def _of_plan(link: Link) -> Iterator[Entry]:
-    for route in (*link.early_routes, *link.routes):
-        throws = route.kind is RouteKind.THROW
-        destination: Prefix = ALL[route.family] if route.destination is None else route.destination
-        yield Entry(
-            route.table,
-            Kind(route.kind.value),
-            destination,
-            LOOPBACK if throws else link.device,
-            route.gateway,
-        )

@@ -33,7 +33,8 @@ class Packet:
     """One packet. Its family is its destination's.
 
     `source` is None where the kernel is to choose it, on the way out.  `icmp` is type and
-    code, for ICMP and ICMPv6 only.
+    code, for ICMP and ICMPv6 only.  `hops` is how many machines may still take it (TTL, hop
+    limit).  `too_big`: the way on takes nothing of this length, and it may not be cut.
     """
 
     protocol: int
@@ -43,6 +44,8 @@ class Packet:
     destination_port: int = 0
     icmp: tuple[int, int] | None = None
     fragment: Fragment = Fragment.WHOLE
+    hops: int = 64
+    too_big: bool = False
 
     @property
     def family(self) -> Family:
@@ -89,12 +92,14 @@ class Packet:
             destination_port=self.source_port,
             icmp=icmp,
             fragment=Fragment.WHOLE,
+            hops=Packet.hops,
+            too_big=False,
         )
 
 
 @dataclass(frozen=True)
 class In:
-    """Arrives by a device."""
+    """Arrives by a device: for this machine, or to be passed on."""
 
     device: str
 

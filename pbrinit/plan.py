@@ -69,11 +69,10 @@ class Route:
 
     `source`, in IPv6 alone, is the prefix that a packet must come from (IPV6_SUBTREES).
 
-    A gateway is said to be on the link and not looked up. In IPv4 the look-up goes through the
-    rules, as any, and would end in the hairpin, whereupon the gateway is silently not used
-    (fib_check_nh_v4_gw, net/ipv4/fib_semantics.c). In IPv6 it is made in the route's own table,
-    then by rules that name no device, and the route is refused where neither knows the gateway
-    (ip6_route_check_nh, net/ipv6/route.c).
+    A gateway is said to be on the link and not looked up: IPv4's look-up (fib_check_nh_v4_gw,
+    net/ipv4/fib_semantics.c) goes through the rules, as any, and would end in the hairpin,
+    whereupon the gateway is silently not used; IPv6's (ip6_route_check_nh, net/ipv6/route.c)
+    does where the route's own table has no way to the gateway, and would be refused.
     """
 
     family: Family
@@ -137,3 +136,12 @@ class Plan:
     def forwards(self) -> bool:
         """Whether packets that are not for this machine may pass through it."""
         return bool(self.last)
+
+    def passes_on(self, family: Family, device: str) -> bool:
+        """Whether packets that arrive by the device may pass through in the end: IPv4 asks the
+        device (IN_DEV_FORWARD), IPv6 the whole machine (ip6_forward).
+        """
+        key = "net/ipv6/conf/all/forwarding"
+        if family is Family.V4:
+            key = f"net/ipv4/conf/{device}/forwarding"
+        return any(sysctl.key == key and sysctl.value == "1" for sysctl in self.last)

@@ -11,15 +11,21 @@ from dataclasses import dataclass
 
 from pbrinit.addresses import Address
 from pbrinit.fib import Trace
+from pbrinit.packet import Packet
 from pbrinit.plan import Rule
+
+BY_LOOPBACK = "led to loopback, where IPv6 has no way on"
+"""Why IPv6 drops what has a unicast route by lo (fib6_is_reject, net/ipv6/route.c)."""
 
 
 class Outcome(enum.Enum):
     """What becomes of a packet."""
 
     DELIVERED = "delivered to this machine"
+    FORWARDED = "passed on"
     SENT = "sent"
     TURNED_BACK = "turned back"
+    REJECTED = "dropped, and its sender is told"
     DROPPED = "dropped"
 
 
@@ -27,8 +33,9 @@ class Outcome(enum.Enum):
 class Verdict:
     """What becomes of the packet, why in words, and the look-ups that were made, in order.
 
-    `device` is the one that a packet which is sent leaves by, `source` what the kernel chose
-    for a packet that had none.
+    `device` is the one that a packet leaves by, `source` what the kernel chose for a packet
+    that had none.  `notice` is what the kernel has to tell the sender of a packet that it
+    drops; it is sent only if its own verdict is that it is.
     """
 
     outcome: Outcome
@@ -36,16 +43,25 @@ class Verdict:
     traces: tuple[Trace, ...] = ()
     device: str | None = None
     source: Address | None = None
+    notice: Notice | None = None
 
     @property
     def allowed(self) -> bool:
         """Whether the packet gets where it was to go."""
-        return self.outcome in (Outcome.DELIVERED, Outcome.SENT)
+        return self.outcome in (Outcome.DELIVERED, Outcome.FORWARDED, Outcome.SENT)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that gave the verdict: the last of each look-up."""
         return tuple(trace.rule for trace in self.traces if trace.rule is not None)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """An ICMP error, and what becomes of it."""
+
+    packet: Packet
+    verdict: Verdict
 
 
 def dropped(why: str, *traces: Trace) -> Verdict:
@@ -57,14 +73,10 @@ def refused(trace: Trace) -> str:
     """Why a look-up that found no route did not."""
     if trace.rule is None:
         return "no rule takes it"
-    return f"refused by the rule {trace.rule.preference}: {trace.rule.note}"
-
-
-def not_ours(trace: Trace) -> str:
-    """Why an input look-up does not deliver."""
-    if trace.hit is None:
-        return refused(trace)
-    return "not for this machine, which passes nothing on"
+    hit = trace.steps[-1].hit
+    by = "by the rule" if hit is None else f"by a route ({hit}) of the rule"
+    note = f": {trace.rule.note}" if trace.rule.note else ""
+    return f"refused {by} {trace.rule.preference}{note}"
 
 
 def no_way_back(back: Trace) -> str:
