@@ -15,10 +15,14 @@ from random import Random
 
 from pbrinit.addresses import Address, Family
 from pbrinit.cli import load
+from pbrinit.fib import Lookup, Trace
+from pbrinit.fib_tables import Entry, Kind
+from pbrinit.machine import Machine
+from pbrinit.martians import LIMITED_BROADCAST
 from pbrinit.model import Model
 from pbrinit.netlink import encode
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
-from pbrinit.plan import Plan
+from pbrinit.plan import Action, Plan
 from pbrinit.problems import PolicyError
 from pbrinit.verdict import Outcome, Verdict
 from tests.kernel import draw, questions
@@ -63,7 +67,7 @@ class Host:
         """How many decisions were compared, how many let a packet pass, those that differ."""
         fair = [(p, d) for p, d in map(_once, asked) if _can_be_asked(p, d, self.plan)]
         told = self.namespace.do(questions.ask, [_question(p, d) for p, d in fair])
-        judge = Model(model, self.link_local)
+        judge, machine = Model(model, self.link_local), Machine(model, self.link_local)
         verdicts = [_judged(judge, p, d) for p, d in fair]
         passed = sum(verdict.allowed for verdict in verdicts)
         return (
@@ -72,7 +76,7 @@ class Host:
             [
                 Difference(packet, direction, verdict, answer)
                 for (packet, direction), verdict, answer in zip(fair, verdicts, told, strict=True)
-                if not _same(verdict, answer)
+                if not _same(verdict, answer, machine)
             ],
         )
 
@@ -142,16 +146,66 @@ def _packed(address: Address | None) -> bytes:
     return b"" if address is None else address.packed
 
 
-def _same(verdict: Verdict, told: Told) -> bool:
-    """Whether the two agree: refused or not, and on the kind and device of a route found."""
-    if told.error is not None or verdict.outcome is Outcome.DROPPED:
-        return told.error is not None and verdict.outcome is Outcome.DROPPED
-    hit = verdict.traces[-1].hit if verdict.traces else None
+REFUSED = {
+    Action.BLACKHOLE: "EINVAL",
+    Action.PROHIBIT: "EACCES",
+    None: "ENETUNREACH",
+}
+"""The error of a look-up that a rule or a route refuses, or nothing takes."""
+
+
+def _same(verdict: Verdict, told: Told, judge: Machine) -> bool:
+    """Whether the two agree: refused or not, by which error, and on kind and device of a route.
+
+    In IPv6 the kernel tells of the look-up alone, not what ip6_forward then makes of it.
+    """
+    trace = verdict.traces[-1] if verdict.traces else None
+    if trace is not None and trace.flow.family is Family.V6:
+        return _same_look_up(trace, told)
+    if verdict.outcome in (Outcome.DROPPED, Outcome.REJECTED) or told.error is not None:
+        return verdict.outcome in (Outcome.DROPPED, Outcome.REJECTED) and (
+            told.error in _errors(verdict, judge)
+        )
     if verdict.outcome is Outcome.DELIVERED:
         return told.kind in ("local", "broadcast", "multicast")
-    if verdict.outcome is Outcome.SENT:
+    if verdict.outcome in (Outcome.FORWARDED, Outcome.SENT):
         return told.device == verdict.device and told.kind != "local"
-    return hit is not None and told.kind == hit.kind.value
+    hit = verdict.traces[0].hit
+    return hit is not None and told.kind == _made(hit, verdict.traces[0].flow.destination)
+
+
+def _made(hit: Entry, destination: Address) -> str:
+    """The kind of an IPv4 route that was made from one that was found (__mkroute_output)."""
+    if destination == LIMITED_BROADCAST:
+        return "broadcast"
+    return "multicast" if destination.is_multicast else hit.kind.value
+
+
+def _errors(verdict: Verdict, judge: Machine) -> tuple[str, ...]:
+    """The errors that IPv4's look-up may end with (ip_route_input_slow,
+    __fib_validate_source, ip_route_output_key_hash_rcu). What the return path check refuses
+    has no error of its own after Linux 6.12.
+    """
+    if not verdict.traces:
+        return "EINVAL", "ENETUNREACH"
+    trace = verdict.traces[-1]
+    passes = trace.lookup is not Lookup.INPUT or judge.passes_on(Family.V4, trace.flow.iif)
+    if trace.lookup is Lookup.RETURN_PATH:
+        return "EINVAL", "EXDEV"
+    if trace.hit is None and trace.flow.oif is None and passes:
+        return (REFUSED[trace.refused],)
+    return ("EINVAL",) if passes else ("EHOSTUNREACH",)
+
+
+def _same_look_up(trace: Trace, told: Told) -> bool:
+    """Whether the kernel found what the model did. Loopback is the device of what is ours."""
+    if trace.hit is None or told.error is not None:
+        return trace.hit is None and told.error == REFUSED[trace.refused]
+    if trace.hit.destination.network_address.is_multicast and told.kind == "multicast":
+        return True
+    if told.kind != trace.hit.kind.value:
+        return False
+    return trace.hit.kind is not Kind.UNICAST or told.device == trace.hit.device
 
 
 def drawn_plan(random: Random) -> tuple[str, Plan]:

@@ -15,7 +15,7 @@ from typing import Any
 from pbrinit.addresses import Address, Family, Prefix
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import Direction, In, Out, Packet
-from pbrinit.plan import Action, Plan, Rule
+from pbrinit.plan import Action, Plan, Route, Rule
 from pbrinit.policy import Protocol
 
 LINKS_4 = {
@@ -108,12 +108,16 @@ class Packets:
 
     def __init__(self, plan: Plan, random: Random) -> None:
         self._random = random
-        self._rules = [r for r in plan.rules if r.action is Action.LOOKUP and r.iif is not None]
+        self._rules = [rule for rule in plan.rules if rule.action is Action.LOOKUP]
         self._devices = [link.device for link in plan.links[1:]]
+        self._routes: dict[tuple[Family, int | None], list[Route]] = {}
+        for link in plan.links:
+            for route in (*link.early_routes, *link.routes):
+                self._routes.setdefault((route.family, route.table), []).append(route)
         self._addresses: dict[Family, list[Address]] = {}
         for family in Family:
             known = {a.ip for link in plan.links for a in link.addresses}
-            for prefix in (r for rule in plan.rules for r in (rule.source, rule.destination)):
+            for prefix in _prefixes(plan):
                 known |= {prefix.network_address, prefix.broadcast_address} if prefix else set()
             bits = 32 if family is Family.V4 else 128
             near = {
@@ -139,18 +143,21 @@ class Packets:
     def edges(self) -> Iterator[tuple[Packet, Direction]]:
         """For each rule a packet that it matches, and all that miss it by one step in one field."""
         for rule in self._rules:
-            inside = self._inside(rule)
-            direction: Direction = Out(rule.uid or 0, None, bound=True)
-            if rule.iif != LOOPBACK:
-                direction = In(rule.iif or "")
-            yield inside, direction
-            for step in _beside(rule):
-                yield replace(inside, **step), direction
+            if not self._own[rule.family]:
+                continue
+            for iif in (LOOPBACK, *self._devices) if rule.iif is None else (rule.iif,):
+                inside = self._inside(rule, iif)
+                direction: Direction = Out(rule.uid or 0, None, bound=True)
+                if iif != LOOPBACK:
+                    direction = In(iif)
+                yield inside, direction
+                for step in _beside(rule):
+                    yield replace(inside, **step), direction
 
-    def _inside(self, rule: Rule) -> Packet:
+    def _inside(self, rule: Rule, iif: str) -> Packet:
         protocol = rule.protocol or Protocol.TCP
         own, other = self._own[rule.family][0], self._addresses[rule.family][0]
-        ends = (own, other) if rule.iif == LOOPBACK else (other, own)
+        ends = (own, other) if iif == LOOPBACK else (other, own)
         source, destination = (
             prefix.network_address if prefix else end
             for prefix, end in zip((rule.source, rule.destination), ends, strict=True)
@@ -165,8 +172,12 @@ class Packets:
         random, family = self._random, rule.family
         protocol = rule.protocol or random.choice((Protocol.TCP, Protocol.UDP))
         packet, _ = self.draw(family)
-        source = _within(random, rule.source) or self._address(family, own=0.7)
-        destination = _within(random, rule.destination) or self._address(family, own=0.1)
+        iif = rule.iif or random.choice((LOOPBACK, *self._devices))
+        route = self._route(rule)
+        sources = rule.source or (route.source if route else None)
+        destinations = rule.destination or (route.destination if route else None)
+        source = _within(random, sources) or self._address(family, own=0.7)
+        destination = _within(random, destinations) or self._address(family, own=0.1)
         ports = tuple(random.choice((p.first, p.last)) if p else random.choice(self._ports)
                       for p in (rule.source_ports, rule.destination_ports))  # fmt: skip
         icmp = None
@@ -180,9 +191,11 @@ class Packets:
         if random.random() < 0.4 and packet.protocol == protocol:
             field = random.choice(("source", "destination", "source_port", "destination_port"))
             made = replace(made, **{field: getattr(packet, field)})
-        if rule.iif != LOOPBACK:
-            return made, In(rule.iif or "")
-        if random.random() < 0.4:
+        turned = random.random() < 0.4
+        if iif != LOOPBACK and not turned:
+            return made, In(iif)
+        if turned:
+            # As the return path, or its way through, sees it.
             made = replace(
                 made,
                 source=made.destination,
@@ -195,6 +208,11 @@ class Packets:
         device = random.choice((None, None, *self._devices))
         uid = random.choice(self._uids) if uid is None else uid
         return made, Out(uid, device, bound=random.random() < 0.6)
+
+    def _route(self, rule: Rule) -> Route | None:
+        """A route of the table that the rule looks up, at times."""
+        known = self._routes.get((rule.family, rule.argument), [])
+        return self._random.choice(known) if known and self._random.random() < 0.5 else None
 
     def draw(self, family: Family | None = None) -> tuple[Packet, Direction]:
         """One packet and its direction."""
@@ -223,6 +241,15 @@ class Packets:
         while True:
             strange = not self._rules or self._random.random() < 0.4
             yield self.draw() if strange else self.near(self._random.choice(self._rules))
+
+
+def _prefixes(plan: Plan) -> Iterator[Prefix | None]:
+    """What the rules and routes of a plan are about."""
+    for rule in plan.rules:
+        yield from (rule.source, rule.destination)
+    for link in plan.links:
+        for route in (*link.early_routes, *link.routes):
+            yield from (route.source, route.destination)
 
 
 def _address(family: Family, value: int) -> Address:

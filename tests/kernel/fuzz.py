@@ -1,7 +1,7 @@
 """The long comparison of model and kernel: `python -m tests.kernel.fuzz --count N --seed S`.
 
 In: how many decisions, and a seed that makes the same run again.  Out: progress, and at the
-first difference the policy, the packet and what each says, with exit status 1.
+first difference the policy or plan, the packet and what each says, with exit status 1.
 """
 
 from __future__ import annotations
@@ -10,14 +10,30 @@ import argparse
 import itertools
 import random
 import sys
-import time
+from collections.abc import Callable
 
-from pbrinit import explain
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pbrinit import explain, show
+from pbrinit.plan import Plan
+from tests.kernel import plans
 from tests.kernel.compare import Difference, Host, drawn_plan
 from tests.kernel.draw import Packets, seeded
 
 PACKETS = 5000
-"""Decisions for each policy: making its namespace takes as long as some thousands of them."""
+"""Decisions for each plan: making its namespace takes as long as some thousands of them."""
+
+Drawn = Callable[[random.Random], tuple[str, Plan]]
+
+
+def of_no_policy(source: random.Random) -> tuple[str, Plan]:
+    """A plan that no policy made, as the commands a person would type, and as it is."""
+    plan = plans.plan(source)
+    return "\n".join(show.commands(plan)), plan
+
+
+KINDS: tuple[Drawn, ...] = (drawn_plan, of_no_policy)
 
 
 def main() -> int:
@@ -27,29 +43,44 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="makes a run again; drawn where not given")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
-    print(f"seed {seed}, {options.count} decisions")
-    done, allowed, start = 0, 0, time.monotonic()
-    for number in itertools.count():
-        if done >= options.count:
-            break
-        text, compared, passed, found = one(f"{seed}.{number}", PACKETS)
-        if found:
-            print(f"\n{text}\n{told(found[0])}")
-            print(f"{len(found)} differences; again: --seed {seed} --count {done + 1}")
-            return 1
-        done, allowed = done + compared, allowed + passed
-        if sys.stdout.isatty() or done >= options.count or number % 20 == 0:
-            rate = done / (time.monotonic() - start)
-            share = min(100 * done // options.count, 100)
-            print(f"{share:3}% {done} decisions, {number + 1} policies, {rate:.0f}/s", flush=True)
-    print(f"0 differences in {done} decisions, {allowed} of which let the packet through")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"{options.count} decisions; the same again: make fuzz SEED={seed}"
+                  f" N={options.count}")  # fmt: skip
+    done, allowed, drawn = 0, 0, 0
+    with _progress(console) as progress:
+        task = progress.add_task("", total=options.count, plans=0)
+        for number in itertools.count():
+            if done >= options.count:
+                break
+            draw = KINDS[number % len(KINDS)]
+            text, compared, passed, found = one(f"{seed}.{number}", PACKETS, draw)
+            done, allowed, drawn = done + compared, allowed + passed, number + 1
+            progress.update(task, completed=min(done, options.count), plans=drawn)
+            if found:
+                console.print(f"\n{text}\n{told(found[0])}", markup=False)
+                console.print(f"{len(found)} differences; again: make fuzz SEED={seed} N={done}")
+                return 1
+    console.print(f"0 differences in {done} decisions under {drawn} plans,"
+                  f" {allowed} of which let the packet through")  # fmt: skip
     return 0
 
 
-def one(seed: str, count: int) -> tuple[str, int, int, list[Difference]]:
-    """One policy with its packets: its text, decisions, how many pass, and differences."""
+def _progress(console: Console) -> Progress:
+    """A bar, where there is a terminal; it says nothing elsewhere."""
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[plans]} plans"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def one(seed: str, count: int, draw: Drawn) -> tuple[str, int, int, list[Difference]]:
+    """One plan with its packets: its text, decisions, how many pass, and differences."""
     source = seeded(seed)
-    text, plan = drawn_plan(source)
+    text, plan = draw(source)
     host = Host(plan)
     try:
         packets = itertools.islice(Packets(plan, source), count)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from ipaddress import IPv6Network
 from pathlib import Path
 
@@ -15,13 +14,14 @@ from hypothesis import strategies as st
 from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.layout import LOOPBACK
-from pbrinit.plan import Action, Plan, Rule
+from pbrinit.plan import Action, Plan
 from pbrinit.policy import Ports, Protocol
 from tests.kernel import fuzz
 from tests.kernel.compare import Host
 from tests.kernel.draw import Packets, seeded
+from tests.kernel.mutants import a_rule, changed, swapped, without
 
-POLICIES = 12
+DRAWN = 16
 PACKETS = 2000
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
 
@@ -47,40 +47,13 @@ def test_the_kernel_decides_as_the_model_does_for_the_examples(path: Path) -> No
     assert passed > compared // 10
 
 
-@settings(max_examples=POLICIES, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**64))
-def test_the_kernel_decides_as_the_model_does_for_any_policy(seed: int) -> None:
-    text, _, _, found = fuzz.one(str(seed), PACKETS)
+@settings(max_examples=DRAWN, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**64), draw=st.sampled_from(fuzz.KINDS))
+def test_the_kernel_decides_as_the_model_does_for_any_policy_and_any_plan(
+    seed: int, draw: fuzz.Drawn
+) -> None:
+    text, _, _, found = fuzz.one(str(seed), PACKETS, draw)
     assert not found, f"{text}\n{fuzz.told(found[0])}"
-
-
-def a_rule(plan: Plan, **wanted: object) -> Rule:
-    """The first rule of the plan with these fields."""
-    return next(
-        r for r in plan.rules if all(getattr(r, key) == value for key, value in wanted.items())
-    )
-
-
-def without(plan: Plan, **wanted: object) -> Plan:
-    """The plan without a rule."""
-    lost = a_rule(plan, **wanted)
-    return replace(plan, rules=tuple(rule for rule in plan.rules if rule is not lost))
-
-
-def changed(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
-    """The plan with a rule that says something else."""
-    old = a_rule(plan, **wanted)
-    new = replace(old, **change)  # type: ignore[arg-type]
-    return replace(plan, rules=tuple(new if rule is old else rule for rule in plan.rules))
-
-
-def swapped(plan: Plan, one: Rule, other: Rule) -> Plan:
-    """The plan with two rules in each other's place."""
-    places = {
-        one: replace(one, preference=other.preference),
-        other: replace(other, preference=one.preference),
-    }
-    return replace(plan, rules=tuple(places.get(rule, rule) for rule in plan.rules))
 
 
 SSH = {"iif": "eth0", "destination_ports": Ports(22, 22), "family": Family.V4}
