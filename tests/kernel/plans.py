@@ -35,8 +35,9 @@ FOUR = ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "198.51.100.0/24", "198.51.100.
 SIX = ("::/0", "::/1", "2000::/3", "2001:db8:5::/48", "2001:db8:5:8000::/49", "2001:db8:5::9/128",
        "2001:db8::/64", "2001:db8::/65", "2001:db8::66/128", "fd00:2::/126", "fe80::/10",
        "2001:db8::/32", "ff00::/8")  # fmt: skip
-SHORT_6 = ("::/0", "2000::/3", "2001:db8::/32", "fd00::/8")
-"""Shorter than any link's: in the main table longer ones would hide the links' gateways."""
+MAIN_6 = ("::/0", "2000::/3", "2001:db8::/32", "fd00::/8", "2001:db8::/64", "2001:db8:1::/120",
+          "fd00:2::/126", "fe80::/64")  # fmt: skip
+"""None is longer than a link's: in the main table longer ones would hide the links' gateways."""
 
 SOURCES_6 = ("::/1", "2000::/3", "2001:db8:5::/48", "2001:db8:5:8000::/49", "2001:db8::/64",
              "fd00:2::2/128")  # fmt: skip
@@ -115,7 +116,7 @@ def _route(
         return None
     table = random.choice((TABLE_MAIN, *OWN_TABLES, *OWN_TABLES))
     kind = random.choice((*[RouteKind.UNICAST] * 5, *RouteKind))
-    pool = FOUR if family is Family.V4 else SHORT_6 if table == TABLE_MAIN else SIX
+    pool = FOUR if family is Family.V4 else MAIN_6 if table == TABLE_MAIN else SIX
     destination = random.choice((None, *map(ip_network, pool)))
     source = None
     if family is Family.V6 and random.random() < 0.4:
