@@ -28,9 +28,14 @@ Drawn = Callable[[random.Random], tuple[str, Plan]]
 
 
 def of_no_policy(source: random.Random) -> tuple[str, Plan]:
-    """A plan that no policy made, as the commands a person would type, and as it is."""
+    """A plan that no policy made, as the commands a person would type, and as it is.
+
+    Of its sysctls the text has those that differ from plan to plan.
+    """
     plan = plans.plan(source)
-    return "\n".join(show.commands(plan)), plan
+    same = {sysctl.note for sysctl in (*plan.sysctls, *plan.links[-1].sysctls)}
+    told = (line for line in show.commands(plan) if line.partition("  # ")[2] not in same)
+    return "\n".join(told), plan
 
 
 KINDS: tuple[Drawn, ...] = (drawn_plan, of_no_policy)

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pbrinit import explain
 from pbrinit.cli import main
+from pbrinit.policy import (
+    ANYBODY,
+    CLIENTS,
+    Deny,
+    Direction,
+    Entry,
+    Interface,
+    Policy,
+    Ports,
+    Protocol,
+    Service,
+)
+from tests.router import PLAN
 
 POLICY = "examples/host.toml"
 
@@ -68,7 +83,7 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", POLICY, question, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["asked"]["allowed"]
-    assert told["asked"]["entry"] == "input[1]"
+    assert told["asked"]["entries"] == ["input[1]"]
     assert told["asked"]["lookups"][1]["lookup"] == "return_path"
     assert told["answer"]["interface"] == "wan"
 
@@ -91,6 +106,8 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 by wan", '"by" is for what goes out'),
         ("out tcp > 192.0.2.9:22 as nobody", 'no user is named "nobody"'),
         ("out tcp > 192.0.2.9:22 please", '"please" is not understood'),
+        ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 hops 0", '"0" is no number of hops'),
+        ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 hops x", '"x" is no number of hops'),
     ],
 )
 def test_a_malformed_question_is_refused_with_a_way_out(
@@ -103,14 +120,90 @@ def test_a_malformed_question_is_refused_with_a_way_out(
     assert told.out == ""
 
 
-STARTS = ("", "in wan tcp ", "in wan icmp ", "out ", "out udp > ")
+STARTS = ("", "in wan tcp ", "in wan icmp ", "forward wan tcp ", "out ", "out udp > ")
 WORDS = (
     *("in", "out", "wan", "tcp", "icmp", "icmp/", "icmp/8/", "ip/", "ip/47", "ip/x", ">", ":", "["),
     *("]", "[::1]:22", "1.2.3.4", "1.2.3.4:5", "192.0.2.2:22", "[2001:db8::2]", "::", "::%eth0"),
-    *("as", "by", "updater", "4294967295", "first-fragment", "\N{ARABIC-INDIC DIGIT ONE}"),
+    *(
+        "as",
+        "by",
+        "hops",
+        "too-big",
+        "forward",
+        "updater",
+        "4294967295",
+        "first-fragment",
+        "\N{ARABIC-INDIC DIGIT ONE}",
+    ),
 )
 
 
 @given(st.sampled_from(STARTS), st.lists(st.sampled_from(WORDS), max_size=6))
 def test_no_question_gives_a_traceback(start: str, words: list[str]) -> None:
     assert main(["explain", POLICY, start + " ".join(words)]) in (0, 2)
+
+
+WAN = Interface("wan", "eth0", None, (), ())
+LAN = Interface("lan", "eth1", None, (), ())
+ROUTER = Policy(
+    hostname="router",
+    interfaces=(WAN, LAN),
+    users=(),
+    entries=tuple(
+        Entry(key, Direction.FORWARD, (LAN,), (WAN,), ANYBODY, ANYBODY,
+              (Service(Protocol.TCP, Ports(443, 443)),), CLIENTS, None)
+        for key in ("forward[1]", "forward[2]")
+    ),
+    denies=(Deny("deny[1]", (LAN,), None, ANYBODY, (), None, reject=True),),
+)  # fmt: skip
+NOTES = {3040: "forward[1], forward[2]", 2010: "forward[2]", 3010: "deny[1]"}
+ROUTED = replace(
+    PLAN,
+    rules=tuple(replace(r, note=NOTES.get(r.preference, r.note)) for r in PLAN.rules),
+)
+
+
+def of_router(question: str) -> explain.Explanation:
+    """The answer to a question about the router made by hand."""
+    return explain.explain(ROUTED, ROUTER, explain.parse(question, ROUTER))
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["in lan tcp 10.0.5.1 > 203.0.113.7:443", "forward lan tcp 10.0.5.1 > 203.0.113.7:443",
+     "in eth1 tcp [fd00:10::501] > [2001:db8:7::7]:443"],
+)  # fmt: skip
+def test_what_passes_through_names_all_its_entries_and_so_does_the_answer(question: str) -> None:
+    told = of_router(question)
+    asked, answer = "\n".join(explain.text(told)).split("the answer:\n")
+    assert asked.startswith("allowed, by eth0: input allows it to pass")
+    assert "  by forward[1]: forward from lan to wan: " in asked
+    assert "  by forward[2]: " in asked
+    assert answer.startswith("allowed, by eth1: ")
+    assert [entry.key for entry in told.asked.entries] == ["forward[1]", "forward[2]"]
+    assert told.answer is not None
+    assert [entry.key for entry in told.answer.entries] == ["forward[2]"]
+    assert explain.as_json(told, {"eth0": "wan"})["asked"]["interface"] == "wan"
+
+
+def test_what_a_deny_entry_refuses_names_it_and_who_is_told() -> None:
+    told = of_router("in lan tcp 10.0.5.1 > 203.0.113.255:443")
+    text = "\n".join(explain.text(told))
+    assert text.startswith("dropped, and its sender told: refused by the rule 3010: deny[1]")
+    assert "  by deny[1]: deny by lan to anywhere: everything" in text
+    assert "  the sender is told by icmp/3/13: allowed, by eth1: output allows it" in text
+    notice = explain.as_json(told, {})["asked"]["notice"]
+    assert (notice["protocol"], notice["allowed"]) == ("icmp/3/13", True)
+    assert told.answer is None
+
+
+def test_a_sender_who_may_not_be_told_is_said_to_be_told_nothing() -> None:
+    text = "\n".join(explain.text(of_router("in wan tcp 203.0.113.7 > 10.0.5.1:8080")))
+    assert text.startswith("dropped: refused by the rule 2050")
+    assert "  the sender would be told, but is not, by icmp/3/13: dropped: " in text
+
+
+def test_hops_and_length_are_part_of_a_question() -> None:
+    question = "in lan tcp 10.0.5.1 > 203.0.113.7:443"
+    for more, error in (("hops 1", "icmp/11/0"), ("too-big", "icmp/3/4")):
+        assert f"is told by {error}" in "\n".join(explain.text(of_router(f"{question} {more}")))
