@@ -25,7 +25,7 @@ from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan
 from pbrinit.problems import PolicyError
 from pbrinit.verdict import Outcome, Verdict
-from tests.kernel import draw, questions
+from tests.kernel import policies, questions
 from tests.kernel.lab import Namespace
 from tests.kernel.questions import Question, Told
 
@@ -213,7 +213,7 @@ def drawn_plan(random: Random) -> tuple[str, Plan]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "drawn.toml"
         while True:
-            text = draw.policy(random)
+            text = policies.policy(random)
             path.write_text(text)
             try:
                 return text, load(path)

@@ -1,7 +1,7 @@
-"""Policies and packets nobody thought of, drawn from a source of random numbers.
+"""Packets nobody thought of, drawn from a source of random numbers.
 
-In: a `random.Random`.  Out: policy files as text, and packets that lie near what a policy
-speaks of, where mistakes are.
+In: a `Plan` and a `random.Random`.  Out: packets that lie near what the plan speaks of, where
+mistakes are.
 """
 
 from __future__ import annotations
@@ -18,31 +18,6 @@ from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan, Route, Rule
 from pbrinit.policy import Protocol
 
-LINKS_4 = {
-    "192.0.2.2/24": "192.0.2.1",
-    "10.1.0.129/25": "10.1.0.254",
-    "172.16.3.6/30": "172.16.3.5",
-    "100.64.0.1/31": "100.64.0.0",
-    "10.9.9.9/32": None,
-}
-LINKS_6 = {
-    "2001:db8::2/64": "2001:db8::1",
-    "2001:db8:1::aa/120": "2001:db8:1::1",
-    "fd00:2::1/126": "fd00:2::2",
-    "fd00:3::4/127": None,
-}
-"""Addresses, and the gateway that the link may have."""
-
-NETWORKS = (
-    "198.51.100.0/24", "198.51.100.64/27", "203.0.113.7", "10.0.0.0/8", "192.0.2.0/24",
-    "192.0.2.53", "172.16.3.4/30", "0.0.0.0/0", "2001:db8:5::/48", "2001:db8::53",
-    "2001:db8::/32", "fd00:2::2", "::/0", "2000::/3",
-)  # fmt: skip
-SERVICES = (
-    "tcp/22", "tcp/80-90", "udp/53", "udp/123", "icmp/echo", "tcp/1", "udp/65534",
-    "tcp/61000-65534", "udp/1-1023", "ip/47", "tcp/40000", "udp/32768", "tcp/32767",
-)  # fmt: skip
-UIDS = (0, 1, 999, 1001, 65534, 4294967294)
 STRANGE_4 = (
     "0.0.0.0", "0.0.0.1", "255.255.255.255", "224.0.0.1", "127.0.0.1", "127.255.255.255",
     "240.0.0.1", "1.2.3.4", "169.254.1.1",
@@ -59,48 +34,6 @@ TYPES = {Protocol.ICMP: ((8, 0), (0, 0), (3, 1), (0, 1), (255, 255)),
 def seeded(seed: str) -> Random:
     """Random numbers that come again with the seed."""
     return Random(seed)  # noqa: S311  they keep nothing secret
-
-
-def policy(random: Random) -> str:
-    """A policy file, not always one that compiles."""
-    lines = ['hostname = "drawn"']
-    names = ["wan", "lan", "dmz"][: random.choice((1, 1, 2, 2, 3))]
-    fours, sixes = (random.sample([*links], len(names)) for links in (LINKS_4, LINKS_6))
-    gateway = {family: random.choice((None, *names)) for family in Family}
-    for number, name in enumerate(names):
-        addresses = random.choice(
-            ([fours[number]], [sixes[number]], [fours[number], sixes[number]])
-        )
-        known = (({**LINKS_4, **LINKS_6}[a], a) for a in addresses)
-        gateways = [g for g, a in known
-                    if g and name == gateway[Family.V6 if ":" in a else Family.V4]]  # fmt: skip
-        lines += [f"[interface.{name}]", f'device = "eth{number}"', f"address = {addresses}"]
-        lines += [f"gateway = {gateways}"] if gateways else []
-    networks, services, users = (
-        _named(random, pool, prefix)
-        for pool, prefix in ((NETWORKS, "n"), (SERVICES, "s"), (UIDS, "u"))
-    )
-    lines += ["[network]", *(f"{k} = {v}" for k, v in networks.items())]
-    lines += ["[service]", *(f"{k} = {v}" for k, v in services.items())]
-    lines += ["[user]", *(f"{k} = {v[0]}" for k, v in users.items())]
-    for _ in range(random.randint(0, 6)):
-        side, peers = random.choice((("input", "from"), ("output", "to")))
-        lines.append(f"[[{side}]]")
-        lines.append(f"service = {_some(random, services)}")
-        lines += [f"on = {_some(random, names)}"] if random.random() < 0.5 else []
-        lines += [f"{peers} = {_some(random, networks)}"] if random.random() < 0.6 else []
-        lines += [f'user = "{random.choice([*users])}"'] if random.random() < 0.5 else []
-    return "\n".join(lines) + "\n"
-
-
-def _named(random: Random, pool: tuple[object, ...], prefix: str) -> dict[str, list[object]]:
-    groups = range(random.randint(1, 3))
-    return {f"{prefix}{i}": random.sample(pool, random.randint(1, 3)) for i in groups}
-
-
-def _some(random: Random, names: object) -> list[str]:
-    known = sorted(names)  # type: ignore[call-overload]
-    return random.sample(known, random.randint(1, len(known)))
 
 
 class Packets:

@@ -26,7 +26,7 @@ from pbrinit.plan import (
     Sysctl,
 )
 from pbrinit.policy import Interface, Ports, Protocol
-from tests.kernel.draw import LINKS_4, LINKS_6, UIDS
+from tests.kernel.policies import LINKS_4, LINKS_6, UIDS
 
 OWN_TABLES = (100, 1000, 4000, 4001)
 FOUR = ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "198.51.100.0/24", "198.51.100.64/27",

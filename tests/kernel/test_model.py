@@ -15,7 +15,7 @@ from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.layout import LOOPBACK
 from pbrinit.plan import Action, Plan
-from pbrinit.policy import Ports, Protocol
+from pbrinit.policy import EPHEMERAL, Ports, Protocol
 from tests.kernel import fuzz
 from tests.kernel.compare import Host
 from tests.kernel.draw import Packets, seeded
@@ -56,26 +56,27 @@ def test_the_kernel_decides_as_the_model_does_for_any_policy_and_any_plan(
     assert not found, f"{text}\n{fuzz.told(found[0])}"
 
 
-SSH = {"iif": "eth0", "destination_ports": Ports(22, 22), "family": Family.V4}
+SSH = {"iif": "eth0", "note": "input[1]", "action": Action.LOOKUP, "family": Family.V4}
 SSH_6 = {**SSH, "family": Family.V6}
+PORT_6 = {"destination_ports": Ports(22, 22), "action": Action.GOTO, "family": Family.V6}
+TCP_6 = {"iif": "eth0", "protocol": Protocol.TCP, "action": Action.GOTO, "family": Family.V6}
+FROM_CLIENTS = {"protocol": Protocol.UDP, "source_ports": EPHEMERAL, "action": Action.GOTO}
 MUTANTS: dict[str, Callable[[Plan], Plan]] = {
     "input dropped": lambda plan: without(plan, **SSH),
     "IPv6 input dropped": lambda plan: without(plan, **SSH_6),
     "input refused": lambda plan: changed(plan, {"action": Action.BLACKHOLE}, **SSH),
     "any source": lambda plan: changed(plan, {"source": None}, **SSH_6),
     "wider source": lambda plan: changed(plan, {"source": IPv6Network("2001:db8:4::/47")}, **SSH_6),
-    "one port more": lambda plan: changed(plan, {"destination_ports": Ports(22, 23)}, **SSH_6),
-    "any protocol": lambda plan: changed(plan, {"protocol": None}, **SSH_6),
-    "any user": lambda plan: changed(
-        plan, {"uid": None}, iif=LOOPBACK, destination_ports=Ports(443, 443), uid=1001
-    ),
+    "one port more": lambda plan: changed(plan, {"destination_ports": Ports(22, 23)}, **PORT_6),
+    "another protocol": lambda plan: changed(plan, {"protocol": Protocol.UDP}, **TCP_6),
+    "any user": lambda plan: changed(plan, {"uid": None}, note="output[2]", uid=1001),
     "any user's port": lambda plan: changed(
-        plan, {"source_ports": None}, note="output[1]", protocol=Protocol.UDP, uid=1001
+        plan, {"source_ports": Ports(1, 65534)}, **FROM_CLIENTS
     ),
     "no hairpin": lambda plan: without(plan, note="from a bound socket"),
     "no return path": lambda plan: without(plan, note="output[2]", argument=100),
     "no way for answers": lambda plan: without(
-        plan, note="input[1]", iif=LOOPBACK, protocol=Protocol.TCP, family=Family.V6
+        plan, note="input[1]", iif=LOOPBACK, family=Family.V6
     ),
     "our own address from outside": lambda plan: without(
         plan, note="forged: our own address", family=Family.V6

@@ -51,7 +51,9 @@ PLANS = {path.stem: load(path) for path in EXAMPLES} | {"routes": with_every_kin
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_the_commands_typed_give_the_same_rules_routes_and_addresses(name: str) -> None:
+def test_the_commands_typed_give_the_same_rules_routes_and_addresses(
+    name: str, tmp_path: Path
+) -> None:
     plan = PLANS[name]
     boot_plan = encode(plan, name)
     by_boot, by_hand = Lab([], []), Lab([], [])
@@ -60,8 +62,9 @@ def test_the_commands_typed_give_the_same_rules_routes_and_addresses(name: str) 
             for link in plan.links[2:]:
                 lab.connect(link.device, [], [])
         by_boot.machine.do(acts.enforce, boot_plan)
-        typed = "\n".join(show.commands(plan))
-        by_hand.machine.run("unshare", "--uts", "sh", "-euc", typed)
+        typed = tmp_path / "typed"
+        typed.write_text("\n".join(show.commands(plan)))
+        by_hand.machine.run("unshare", "--uts", "sh", "-eu", str(typed))
         by_hand.machine.do(acts.settle)
         assert by_hand.machine.do(acts.differences, boot_plan) == []
         assert told(by_hand.machine) == told(by_boot.machine)
