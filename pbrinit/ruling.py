@@ -1,0 +1,82 @@
+"""What a policy says of one packet.
+
+In: a `Policy`, a `Packet` and its direction.  Out: a `Ruling`: where it gets to, and which entries
+name it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.martians import UNSPECIFIED
+from pbrinit.meaning import Meaning, Part, Seen
+from pbrinit.packet import Direction, In, Out, Packet
+from pbrinit.policy import Interface, Policy
+
+HERE = "here"
+NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """Where a packet gets to: `here`, `nowhere`, or the name of an interface. `names` are the
+    keys of the entries that name it, allow and deny, and of what passes whatever they say.
+    """
+
+    where: str
+    names: tuple[str, ...]
+
+
+class Rulings:
+    """A policy, ready to be asked about many packets."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._meaning = Meaning(policy)
+        self._parts: dict[tuple[Family, Interface | None, Interface | None], Part] = {}
+
+    def of(self, packet: Packet, direction: Direction) -> Ruling:
+        """What the policy says of a packet; of one that is sent, to one look-up for it."""
+        family = packet.family
+        interfaces = self._policy.interfaces
+        if isinstance(direction, Out):
+            if packet.destination in self._here[family]:
+                return Ruling(HERE, ("to ourselves",))
+            parts = [(i.name, self.part(family, None, i)) for i in interfaces]
+        else:
+            ways = [i for i in interfaces if i.device == direction.device]
+            parts = [(HERE, self.part(family, way, None)) for way in ways]
+            parts += [
+                (out.name, self.part(family, way, out))
+                for way in ways
+                for out in interfaces
+                if out is not way
+            ]
+        packet_seen = seen(packet, direction)
+        where = next((name for name, part in parts if part.passes(packet_seen)), NOWHERE)
+        names = (key for _, part in parts for key in part.names(packet_seen))
+        return Ruling(where, tuple(dict.fromkeys(names)))
+
+    def part(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Part:
+        """`Meaning.part`, made once."""
+        key = (family, way_in, way_out)
+        if key not in self._parts:
+            self._parts[key] = self._meaning.part(family, way_in, way_out)
+        return self._parts[key]
+
+    @cached_property
+    def _here(self) -> dict[Family, AddressSet]:
+        return {family: self._meaning.here(family) for family in Family}
+
+
+def seen(packet: Packet, direction: Direction) -> Seen:
+    """A packet as the kernel looks it up: without ports where it arrives as a fragment, with
+    ICMP's type and code for a port where it is sent (`Packet.ports`, `Packet.flow_ports`).
+    """
+    ends = (packet.source, packet.destination, packet.protocol)
+    if isinstance(direction, In):
+        return Seen(*ends, *packet.ports)
+    chosen = packet.source if packet.source != UNSPECIFIED else None
+    return Seen(chosen, *ends[1:], *packet.flow_ports, direction.uid)

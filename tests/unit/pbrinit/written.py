@@ -1,0 +1,59 @@
+"""Policies written in a test, and questions to them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pbrinit import explain
+from pbrinit.language import read
+from pbrinit.packet import In
+from pbrinit.policy import Policy
+from pbrinit.ruling import Ruling, Rulings
+
+ROUTER = """
+hostname = "router"
+[interface.wan]
+device = "eth0"
+address = ["192.0.2.2/24", "2001:db8::2/64"]
+gateway = ["192.0.2.1", "2001:db8::1"]
+[interface.lan]
+device = "eth1"
+address = ["10.0.0.1/16", "fd00:10::1/64"]
+[interface.dmz]
+device = "eth2"
+address = ["172.16.0.1/30"]
+[network]
+mgmt = ["198.51.100.0/24", "2001:db8:5::/48"]
+bad = ["198.51.100.64/27", "10.0.66.0/24", "2001:db8:5:6::/64", "fd00:10::66"]
+servers = ["10.0.1.0/24", "fd00:10::1:0/112"]
+[service]
+ssh = ["tcp/22"]
+dns = ["udp/53", "tcp/53"]
+web = ["tcp/80", "tcp/443"]
+ping = ["icmp/echo"]
+icmp = ["icmp"]
+gre = ["ip/47"]
+[user]
+updater = 1001
+"""
+"""Three interfaces, one with the gateway, one without IPv6; and names."""
+
+
+def written(text: str, names: str = ROUTER) -> Policy:
+    """The policy of some entries after the names of ROUTER."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "written.toml"
+        path.write_text(names + text)
+        return read(path)
+
+
+def ruling(policy: Policy, question: str) -> Ruling:
+    """What a policy says of a packet, asked for as `pbrctl explain` is.
+
+    What is sent without a source is the look-up of a program that has none yet.
+    """
+    asked = explain.parse(question, policy)
+    packet, direction = asked.packet, asked.direction
+    assert isinstance(direction, In) or direction.device is None
+    return Rulings(policy).of(packet, direction)
