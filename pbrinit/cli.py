@@ -1,7 +1,8 @@
 """`pbrctl`: the policy, looked at from the machine that builds the image.
 
-In: a command line.  Out: text or JSON on standard output.  Exit status: 0, or 2 where the
-policy or the command line is wrong, with every reason on standard error.
+In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the
+policy or the command line is wrong, with every reason on standard error; 1 where a policy is not
+proved.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pbrinit import bootfile, explain, show
+from pbrinit import bootfile, explain, prove, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("question", help=f"a packet: {' or '.join(explain.FORMS)}")
     asked.add_argument("--json", action="store_true", help="the answer as JSON")
     asked.set_defaults(command=_explain)
+    prove.add(commands, _compiled)
     made = commands.add_parser("build", help="write the boot file that PID 1 reads")
     made.add_argument("policy", type=Path, help="the policy file")
     made.add_argument("output", type=Path, help="where to write it")

@@ -1,0 +1,133 @@
+"""One family of a policy and its plan, with its addresses reduced to classes.
+
+In: a `Policy`, its `Plan` and a family.  Out: `Case`: the parts of the meaning as conditions on
+the same variables that the plan's look-ups have, as z3 expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from ipaddress import IPv6Address
+
+import z3
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.expectations import asked
+from pbrinit.fib_tables import entries
+from pbrinit.martians import IGMP
+from pbrinit.meaning import Box, Meaning, Part
+from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
+from pbrinit.plan import Plan
+from pbrinit.policy import Policy
+from pbrinit.proof.classes import Classes
+from pbrinit.proof.lookups import Rules
+from pbrinit.proof.steps import SPECIAL, Steps, Variables
+from pbrinit.proof.terms import any_of, in_ports
+
+OWN_LINK_LOCAL = 0xFE80 << 112 | 0x5EFE_C0FF_EE00_0000
+"""From here on the link-local addresses that the interfaces are taken to have: the kernel
+makes them up, and a plan cannot know them. Any address that no rule names stands for all."""
+
+
+class Case:
+    """The meaning and the look-ups of one family."""
+
+    def __init__(self, policy: Policy, plan: Plan, family: Family) -> None:
+        self.family = family
+        self.policy = policy
+        self.plan = plan
+        self.meaning = Meaning(policy)
+        interfaces = policy.interfaces
+        ways = (None, *interfaces)
+        self.parts = {
+            (way_in, way_out): self.meaning.part(family, way_in, way_out)
+            for way_in in ways
+            for way_out in ways
+            if way_in is not way_out
+        }
+        self.here = self.meaning.here(family)
+        self.expected = tuple(asked(self.meaning, family))
+        self.link_local = {
+            interface.device: IPv6Address(OWN_LINK_LOCAL + number)
+            for number, interface in enumerate(interfaces, 1)
+        }
+        special = {name: AddressSet.of(family, values) for name, values in SPECIAL.items()}
+        prefixes = {
+            prefix: AddressSet.of(family, [prefix])
+            for rule in plan.rules
+            if rule.family is family
+            for prefix in (rule.source, rule.destination)
+            if prefix is not None
+        }
+        own = [AddressSet.of(family, [a.ip]) for i in interfaces for a in i.addresses]
+        self.classes = Classes(
+            family,
+            [*special.values(), *prefixes.values(), *own, *self._sets()],
+            entries(plan, self.link_local),
+        )
+        self.rules = Rules(plan, family, self.classes, prefixes, self.link_local)
+        self.steps = Steps(plan, self.rules, self.classes, special, self.link_local)
+
+    def _sets(self) -> Iterator[AddressSet]:
+        """Every set that the meaning speaks of."""
+        yield self.here
+        for box in self._boxes():
+            yield box.sources
+            yield box.destinations
+
+    def _boxes(self) -> Iterator[Box]:
+        for part in self.parts.values():
+            yield from (*part.always, *part.allowed, *part.denied)
+        yield from (expected.box for expected in self.expected)
+
+    @cached_property
+    def protocols(self) -> list[frozenset[int]]:
+        """Protocols in groups that neither the kernel nor the plan nor the policy tells apart."""
+        named = {box.form.protocol for box in self._boxes() if box.form.protocol is not None}
+        return self.rules.protocols({ARP, IGMP, *WITH_PORTS, *WITH_TYPES, *named})
+
+    @cached_property
+    def users(self) -> tuple[int, ...]:
+        """Each user that the policy names, root, and one that it does not."""
+        named = {0, *(box.uid for box in self._boxes() if box.uid is not None)}
+        return (*sorted(named), next(uid for uid in range(1, len(named) + 2) if uid not in named))
+
+    # The meaning as a condition
+
+    def passes(
+        self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
+    ) -> z3.BoolRef:
+        """Whether a packet is to pass on the path of a part."""
+        return z3.Or(
+            self._held(part.always, protocol, packet, outgoing=outgoing),
+            self.granted(part, protocol, packet, outgoing=outgoing),
+        )
+
+    def granted(
+        self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
+    ) -> z3.BoolRef:
+        """Whether the entries allow a packet, what always passes apart."""
+        denied = self._held(part.denied, protocol, packet, outgoing=outgoing)
+        allowed = self._held(part.allowed, protocol, packet, outgoing=outgoing)
+        return z3.And(allowed, z3.Not(denied))
+
+    def _held(
+        self, boxes: Iterable[Box], protocol: int, packet: Variables, *, outgoing: bool
+    ) -> z3.BoolRef:
+        return any_of(self.box(box, protocol, packet, outgoing=outgoing) for box in boxes)
+
+    def box(self, box: Box, protocol: int, packet: Variables, *, outgoing: bool) -> z3.BoolRef:
+        """Whether a packet is in a box."""
+        if box.form.protocol not in (None, protocol):
+            return z3.BoolVal(val=False)
+        unchosen = 1 << self.steps.unchosen if outgoing else 0
+        parts = [
+            packet.source.within(self.classes.mask(box.sources) | unchosen),
+            packet.destination.within(self.classes.mask(box.destinations)),
+            any_of(in_ports(packet.source_port, ports) for ports in box.form.source_ports),
+            any_of(in_ports(packet.destination_port, p) for p in box.form.destination_ports),
+        ]
+        if box.uid is not None:
+            parts.append(packet.uid == box.uid)
+        return z3.And(*parts)

@@ -1,0 +1,115 @@
+"""One packet, put to a plan by the model and to the policy by its meaning.
+
+In: a `Policy`, its `Plan`, a `Packet` and its direction.  Out: a `Judgement`: what the plan does,
+what the policy means, and whether that is wrong.  No z3: the prover's counter-examples are
+brought here, and the tests' mutants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address
+
+from pbrinit.addresses import Family
+from pbrinit.fib import Lookup
+from pbrinit.fib_tables import Kind
+from pbrinit.layout import LOOPBACK
+from pbrinit.martians import UNSPECIFIED, is_broadcast
+from pbrinit.model import Model
+from pbrinit.packet import ARP, Direction, In, Out, Packet
+from pbrinit.plan import Plan
+from pbrinit.policy import Policy
+from pbrinit.ruling import HERE, NOWHERE, Ruling, Rulings, seen
+from pbrinit.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Where a packet gets to, as `Ruling.where` has it, and what the policy says of that."""
+
+    packet: Packet
+    direction: Direction
+    verdict: Verdict
+    does: str
+    means: Ruling
+    wrong: bool
+
+
+class Judge:
+    """A policy and its plan, ready to be asked about many packets."""
+
+    def __init__(self, policy: Policy, plan: Plan, link_local: Mapping[str, IPv6Address]) -> None:
+        self._interfaces = policy.interfaces
+        self._rulings = Rulings(policy)
+        self._model = Model(plan, link_local)
+        self._link_local = link_local
+        self._names = {interface.device: interface.name for interface in policy.interfaces}
+        self._own = {a.ip for interface in policy.interfaces for a in interface.addresses}
+
+    def judge(self, packet: Packet, direction: Direction) -> Judgement:
+        """What becomes of one packet, or of one look-up for it on the way out."""
+        means = self._rulings.of(packet, direction)
+        if isinstance(direction, In):
+            verdict = self._model.decide(packet, direction)
+            wrong = self._wrongly_arrives(packet, direction, verdict, means)
+        else:
+            verdict = self._model.output(self._model.flow(packet, direction))
+            wrong = self._wrongly_leaves(packet, direction, verdict, means)
+        return Judgement(packet, direction, verdict, self._where(verdict), means, wrong)
+
+    def _wrongly_arrives(
+        self, packet: Packet, direction: In, verdict: Verdict, means: Ruling
+    ) -> bool:
+        does = self._where(verdict)
+        if self._goes_to_all(packet, verdict):
+            # Nothing decides but the return path, and from nobody not even that.
+            let_in = does != NOWHERE and packet.source != UNSPECIFIED
+            return let_in and not self._may_reach_us(packet, direction)
+        if packet.family is Family.V6 and packet.destination.is_link_local:
+            # Which is the own one the policy does not know; no other is for us.
+            own = self._link_local.get(direction.device) == packet.destination
+            return does != means.where and (own or does != NOWHERE)
+        return does != means.where
+
+    def _wrongly_leaves(
+        self, packet: Packet, direction: Out, verdict: Verdict, means: Ruling
+    ) -> bool:
+        does = self._where(verdict)
+        if not verdict.traces:
+            # Refused for its source alone, or sent without a look-up, which no rule decides.
+            ours = packet.source is None or packet.source in self._own
+            return does == NOWHERE != means.where and ours
+        return does != means.where and (direction.device is None or does != NOWHERE)
+
+    def _may_reach_us(self, packet: Packet, direction: In) -> bool:
+        """Whether the source may send the same to an own address of the interface."""
+        family, arrives = packet.family, seen(packet, direction)
+        for way in self._interfaces:
+            if way.device == direction.device:
+                part = self._rulings.part(family, way, None)
+                if any(part.passes(replace(arrives, destination=a.ip)) for a in way.own(family)):
+                    return True
+        return False
+
+    def _where(self, verdict: Verdict) -> str:
+        if not verdict.allowed:
+            return HERE if _stays(verdict) else NOWHERE
+        device = verdict.device
+        return HERE if device is None else self._names.get(device, device)
+
+    def _goes_to_all(self, packet: Packet, verdict: Verdict) -> bool:
+        """Whether no look-up, or only the return path's, decides (model.Model._everybody_4)."""
+        if packet.family is Family.V6:
+            return False
+        hit = verdict.traces[0].hit if verdict.traces else None
+        broadcast = hit is not None and hit.kind is Kind.BROADCAST and packet.protocol != ARP
+        return packet.destination.is_multicast or is_broadcast(packet) or broadcast
+
+
+def _stays(verdict: Verdict) -> bool:
+    """Whether it was sent to 127.255.255.255, which is broadcast by loopback and stays here."""
+    last = verdict.traces[-1] if verdict.traces else None
+    if last is None or last.hit is None or last.lookup is Lookup.RETURN_PATH:
+        return False
+    return last.hit.kind is Kind.BROADCAST and last.hit.device == LOOPBACK

@@ -1,0 +1,116 @@
+"""`pbrctl prove`: that a plan does what its policy means, for every packet.
+
+In: a `Policy` and its `Plan`.  Out: for each obligation a `Finding`: that it holds, or one packet
+that shows the contrary, judged by the model and the meaning themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import z3
+
+from pbrinit.addresses import Family
+from pbrinit.packet import ECHO_REQUEST, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.plan import Plan
+from pbrinit.policy import Policy, Protocol
+from pbrinit.proof.case import Case
+from pbrinit.proof.judge import Judge, Judgement
+from pbrinit.proof.obligations import Obligation, obligations
+
+TIMEOUT = 60_000
+"""Milliseconds for one obligation; they take some."""
+
+
+class UndecidedError(Exception):
+    """z3 came to no end with an obligation, or to one that the model does not confirm."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One obligation, and a packet that shows the contrary where there is one."""
+
+    obligation: Obligation
+    seconds: float
+    counterexample: Judgement | None
+
+
+class Proof:
+    """The proof of one policy and its plan; findings come as they are made."""
+
+    def __init__(self, policy: Policy, plan: Plan) -> None:
+        self.cases = {family: Case(policy, plan, family) for family in Family}
+        # The link-local addresses that the proof supposes, so that the model has the same.
+        self.judge = Judge(policy, plan, self.cases[Family.V6].link_local)
+
+    def obligations(self) -> Iterator[Obligation]:
+        """Everything that is to be shown."""
+        for case in self.cases.values():
+            yield from obligations(case)
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything, shown or refuted.
+
+        Raises UndecidedError.
+        """
+        for obligation in self.obligations():
+            yield self.find(obligation)
+
+    def find(self, obligation: Obligation) -> Finding:
+        """Show or refute one obligation.
+
+        Raises UndecidedError.
+        """
+        start = time.monotonic()
+        solver = z3.SolverFor("QF_BV")
+        solver.set("timeout", TIMEOUT)
+        solver.add(*obligation.wrong())
+        result = solver.check()
+        if result == z3.unknown:
+            raise UndecidedError(f"{obligation}: {solver.reason_unknown()}")
+        found = self._counterexample(obligation, solver.model()) if result == z3.sat else None
+        return Finding(obligation, time.monotonic() - start, found)
+
+    def _counterexample(self, obligation: Obligation, found: z3.ModelRef) -> Judgement:
+        """The packet of a solution, put to the model and to the meaning."""
+        judgement = self.judge.judge(*self.packet(obligation, found))
+        if not obligation.confirms(judgement):
+            packet = f"{judgement.packet} {judgement.direction}"
+            raise UndecidedError(f"{obligation}: model and proof are not of one mind on {packet}")
+        return judgement
+
+    def packet(self, obligation: Obligation, found: z3.ModelRef) -> tuple[Packet, Direction]:
+        """A packet of a solution: of each class of addresses the first."""
+        case = self.cases[obligation.family]
+        given = case.steps.packet
+        source, destination, source_port, destination_port, uid = (
+            found.eval(value, model_completion=True).as_long()
+            for value in (
+                given.source.value,
+                given.destination.value,
+                given.source_port,
+                given.destination_port,
+                given.uid,
+            )
+        )
+        protocol = min(obligation.protocols)
+        outgoing = not obligation.arrives
+        chosen = not (outgoing and source == case.steps.unchosen)
+        icmp = None
+        if protocol in WITH_TYPES:
+            icmp = (ECHO_REQUEST[Protocol(protocol)], 0)
+            icmp = divmod(destination_port, 256) if outgoing else icmp
+            destination_port = 0
+        packet = Packet(
+            protocol,
+            case.classes.example(source) if chosen else None,
+            case.classes.example(destination),
+            source_port,
+            destination_port,
+            icmp,
+        )
+        if outgoing:
+            return packet, Out(uid, obligation.device, bound=chosen)
+        return packet, In(obligation.device or "")

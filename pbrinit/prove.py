@@ -1,0 +1,168 @@
+"""`pbrctl prove`: the findings of the proof in words or JSON.
+
+In: a policy file.  Out: what was shown for every packet, or packets that show the contrary, each
+with what the plan does to it.  Exit status: 0 where everything is shown, 1 where it is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pbrinit import explain
+from pbrinit.addresses import Address
+from pbrinit.language import read
+from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
+from pbrinit.plan import Plan
+from pbrinit.policy import Policy, Protocol
+from pbrinit.ruling import HERE, NOWHERE
+
+if TYPE_CHECKING:
+    from pbrinit.proof.judge import Judgement
+    from pbrinit.proof.prover import Finding, Proof
+
+UNPROVED = 1
+SHOWN = 5
+"""How many counter-examples are told in full."""
+
+
+Compiler = Callable[[Path, Policy], Plan]
+
+
+def add(commands: argparse._SubParsersAction[Any], compiled: Compiler) -> None:
+    """The command's place on the command line; `compiled` makes the plan of a policy."""
+    parser = commands.add_parser(
+        "prove", help="prove that the plan does what the policy means, for every packet"
+    )
+    parser.add_argument("policy", type=Path, help="the policy file")
+    parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.set_defaults(command=lambda options: _command(options, compiled))
+
+
+def _command(options: argparse.Namespace, compiled: Compiler) -> int:
+    from pbrinit.proof.prover import Proof  # noqa: PLC0415  z3 takes its time
+
+    start = time.monotonic()
+    policy = read(options.policy)
+    plan = compiled(options.policy, policy)
+    proof = Proof(policy, plan)
+    findings = list(proof.findings())
+    seconds = time.monotonic() - start
+    if options.json:
+        print(json.dumps(as_json(str(options.policy), policy, proof, findings, seconds), indent=1))
+    else:
+        print("\n".join(text(str(options.policy), policy, proof, findings, seconds)))
+    return UNPROVED if any(finding.counterexample for finding in findings) else 0
+
+
+def text(
+    name: str, policy: Policy, proof: Proof, findings: Sequence[Finding], seconds: float
+) -> Iterator[str]:
+    """Everything, for a person: a line for each claim, then counter-examples, then the verdict."""
+    claims: dict[str, list[Finding]] = {}
+    for finding in findings:
+        claims.setdefault(str(finding.obligation), []).append(finding)
+    width = max(map(len, claims), default=0)
+    for claim, made in claims.items():
+        refuted = sum(finding.counterexample is not None for finding in made)
+        word = f"NOT PROVED in {refuted} of" if refuted else "proved in"
+        spent = sum(finding.seconds for finding in made)
+        yield f"{claim:<{width}}  {word} {len(made)} cases, {spent * 1000:.0f} ms"
+    contrary = [finding for finding in findings if finding.counterexample is not None]
+    for finding in contrary[:SHOWN]:
+        yield ""
+        yield from _told(finding, policy)
+    if len(contrary) > SHOWN:
+        yield f"\nand {len(contrary) - SHOWN} more; --json has them all"
+    yield ""
+    classes = ", ".join(f"{len(case.classes)} of IPv{family.version}"
+                        for family, case in proof.cases.items())  # fmt: skip
+    verdict = f"NOT PROVED: {len(contrary)}" if contrary else "proved for every packet: all"
+    yield f"{name}: {verdict} of {len(findings)} cases, in {seconds:.1f} s"
+    yield f"classes of addresses: {classes}"
+
+
+def _told(finding: Finding, policy: Policy) -> Iterator[str]:
+    judgement = finding.counterexample
+    assert judgement is not None  # noqa: S101  for the type checker: the caller has chosen
+    yield f"{finding.obligation}, a counter-example:"
+    yield f"  {question(judgement.packet, judgement.direction, policy)}"
+    yield f"  the plan:   {_place(judgement.does, judgement)}"
+    named = f"named by {', '.join(judgement.means.names) or 'no entry'}"
+    yield f"  the policy: {_place(judgement.means.where, judgement)}; {named}"
+    yield from (f"  {line}" for line in explain.lines(judgement.verdict))
+
+
+def _place(where: str, judgement: Judgement) -> str:
+    """Where a packet gets to, in words."""
+    if where == NOWHERE:
+        return "dropped"
+    if where == HERE:
+        return "delivered to this machine"
+    return f"{'passed on' if isinstance(judgement.direction, In) else 'sent'} by {where}"
+
+
+def question(packet: Packet, direction: Direction, policy: Policy) -> str:
+    """A packet as `pbrctl explain` is asked about it."""
+    names = {interface.device: interface.name for interface in policy.interfaces}
+    with_ports = packet.protocol in WITH_PORTS
+    protocol = f"ip/{packet.protocol}"
+    if with_ports:
+        protocol = "tcp" if packet.protocol == Protocol.TCP else "udp"
+    if packet.protocol in WITH_TYPES and packet.icmp is not None:
+        protocol = "icmp/{}/{}".format(*packet.icmp)
+    source = _end(packet.source, packet.source_port if with_ports else None)
+    destination = _end(packet.destination, packet.destination_port if with_ports else None)
+    ends = f"{source} > {destination}" if packet.source else f"> {destination}"
+    if isinstance(direction, In):
+        return f"in {names.get(direction.device, direction.device)} {protocol} {ends}"
+    users = {user.uid: user.name for user in policy.users}
+    bound = f" by {names.get(direction.device, direction.device)}" if direction.device else ""
+    port = "" if packet.source or not with_ports else f" (from port {packet.source_port})"
+    user = users.get(direction.uid, str(direction.uid))
+    return f"out {protocol} {ends} as {user}{bound}{port}"
+
+
+def _end(address: Address | None, port: int | None) -> str:
+    if address is None:
+        return ""
+    text_ = f"[{address}]" if address.version == 6 and port is not None else str(address)  # noqa: PLR2004
+    return text_ if port is None else f"{text_}:{port}"
+
+
+def as_json(
+    name: str, policy: Policy, proof: Proof, findings: Sequence[Finding], seconds: float
+) -> dict[str, Any]:
+    """Everything, for a program."""
+    return {
+        "file": name,
+        "proved": not any(finding.counterexample for finding in findings),
+        "seconds": round(seconds, 3),
+        "classes": {f.version: len(case.classes) for f, case in proof.cases.items()},
+        "cases": [
+            {
+                "claim": str(finding.obligation),
+                "protocols": sorted(finding.obligation.protocols),
+                "proved": finding.counterexample is None,
+                "seconds": round(finding.seconds, 3),
+                "counterexample": _json(finding.counterexample, policy),
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _json(judgement: Judgement | None, policy: Policy) -> dict[str, Any] | None:
+    if judgement is None:
+        return None
+    return {
+        "packet": question(judgement.packet, judgement.direction, policy),
+        "plan": _place(judgement.does, judgement),
+        "policy": _place(judgement.means.where, judgement),
+        "names": list(judgement.means.names),
+        "explained": list(explain.lines(judgement.verdict)),
+    }

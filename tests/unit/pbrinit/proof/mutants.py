@@ -1,0 +1,84 @@
+"""Plans with one rule changed: dropped, swapped with its neighbour, widened, or turned round.
+
+In: a `Plan`.  Out: every mutant with what was done to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pbrinit.addresses import Prefix
+from pbrinit.plan import TABLE_MAIN, Action, Plan, Rule
+from pbrinit.policy import Ports
+
+LAST_PORT = 65534
+"""The last one that a rule can name."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A plan that is another by one rule; `what` was done to the rule at `preference`."""
+
+    what: str
+    rule: Rule
+    plan: Plan
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.rule}"
+
+
+def mutants(plan: Plan) -> Iterator[Mutant]:
+    """Every mutant of every rule."""
+    for at, rule in enumerate(plan.rules):
+        before, after = plan.rules[:at], plan.rules[at + 1 :]
+        yield Mutant("dropped", rule, replace(plan, rules=(*before, *after)))
+        if after and after[0].family is rule.family:
+            other = after[0]
+            swapped = (
+                replace(other, preference=rule.preference),
+                replace(rule, preference=other.preference),
+            )
+            yield Mutant("swapped", rule, replace(plan, rules=(*before, *swapped, *after[1:])))
+        for what, changed in _changed(rule):
+            yield Mutant(what, rule, replace(plan, rules=(*before, changed, *after)))
+
+
+def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    yield from _wider(rule)
+    if rule.action in (Action.BLACKHOLE, Action.PROHIBIT):
+        yield "passed over", replace(rule, action=Action.NOP)
+        yield "lets through", replace(rule, action=Action.LOOKUP, argument=TABLE_MAIN)
+    elif rule.action is not Action.NOP:
+        yield "refuses", replace(rule, action=Action.BLACKHOLE, argument=None)
+
+
+def _wider(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    if rule.source is not None:
+        yield "source one bit wider", replace(rule, source=_above(rule.source))
+    if rule.destination is not None:
+        yield "destination one bit wider", replace(rule, destination=_above(rule.destination))
+    for ports in _more(rule.source_ports):
+        yield f"source ports {ports}", replace(rule, source_ports=ports)
+    for ports in _more(rule.destination_ports):
+        yield f"destination ports {ports}", replace(rule, destination_ports=ports)
+    if rule.protocol is not None and not rule.source_ports and not rule.destination_ports:
+        yield "any protocol", replace(rule, protocol=None)
+    if rule.uid is not None:
+        yield "any user", replace(rule, uid=None)
+    if rule.iif is not None:
+        yield "from anywhere", replace(rule, iif=None)
+    if rule.oif is not None:
+        yield "by any device", replace(rule, oif=None)
+
+
+def _above(prefix: Prefix) -> Prefix | None:
+    """A prefix of length 0 is none to the kernel."""
+    return prefix.supernet() if prefix.prefixlen > 1 else None
+
+
+def _more(ports: Ports | None) -> Iterator[Ports | None]:
+    if ports is not None:
+        yield from () if ports.first == 1 else (Ports(ports.first - 1, ports.last),)
+        yield from () if ports.last == LAST_PORT else (Ports(ports.first, ports.last + 1),)
+        yield None
