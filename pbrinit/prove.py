@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -40,22 +41,30 @@ def add(commands: argparse._SubParsersAction[Any], compiled: Compiler) -> None:
     )
     parser.add_argument("policy", type=Path, help="the policy file")
     parser.add_argument("--json", action="store_true", help="the findings as JSON")
+    parser.add_argument(
+        "--quiet", action="store_true", help="say only what is not proved, and the verdict"
+    )
     parser.set_defaults(command=lambda options: _command(options, compiled))
 
 
 def _command(options: argparse.Namespace, compiled: Compiler) -> int:
-    from pbrinit.proof.prover import Proof  # noqa: PLC0415  z3 takes its time
+    from pbrinit.proof.prover import Proof, UndecidedError  # noqa: PLC0415  z3 takes its time
 
     start = time.monotonic()
     policy = read(options.policy)
     plan = compiled(options.policy, policy)
     proof = Proof(policy, plan)
-    findings = list(proof.findings())
+    try:
+        findings = list(proof.findings())
+    except UndecidedError as error:
+        print(f"{options.policy}: not proved: {error}", file=sys.stderr)
+        return UNPROVED
     seconds = time.monotonic() - start
     if options.json:
         print(json.dumps(as_json(str(options.policy), policy, proof, findings, seconds), indent=1))
     else:
-        print("\n".join(text(str(options.policy), policy, proof, findings, seconds)))
+        told = verdict if options.quiet else text
+        print("\n".join(told(str(options.policy), policy, proof, findings, seconds)))
     return UNPROVED if any(finding.counterexample for finding in findings) else 0
 
 
@@ -72,18 +81,23 @@ def text(
         word = f"NOT PROVED in {refuted} of" if refuted else "proved in"
         spent = sum(finding.seconds for finding in made)
         yield f"{claim:<{width}}  {word} {len(made)} cases, {spent * 1000:.0f} ms"
+    yield from verdict(name, policy, proof, findings, seconds)
+
+
+def verdict(
+    name: str, policy: Policy, proof: Proof, findings: Sequence[Finding], seconds: float
+) -> Iterator[str]:
+    """The counter-examples, and the verdict."""
     contrary = [finding for finding in findings if finding.counterexample is not None]
     for finding in contrary[:SHOWN]:
-        yield ""
         yield from _told(finding, policy)
+        yield ""
     if len(contrary) > SHOWN:
-        yield f"\nand {len(contrary) - SHOWN} more; --json has them all"
-    yield ""
-    classes = ", ".join(f"{len(case.classes)} of IPv{family.version}"
-                        for family, case in proof.cases.items())  # fmt: skip
-    verdict = f"NOT PROVED: {len(contrary)}" if contrary else "proved for every packet: all"
-    yield f"{name}: {verdict} of {len(findings)} cases, in {seconds:.1f} s"
-    yield f"classes of addresses: {classes}"
+        yield f"and {len(contrary) - SHOWN} more; --json has them all"
+    word = f"NOT PROVED: {len(contrary)}" if contrary else "proved for every packet: all"
+    four, six = (len(case.classes) for case in proof.cases.values())
+    classes = f"{four} classes of IPv4 and {six} of IPv6 addresses"
+    yield f"{name}: {word} of {len(findings)} cases, {classes}, {seconds:.1f} s"
 
 
 def _told(finding: Finding, policy: Policy) -> Iterator[str]:

@@ -83,14 +83,13 @@ class Judge:
         return does != means.where and (direction.device is None or does != NOWHERE)
 
     def _may_reach_us(self, packet: Packet, direction: In) -> bool:
-        """Whether the source may send the same to an own address of the interface."""
+        """Whether the source may send the same to an own address."""
         family, arrives = packet.family, seen(packet, direction)
-        for way in self._interfaces:
-            if way.device == direction.device:
-                part = self._rulings.part(family, way, None)
-                if any(part.passes(replace(arrives, destination=a.ip)) for a in way.own(family)):
-                    return True
-        return False
+        return any(
+            self._rulings.part(family, way, None).passes(replace(arrives, destination=address.ip))
+            for way in self._interfaces
+            for address in way.own(family)
+        )
 
     def _where(self, verdict: Verdict) -> str:
         if not verdict.allowed:

@@ -109,23 +109,25 @@ def _arrives(case: Case, interface: Interface, protocols: frozenset[int]) -> Obl
 
 def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
     """What arrives for groups and for all is let in only from those who may send the same to an
-    own address of the interface.
+    own address. By which interface it comes the return path check does not ask (rp_filter 2).
     """
     steps, device, protocol = case.steps, interface.device, min(protocols)
     asked = steps.arriving(device, protocol)
     back = steps.back(asked, steps.nobody(), LOOPBACK)
 
     def wrong() -> Conditions:
-        own = [case.classes.number(address.ip) for address in interface.own(case.family)]
-        same = (replace(steps.packet, destination=End(number)) for number in own)
-        part = case.parts[interface, None]
+        same = [
+            (case.parts[way, None], replace(steps.packet, destination=End(number)))
+            for way in case.policy.interfaces
+            for number in (case.classes.number(a.ip) for a in way.own(case.family))
+        ]
         return [
             *steps.possible(protocol, outgoing=False),
             z3.BoolVal(protocol != ARP),
             steps.to_all(case.rules.look_up(asked), protocol),
             z3.Not(steps.dropped_early_to_all()),
             steps.back_passes(back, device),
-            z3.Not(any_of(case.passes(part, protocol, packet) for packet in same)),
+            z3.Not(any_of(case.passes(part, protocol, packet) for part, packet in same)),
         ]
 
     def signature() -> object:
@@ -195,8 +197,7 @@ def _expected(case: Case, expected: Asked, protocols: frozenset[int]) -> Obligat
     def signature() -> object:
         return box
 
-    word = "always" if expected.always else "never"
-    about = f"{expected.key}: {word}{', the answer' if box.answer else ''}"
+    about = f"{expected.key}{', the answer' if box.answer else ''}"
     device = expected.way_in.device if expected.way_in else None
     return Obligation(
         case.family, about, not outgoing, device, protocols, wrong, confirms, signature

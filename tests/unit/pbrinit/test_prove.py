@@ -1,0 +1,154 @@
+"""`pbrctl prove` says what is proved, and shows a packet where something is not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pbrinit import prove
+from pbrinit.addresses import Family
+from pbrinit.cli import main
+from pbrinit.compiler import compile_policy
+from pbrinit.packet import In
+from pbrinit.plan import TABLE_LOCAL, Action, Plan, Rule
+from pbrinit.policy import Policy
+from pbrinit.proof.prover import Finding, Proof
+from pbrinit.ruling import HERE, NOWHERE
+from tests.kernel.mutants import without
+from tests.unit.pbrinit.written import written
+
+LAN = """
+hostname = "inner"
+[interface.lan]
+device = "eth0"
+address = ["10.0.0.1/16", "fd00:10::1/64"]
+[network]
+desk = ["10.0.5.0/24", "fd00:10::5:0/112"]
+[service]
+ssh = ["tcp/22"]
+[user]
+admin = 1000
+[[input]]
+from = "desk"
+service = "ssh"
+user = "admin"
+"""
+"""Reached from a part of its link alone, which knows no gateway."""
+
+OPEN = Rule(Family.V6, 0, Action.LOOKUP, TABLE_LOCAL, iif="eth0", note="too much")
+"""In IPv4 the return path would still stop what it lets in."""
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path) -> Path:
+    return tmp_path / "inner.toml"
+
+
+def refuted(plan: Plan, policy: Policy) -> list[Finding]:
+    return [f for f in Proof(policy, plan).findings() if f.counterexample is not None]
+
+
+def test_a_policy_that_its_plan_keeps_is_proved(
+    policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy_file.write_text(LAN)
+    assert main(["prove", str(policy_file)]) == 0
+    told = capsys.readouterr().out
+    assert "IPv4 in by lan" in told
+    assert f"{policy_file}: proved for every packet" in told
+    assert "NOT" not in told
+
+
+def test_an_expectation_that_does_not_hold_is_shown_by_a_packet(
+    policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy_file.write_text(LAN + '[[expect]]\nnever = { from = "desk", service = "ssh" }\n')
+    assert main(["prove", "--quiet", str(policy_file)]) == 1
+    told = capsys.readouterr().out
+    assert "IPv4 expect[1].never, a counter-example:" in told
+    assert "the policy: delivered to this machine; named by input[1]" in told
+    assert "rule add pref" in told
+    assert "NOT PROVED: 2 of" in told
+
+
+@pytest.mark.parametrize(
+    ("expected", "holds"),
+    [
+        ('never = { from = "not desk", service = "ssh" }', True),
+        ('never = { from = "any" }', False),
+        ('never = { to = "any" }', False),
+        ('never = { user = "admin", service = "ssh" }', True),
+        ('always = { from = "desk", service = "ssh" }', True),
+        ('always = { from = "any", service = "ssh" }', False),
+        ('always = { to = "desk", service = "ssh" }', False),
+    ],
+)
+def test_expectations_hold_of_every_packet_or_do_not(expected: str, *, holds: bool) -> None:
+    policy = written(f"[[expect]]\n{expected}\n", LAN)
+    assert (refuted(compile_policy(policy), policy) == []) == holds
+
+
+def test_json_has_each_case_and_the_packet(
+    policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy_file.write_text(LAN + '[[expect]]\nnever = { from = "desk", service = "ssh" }\n')
+    assert main(["prove", "--json", str(policy_file)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["proved"] is False
+    found = [case for case in told["cases"] if not case["proved"]]
+    assert {case["claim"] for case in found} == {
+        "IPv4 expect[1].never",
+        "IPv6 expect[1].never",
+    }
+    packet = found[0]["counterexample"]
+    assert packet["names"] == ["input[1]"]
+    assert main(["explain", str(policy_file), packet["packet"]]) == 0
+    assert capsys.readouterr().out.startswith("allowed")
+
+
+def test_a_policy_with_mistakes_is_refused_as_by_check(
+    policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy_file.write_text(LAN.replace('from = "desk"', 'from = "desc"'))
+    assert main(["prove", str(policy_file)]) == 2
+    assert 'did you mean "desk"?' in capsys.readouterr().err
+
+
+def test_a_plan_that_lets_too_much_in_is_refuted_by_such_a_packet() -> None:
+    policy = written("", LAN)
+    plan = compile_policy(policy)
+    (finding, *_) = refuted(replace(plan, rules=(OPEN, *plan.rules)), policy)
+    judgement = finding.counterexample
+    assert judgement is not None
+    assert isinstance(judgement.direction, In)
+    assert (judgement.does, judgement.means.where) == (HERE, NOWHERE)
+
+
+def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
+    policy = written("", LAN)
+    plan = compile_policy(policy)
+    served = next(rule for rule in plan.rules if "input[1]" in rule.note)
+    found = refuted(without(plan, preference=served.preference, family=served.family), policy)
+    assert any(f.counterexample.means.names for f in found if f.counterexample)
+
+
+def test_a_refuted_plan_is_told_packet_by_packet() -> None:
+    policy = written("", LAN)
+    plan = compile_policy(policy)
+    proof = Proof(policy, replace(plan, rules=(OPEN, *plan.rules)))
+    told = "\n".join(prove.text("inner", policy, proof, list(proof.findings()), 0.1))
+    assert "# too much" in told
+    assert "the policy: dropped; named by no entry" in told
+
+
+def test_nothing_but_the_proof_loads_z3() -> None:
+    """Neither what boots nor what only looks at a policy."""
+    names = [path.stem for path in Path("pbrinit/boot").glob("*.py") if path.stem != "__init__"]
+    imports = "".join(f"import pbrinit.boot.{name}\n" for name in names)
+    program = f"import sys, pbrinit.cli\n{imports}assert 'z3' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
