@@ -51,8 +51,8 @@ class Artefacts:
 def make(policy: Path, output: Path = CHECKOUT / "build") -> Artefacts:
     """Build the image with the policy file `policy` into the folder `output`.
 
-    Ends the program with status 2 where the policy is refused, and where a step fails; what
-    was in `output` is then still there.
+    Ends the program with status 2 where the policy is refused, 1 where it is not proved, and
+    where a step fails; what was in `output` is then still there.
     """
     output.mkdir(parents=True, exist_ok=True)
     logs = output / "log"
@@ -124,11 +124,17 @@ def _padded(data: bytes) -> bytes:
 
 
 def _plan(policy: Path, plan: Path) -> None:
-    """The boot file, by the command that a person would use, which says what is wrong itself."""
-    say.step(f"compiling {policy}")
-    status = cli.main(["build", str(policy), str(plan)])
-    if status != 0:
-        sys.exit(status)
+    """The boot file, once its policy is proved, by the commands that a person would use, which
+    say what is wrong themselves.
+    """
+    for doing, command in (
+        ("proving", ["prove", "--quiet", str(policy)]),
+        ("compiling", ["build", str(policy), str(plan)]),
+    ):
+        say.step(f"{doing} {policy}")
+        status = cli.main(command)
+        if status != 0:
+            sys.exit(status)
 
 
 def _base(maker: mkosi.Mkosi, log: Path) -> Path:

@@ -61,3 +61,40 @@ def test_the_base_is_the_same_for_two_clones(tmp_path: Path) -> None:
         (tmp_path / clone / "init").write_text("a")
         keys.append(mkosi.key(tmp_path / clone, (tmp_path / clone).iterdir()))
     assert keys[0] == keys[1]
+
+
+REACHED = """
+hostname = "inner"
+[interface.lan]
+device = "eth0"
+address = ["10.0.0.1/16"]
+[service]
+ssh = ["tcp/22"]
+[[input]]
+service = "ssh"
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        ('[[expect]]\nnever = { service = "ssh" }\n', 1, "a counter-example"),
+        ('[[input]]\nservice = "smtp"\n', 2, 'no service is named "smtp"'),
+    ],
+    ids=["unproved", "mistaken"],
+)
+def test_no_image_is_made_of_a_policy_that_is_mistaken_or_not_proved(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], more: str, status: int, said: str
+) -> None:
+    """And the one that was there stays as it was."""
+    policy, made = tmp_path / "inner.toml", tmp_path / "build"
+    policy.write_text(REACHED + more)
+    made.mkdir()
+    (made / "pbrinit.efi").write_bytes(b"the last one")
+    with pytest.raises(SystemExit) as ended:
+        image.make(policy, made)
+    assert ended.value.code == status
+    told = capfd.readouterr()
+    assert said in told.out + told.err
+    assert [path.name for path in made.iterdir()] == ["pbrinit.efi"]
+    assert (made / "pbrinit.efi").read_bytes() == b"the last one"
