@@ -14,6 +14,11 @@ def _has(about: Rule | Route, wanted: dict[str, object]) -> bool:
     return all(getattr(about, key) == value for key, value in wanted.items())
 
 
+def with_rules(plan: Plan, *rules: Rule) -> Plan:
+    """The plan with other rules altogether."""
+    return replace(plan, rules=rules)
+
+
 def a_rule(plan: Plan, **wanted: object) -> Rule:
     """The first rule of the plan with these fields."""
     return next(rule for rule in plan.rules if _has(rule, wanted))
