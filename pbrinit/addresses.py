@@ -115,6 +115,10 @@ class AddressSet:
             return self
         return self & ~other
 
+    def meets(self, other: AddressSet) -> bool:
+        """Whether an address is in both, without looking for more than one."""
+        return next(_common(self.ranges, other.ranges), None) is not None
+
     def __invert__(self) -> AddressSet:
         ends = (-1, *(end for pair in self.ranges for end in pair), 1 << self.family.bits)
         gaps = ((a + 1, b - 1) for a, b in zip(ends[::2], ends[1::2], strict=True))

@@ -28,7 +28,7 @@ def compile_policy(policy: Policy) -> Plan:
     rules: list[Rule] = []
     forwarding: list[Family] = []
     for family in Family:
-        places = Places(policy, family)
+        places = Places(policy.interfaces, family)
         claims = Claims(policy, places)
         rules += family_rules(policy, places, claims, tables)
         forwarding += [family] if claims.forwards else []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pbrinit.addresses import Family
 from pbrinit.atoms import ports
 from pbrinit.document import Node
 from pbrinit.keys import NO_USER
@@ -143,8 +142,7 @@ def _deny(words: Vocabulary, node: Node, remarks: Problems, *, passing: bool) ->
         remarks.add(node.path("reject"), "does nothing where nothing is forwarded")
     sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
     for key, peers in (("from", sources), ("to", destinations)):
-        all_of_them = words.reach.interfaces
-        if peers and not any(peers.of(f) & words.reach.behind(all_of_them, f) for f in Family):
+        if peers and any(peers.both) and not words.reach.anybody_of(peers):
             remarks.add(node.path(key), f"nobody of {peers.text} can be reached or heard anyway")
     return Deny(
         key=node.key,

@@ -1,15 +1,16 @@
 """Who lives where: the addresses behind each interface of a policy, in one family.
 
-In: a `Policy` and a `Family`.  Out: `Places`.  docs/meaning.md has the definition.
+In: the interfaces and a `Family`.  Out: `Places`.  docs/meaning.md has the definition.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.addresses import AddressSet, Family, Prefix
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Interface
 
 LINK_LOCAL = IPv6Network("fe80::/10")
 MULTICAST_6 = IPv6Network("ff00::/8")
@@ -35,9 +36,9 @@ LAST_WITH_BROADCAST = 30
 class Places:
     """The addresses behind each interface, in one family."""
 
-    def __init__(self, policy: Policy, family: Family) -> None:
+    def __init__(self, interfaces: Iterable[Interface], family: Family) -> None:
         self.family = family
-        self.interfaces = tuple(i for i in policy.interfaces if i.own(family))
+        self.interfaces = tuple(i for i in interfaces if i.own(family))
         self._behind = {interface.name: self._find(interface) for interface in self.interfaces}
 
     @cached_property

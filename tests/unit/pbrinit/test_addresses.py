@@ -33,6 +33,8 @@ def test_join_cut_and_difference_are_those_of_sets(
     assert numbers(a & b) == numbers(a) & numbers(b)
     assert numbers(a - b) == numbers(a) - numbers(b)
     assert (a <= b) == (numbers(a) <= numbers(b))
+    assert a.meets(b) == bool(numbers(a) & numbers(b))
+    assert AddressSet.of_ranges(Family.V4, [*b.ranges, *a.ranges]) == a | b
 
 
 @given(PREFIXES)
