@@ -7,12 +7,14 @@ entry is about; what is wrong is noted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_, sub
 from pathlib import Path
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.atoms import AtomError, Block, block
 from pbrinit.document import Node, Word
-from pbrinit.policy import Peers
+from pbrinit.policy import ANYBODY, Peers
 from pbrinit.problems import SHOWN, Problems
 
 NOT = "not "
@@ -53,16 +55,12 @@ def chosen(
         if name not in networks:
             problems.unknown(word.key, f'no network is named "{name}"', name, networks)
     known = [word.text for word in words if name_in(word.text) in networks]
-    taken = [networks[name_in(word)] for word in known if not is_left_out(word)]
+    taken = [networks[name_in(word)] for word in known if not is_left_out(word)] or [ANYBODY]
     left_out = [networks[name_in(word)] for word in known if is_left_out(word)]
     sets = []
     for family in Family:
-        found = AddressSet(family) if taken else AddressSet.everything(family)
-        for peers in taken:
-            found = found | peers.of(family)
-        for peers in left_out:
-            found = found - peers.of(family)
-        sets.append(found)
+        joined = reduce(or_, (peers.of(family) for peers in taken))
+        sets.append(reduce(sub, (peers.of(family) for peers in left_out), joined))
     sound = len(known) == len(words) and all(any(peers.both) for peers in taken)
     if sound and not any(sets):
         problems.add(key, "holds no address at all", 'the "not" takes all of it away')
