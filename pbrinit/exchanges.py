@@ -20,10 +20,14 @@ from pbrinit.policy import (
     Entry,
     Expectation,
     Interface,
+    Peers,
     Protocol,
 )
 from pbrinit.problems import Problems
 from pbrinit.vocabulary import Vocabulary
+
+End = tuple[Peers, tuple[Interface, ...]]
+"""Those at one end of what is forwarded, and the interfaces that they live behind."""
 
 
 def entries(words: Vocabulary, document: Node) -> tuple[Entry, ...]:
@@ -36,7 +40,7 @@ def entries(words: Vocabulary, document: Node) -> tuple[Entry, ...]:
 
 def _incoming(words: Vocabulary, node: Node) -> Entry:
     interfaces = words.interfaces_of(node, "on")
-    sources = words.peers_of(node, "from")
+    sources = words.peers_of(node, "from") or ANYBODY
     words.check_reach(node, "from", sources, interfaces)
     services, user = words.services_of(node), words.user_of(node)
     for service in services:
@@ -55,7 +59,7 @@ def _incoming(words: Vocabulary, node: Node) -> Entry:
         direction=Direction.INPUT,
         interfaces=interfaces,
         ways_out=(),
-        sources=sources or ANYBODY,
+        sources=sources,
         destinations=ANYBODY,
         services=services,
         clients=EPHEMERAL,
@@ -65,7 +69,7 @@ def _incoming(words: Vocabulary, node: Node) -> Entry:
 
 def _outgoing(words: Vocabulary, node: Node) -> Entry:
     interfaces = words.interfaces_of(node, "on")
-    destinations = words.peers_of(node, "to")
+    destinations = words.peers_of(node, "to") or ANYBODY
     words.check_reach(node, "to", destinations, interfaces)
     return Entry(
         key=node.key,
@@ -73,7 +77,7 @@ def _outgoing(words: Vocabulary, node: Node) -> Entry:
         interfaces=interfaces,
         ways_out=(),
         sources=ANYBODY,
-        destinations=destinations or ANYBODY,
+        destinations=destinations,
         services=words.services_of(node),
         clients=EPHEMERAL,
         user=words.user_of(node),
@@ -82,9 +86,9 @@ def _outgoing(words: Vocabulary, node: Node) -> Entry:
 
 def _passing(words: Vocabulary, node: Node) -> Entry:
     ways_in, ways_out = _ways(words, node)
-    sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
-    words.check_reach(node, "from", sources, ways_in)
-    words.check_reach(node, "to", destinations, ways_out)
+    sources = words.peers_of(node, "from") or ANYBODY
+    destinations = words.peers_of(node, "to") or ANYBODY
+    _check_ends(words, node, (sources, ways_in), (destinations, ways_out))
     services = words.services_of(node)
     if "clients" in node and services and not any(service.ports for service in services):
         node.problems.add(node.path("clients"), "these services have no ports", "leave clients out")
@@ -93,8 +97,8 @@ def _passing(words: Vocabulary, node: Node) -> Entry:
         direction=Direction.FORWARD,
         interfaces=ways_in,
         ways_out=ways_out,
-        sources=sources or ANYBODY,
-        destinations=destinations or ANYBODY,
+        sources=sources,
+        destinations=destinations,
         services=services,
         clients=node.atom("clients", ports) or CLIENTS,
         user=None,
@@ -122,6 +126,19 @@ def _other_than(
     return tuple(one for one in these if others != (one,))
 
 
+def _check_ends(words: Vocabulary, node: Node, source: End, destination: End) -> None:
+    """Note ends of what is forwarded that cannot be reached, or not from each other."""
+    words.check_reach(node, "from", *source)
+    words.check_reach(node, "to", *destination)
+    asking, asked = words.reach.families(*source), words.reach.families(*destination)
+    if asking and asked and not asking & asked:
+        node.problems.add(
+            node.key,
+            "those who ask and those who are asked share no family",
+            "the ones have IPv4 addresses only, the others IPv6",
+        )
+
+
 def denies(words: Vocabulary, document: Node, remarks: Problems) -> tuple[Deny, ...]:
     """What is taken away from all that is allowed."""
     passing = "forward" in document
@@ -142,7 +159,7 @@ def _deny(words: Vocabulary, node: Node, remarks: Problems, *, passing: bool) ->
         remarks.add(node.path("reject"), "does nothing where nothing is forwarded")
     sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
     for key, peers in (("from", sources), ("to", destinations)):
-        if peers and any(peers.both) and not words.reach.anybody_of(peers):
+        if peers and any(peers.both) and not words.reach.families(peers, words.reach.interfaces):
             remarks.add(node.path(key), f"nobody of {peers.text} can be reached or heard anyway")
     return Deny(
         key=node.key,
@@ -175,9 +192,12 @@ def _expectation(words: Vocabulary, node: Node, *, always: bool) -> Expectation:
         )
     interfaces, ways_out = _ways(words, node) if forward else (words.interfaces_of(node, "on"), ())
     sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
-    if always:
+    if always and forward:
+        ends = (sources or ANYBODY, interfaces), (destinations or ANYBODY, ways_out)
+        _check_ends(words, node, *ends)
+    elif always:
         words.check_reach(node, "from", sources, interfaces)
-        words.check_reach(node, "to", destinations, ways_out if forward else interfaces)
+        words.check_reach(node, "to", destinations, interfaces)
     return Expectation(
         key=node.key,
         always=always,

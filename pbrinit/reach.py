@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.places import Places
-from pbrinit.policy import Interface, Peers
+from pbrinit.policy import ANYBODY, Interface, Peers
 from pbrinit.problems import SHOWN, Problems
 
 
@@ -25,10 +25,10 @@ class Reach:
         """The addresses that live behind any of `interfaces`."""
         return self._places[family].behind(*interfaces)
 
-    def anybody_of(self, peers: Peers) -> bool:
-        """Whether any of `peers` lives behind any interface at all."""
-        behind = {family: self.behind(self.interfaces, family) for family in Family}
-        return any(peers.of(family).meets(behind[family]) for family in Family)
+    def families(self, peers: Peers, interfaces: Iterable[Interface]) -> frozenset[Family]:
+        """The families in which any of `peers` lives behind any of `interfaces`."""
+        ways = tuple(interfaces)
+        return frozenset(f for f in Family if peers.of(f).meets(self.behind(ways, f)))
 
     def check(
         self,
@@ -59,8 +59,9 @@ class Reach:
             )
         if len(lost) > SHOWN:
             problems.add(key, f"nor can {len(lost) - SHOWN} more prefixes of it")
-        if not lost and not any(peers.of(family).meets(near[family]) for family in Family):
-            problems.add(key, f"nobody of {peers.text} is behind {names}", "see docs/meaning.md")
+        if not lost and not self.families(peers, interfaces):
+            some = "" if peers is ANYBODY else f" of {peers.text}"
+            problems.add(key, f"nobody{some} is behind {names}", "docs/meaning.md, Who lives where")
 
     def _whereabouts(self, prefix: Prefix, interfaces: Iterable[Interface]) -> str:
         family = Family.of(prefix)

@@ -74,10 +74,10 @@ class Vocabulary:
         """Note peers of an entry that none of its `interfaces` leads to."""
         if peers is None or not any(peers.both) or not interfaces:
             return
+        where = node.path(key) if key in node else node.key
         said = any(not networks.is_left_out(word.text) for word in node.texts(key))
-        self.reach.check(
-            self.problems, node.path(key), peers, interfaces, whole=said and peers is not ANYBODY
-        )
+        whole = said and peers is not ANYBODY
+        self.reach.check(self.problems, where, peers, interfaces, whole=whole)
 
     def unused(self) -> Iterator[Problem]:
         """A remark on each name that is defined and then not used."""

@@ -23,6 +23,7 @@ address = ["10.0.0.1/16"]
 inner = ["10.0.0.0/16"]
 servers = ["10.0.1.0/24"]
 mgmt = ["198.51.100.0/24", "2001:db8:5::/48"]
+six = "2001:db8:6::/48"
 [service]
 web = ["tcp/80", "tcp/443"]
 ping = "icmp/echo"
@@ -156,6 +157,12 @@ def test_the_keys_of_an_expectation_tell_its_directions(
          "input[1].from: 10.0.0.0/16 cannot be reached by wan (it is behind lan)"),
         ('[[input]]\non = "lan"\nfrom = "not inner"\nservice = "web"\n',
          "input[1].from: nobody of not inner is behind lan"),
+        ('[[forward]]\nin = "lan"\nto = "six"\nservice = "web"\n',
+         "forward[1]: those who ask and those who are asked share no family (the ones have"),
+        ('[[forward]]\nout = "lan"\nto = "six"\nservice = "web"\n',
+         "forward[1].to: nobody of six is behind lan"),
+        ('[[expect]]\nalways = { in = "lan", to = "six", service = "web" }\n',
+         "expect[1].always: those who ask and those who are asked share no family"),
         ('[[input]]\nuser = "www"\nservice = ["ping", "icmp"]\n',
          "input[1].user: the kernel answers ICMP, not a user (leave the user out)"),
         ('[[input]]\nfrom = ["any", "mgmt"]\nservice = "web"\n',
@@ -223,10 +230,22 @@ def test_an_entry_needs_an_interface(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("entry", ["input", "output"])
+def test_an_interface_with_nobody_behind_it_leads_nowhere(tmp_path: Path, entry: str) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        'hostname = "a"\n[interface.wan]\ndevice = "eth0"\naddress = "192.0.2.2/32"\n'
+        f'[service]\nweb = "tcp/80"\n[[{entry}]]\nservice = "web"\n'
+    )
+    with pytest.raises(PolicyError, match=rf"{entry}\[1\]: nobody is behind wan"):
+        read(path)
+
+
 def test_names_that_are_defined_and_not_used_are_remarked_upon(tmp_path: Path) -> None:
     assert remarks(tmp_path, '[[input]]\nfrom = "not servers"\nservice = ["web", "gre"]\n') == [
         "network.inner: is defined, but not used",
         "network.mgmt: is defined, but not used",
+        "network.six: is defined, but not used",
         "service.ping: is defined, but not used",
         "service.icmp: is defined, but not used",
         "user.www: is defined, but not used",

@@ -1,0 +1,72 @@
+"""Interfaces: one by one, and side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pbrinit.language import read
+from pbrinit.policy import Interface
+from pbrinit.problems import PolicyError
+
+WAN = (
+    '[interface.wan]\nmac = "52:54:00:12:34:56"\naddress = "192.0.2.2/24"\ngateway = "192.0.2.1"\n'
+)
+
+
+def interfaces(folder: Path, text: str) -> tuple[Interface, ...]:
+    (folder / "policy.toml").write_text('hostname = "gate"\n' + text)
+    return read(folder / "policy.toml").interfaces
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(PolicyError) as refused:
+        interfaces(folder, text)
+    return [f"{one.key}: {one.what}" for one in refused.value.problems]
+
+
+def test_a_device_found_by_its_mac_gets_the_interfaces_name(tmp_path: Path) -> None:
+    (wan,) = interfaces(tmp_path, WAN.replace("52:54:00:12:34:56", "52:54:00:AB:cd:56"))
+    assert (wan.name, wan.device, wan.mac) == ("wan", "wan", "52:54:00:ab:cd:56")
+
+
+def test_one_text_says_the_same_as_a_list_of_one(tmp_path: Path) -> None:
+    assert interfaces(tmp_path, WAN) == interfaces(
+        tmp_path, WAN.replace('"192.0.2.2/24"', '["192.0.2.2/24"]')
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a-very-long-name", "interface.a-very-long-name: is no device name"),
+        ("lo", "interface.lo: is no device name"),
+        ("default", "interface.default: is no device name"),
+    ],
+)
+def test_a_device_cannot_be_renamed_to_everything(tmp_path: Path, name: str, expected: str) -> None:
+    assert problems(tmp_path, WAN.replace("wan", name)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ('mac = "52:54:00:12:34:56"\naddress = "10.0.0.1/8"\n',
+         "interface.lan.mac: is wan's MAC address too"),
+        ('device = "wan"\naddress = "10.0.0.1/8"\n', "interface.lan.device: is wan's device too"),
+        ('device = "eth1"\naddress = "10.0.0.1/8"\ngateway = "10.0.0.2"\n',
+         "interface.lan.gateway: wan has a gateway for IPv4 too"),
+        ('device = "eth1"\naddress = "192.0.2.130/25"\n',
+         "interface.lan.address: 192.0.2.130/25 overlaps with wan's 192.0.2.2/24"),
+        ('device = "eth1"\naddress = "192.0.2.2/24"\n',
+         "interface.lan.address: 192.0.2.2/24 overlaps with wan's 192.0.2.2/24"),
+    ],
+)  # fmt: skip
+def test_two_interfaces_do_not_share(tmp_path: Path, other: str, expected: str) -> None:
+    assert problems(tmp_path, f"{WAN}[interface.lan]\n{other}") == [expected]
+
+
+def test_each_family_may_have_its_gateway_on_another_interface(tmp_path: Path) -> None:
+    lan = 'device = "eth1"\naddress = "fd00::1/64"\ngateway = "fd00::2"\n'
+    assert len(interfaces(tmp_path, f"{WAN}[interface.lan]\n{lan}")) == 2
