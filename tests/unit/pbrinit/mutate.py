@@ -1,12 +1,13 @@
 """Documents that are nearly right: one that is, with some values and keys changed.
 
-In: a document as tomllib makes it.  Out: a strategy that draws changed ones.
+In: a document as tomllib makes it.  Out: a strategy that draws changed ones, and their text.
 """
 
 from __future__ import annotations
 
 import copy
 import datetime
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,9 +52,9 @@ def _places(value: Any) -> Iterator[Any]:
 
 
 @st.composite
-def changed(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
+def changed(draw: st.DrawFn, original: dict[str, Any]) -> dict[str, Any]:
     """The document with up to three things in it changed, removed or put in."""
-    found = copy.deepcopy(document)
+    found = copy.deepcopy(original)
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.sampled_from(list(_places(found))))
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -68,3 +69,26 @@ def changed(draw: st.DrawFn, document: dict[str, Any]) -> dict[str, Any]:
         else:
             place[draw(st.sampled_from(keys))] = draw(VALUES)
     return found
+
+
+def toml(value: Any) -> str:
+    """A value as TOML (v1.0.0), tables inline."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case list():
+            return f"[{', '.join(toml(inner) for inner in value)}]"
+        case dict():
+            pairs = (f"{toml(key)} = {toml(inner)}" for key, inner in value.items())
+            return f"{{ {', '.join(pairs)} }}"
+        case _:
+            return str(value)
+
+
+def document(table: dict[str, Any]) -> str:
+    """A whole document as TOML."""
+    return "".join(f"{toml(key)} = {toml(value)}\n" for key, value in table.items())

@@ -13,9 +13,10 @@ from jsonschema import Draft4Validator
 
 from pbrinit import cli
 from pbrinit.keys import POLICY
+from pbrinit.language import read
 from pbrinit.problems import Problems
 from pbrinit.schema import schema
-from tests.unit.pbrinit.mutate import changed
+from tests.unit.pbrinit.mutate import changed, document
 
 COMMITTED = Path("examples/policy.schema.json")
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
@@ -42,7 +43,7 @@ EVERY_KEY = tomllib.loads(
     service = "web"
     user = "www"
     [[output]]
-    on = "wan"
+    on = ["wan", "lan"]
     to = ["a", "b"]
     service = "web"
     user = "www"
@@ -67,10 +68,10 @@ EVERY_KEY = tomllib.loads(
 )
 
 
-def findings(document: object) -> list[str]:
+def findings(drawn: object) -> list[str]:
     """What the reader says of a document's keys and types."""
     problems = Problems("policy.toml")
-    POLICY.check(problems, "", document)
+    POLICY.check(problems, "", drawn)
     return [str(problem) for problem in problems.found]
 
 
@@ -112,9 +113,31 @@ def test_a_document_with_every_key_fits_both() -> None:
 
 
 @settings(deadline=None, max_examples=400)
-@given(st.data())
+@given(data=st.data())
 def test_schema_and_reader_refuse_the_same(data: st.DataObject) -> None:
-    document = data.draw(changed(EVERY_KEY))
-    fits = Draft4Validator(schema()).is_valid(document)
-    found = findings(document)
+    drawn = data.draw(changed(EVERY_KEY))
+    fits = Draft4Validator(schema()).is_valid(drawn)
+    found = findings(drawn)
     assert fits == (not found), found
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_what_the_schema_refuses_the_command_refuses_too(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    found = data.draw(changed(EVERY_KEY))
+    text = document(found)
+    folder = tmp_path_factory.mktemp("changed")
+    (folder / "b.txt").write_text("198.51.100.0/24\n")
+    (folder / "policy.toml").write_text(text)
+    status = cli.main(["check", str(folder / "policy.toml")])
+    assert status in (0, 2)
+    if not Draft4Validator(schema()).is_valid(found):
+        assert status == 2
+
+
+def test_the_document_with_every_key_is_a_sound_policy(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text("198.51.100.0/24\n")
+    (tmp_path / "policy.toml").write_text(document(EVERY_KEY))
+    read(tmp_path / "policy.toml")
