@@ -26,15 +26,18 @@ def check(problems: Problems, entries: Sequence[Entry], reach: Reach) -> None:
     answers to others never get here.
     """
     forwards = [entry for entry in entries if entry.direction is Direction.FORWARD]
+    sound = []
     for entry in forwards:
-        for service, ports in _with_ports(entry):
-            if ports.overlaps(entry.clients) and ports != entry.clients:
-                problems.add(
-                    f"{entry.key}.service",
-                    f"{service} is among the ports of clients ({entry.clients})",
-                    f"answers to clients would reach the service: {WAY_OUT}",
-                )
-    for asking in forwards:
+        among = [service for service, ports in _with_ports(entry) if _is_among(ports, entry)]
+        for service in among:
+            problems.add(
+                f"{entry.key}.service",
+                f"{service} is among the ports of clients ({entry.clients})",
+                f"answers to clients would reach the service: {WAY_OUT}",
+            )
+        if not among:
+            sound.append(entry)
+    for asking in sound:
         for offering in forwards:
             reached = _reached(asking, offering)
             if reached and _meet(asking, offering, reach):
@@ -46,6 +49,11 @@ def check(problems: Problems, entries: Sequence[Entry], reach: Reach) -> None:
                 )
 
 
+def _is_among(ports: Ports, entry: Entry) -> bool:
+    """Whether they are clients' ports too; where both ends have the very same, that is meant."""
+    return ports.overlaps(entry.clients) and ports != entry.clients
+
+
 def _with_ports(entry: Entry) -> Iterator[tuple[Service, Ports]]:
     for service in entry.services:
         if service.ports is not None:
@@ -53,11 +61,7 @@ def _with_ports(entry: Entry) -> Iterator[tuple[Service, Ports]]:
 
 
 def _reached(asking: Entry, offering: Entry) -> list[Service]:
-    """The services of `offering` on ports of `asking`'s clients, unless a client of
-    `offering` could ask from just the ports that the answers come from.
-    """
-    if asking is offering and any(ports != asking.clients for _, ports in _with_ports(asking)):
-        return []
+    """The services of `offering` that are on ports of `asking`'s clients."""
     return [
         offered
         for offered, ports in _with_ports(offering)

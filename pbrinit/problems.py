@@ -50,11 +50,15 @@ class Problems:
         hint = _plain(hint) if hint else None
         self.found.append(Problem(self.file, _plain(key), _plain(what), hint))
 
-    def unknown(self, key: str, what: str, word: str, known: Iterable[str]) -> None:
+    def unknown(
+        self, key: str, what: str, word: str, known: Iterable[str], meant: str | None = None
+    ) -> None:
         """Take note of a word that names nothing, with what was likely meant."""
         known = sorted(known)
         near = difflib.get_close_matches(word[:LONGEST], known, n=1)
-        if near:
+        if meant:
+            hint = meant
+        elif near:
             hint = f'did you mean "{near[0]}"?'
         else:
             hint = f"there is {', '.join(known)}" if known else "there is none"

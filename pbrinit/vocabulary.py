@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from pbrinit import networks
-from pbrinit.atoms import service
+from pbrinit.atoms import AtomError, service
 from pbrinit.document import Node, Word
 from pbrinit.interfaces import interfaces
 from pbrinit.policy import ANYBODY, Interface, Peers, Service, User
@@ -97,6 +97,13 @@ class Vocabulary:
             if word.text in known:
                 yield known[word.text]
             else:
-                self.problems.unknown(
-                    word.key, f'no {kind} is named "{word.text}"', word.text, known
-                )
+                said, meant = f'no {kind} is named "{word.text}"', _meant(kind, word.text)
+                self.problems.unknown(word.key, said, word.text, known, meant)
+
+
+def _meant(kind: str, text: str) -> str | None:
+    """What was likely meant by a service that stands where a name should."""
+    try:
+        return "give it a name in [service]" if kind == "service" and service(text) else None
+    except AtomError:
+        return None
