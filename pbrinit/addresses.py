@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import socket
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
+from operator import itemgetter
 
 Address = IPv4Address | IPv6Address
 InterfaceAddress = IPv4Interface | IPv6Interface
@@ -99,7 +100,7 @@ class AddressSet:
     def __or__(self, other: AddressSet) -> AddressSet:
         if not other.ranges or self.is_everything:
             return self
-        if not self.ranges or other.is_everything:
+        if not self.ranges or other.is_everything or self.ranges == other.ranges:
             return other
         return AddressSet(self.family, tuple(_joined([*self.ranges, *other.ranges])))
 
@@ -120,9 +121,7 @@ class AddressSet:
         return next(_common(self.ranges, other.ranges), None) is not None
 
     def __invert__(self) -> AddressSet:
-        ends = (-1, *(end for pair in self.ranges for end in pair), 1 << self.family.bits)
-        gaps = ((a + 1, b - 1) for a, b in zip(ends[::2], ends[1::2], strict=True))
-        return AddressSet(self.family, tuple((a, b) for a, b in gaps if a <= b))
+        return self._others
 
     def __le__(self, other: AddressSet) -> bool:
         return not self - other
@@ -152,6 +151,18 @@ class AddressSet:
             below, above = middle - first, last + 1 - middle
             count += 1 if whole else below.bit_count() + above.bit_count()
         return count
+
+    @cached_property
+    def _others(self) -> AddressSet:
+        gaps = []
+        after = 0
+        for first, last in self.ranges:
+            if first > after:
+                gaps.append((after, first - 1))
+            after = last + 1
+        if after < 1 << self.family.bits:
+            gaps.append((after, (1 << self.family.bits) - 1))
+        return AddressSet(self.family, tuple(gaps))
 
     @cached_property
     def _firsts(self) -> tuple[int, ...]:
@@ -185,12 +196,12 @@ def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 def _common(
     one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[int, int]]:
-    i = j = 0
-    while i < len(one) and j < len(other):
-        first, last = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
-        if first <= last:
-            yield first, last
-        if one[i][1] < other[j][1]:
-            i += 1
-        else:
-            j += 1
+    """What is in both, in order: each range of the shorter one cuts a stretch from the longer."""
+    short, long = sorted((one, other), key=len)
+    for first, last in short:
+        begin = bisect_left(long, first, key=itemgetter(1))
+        stretch = list(long[begin : bisect_right(long, last, lo=begin, key=itemgetter(0))])
+        if stretch:
+            stretch[0] = (max(first, stretch[0][0]), stretch[0][1])
+            stretch[-1] = (stretch[-1][0], min(last, stretch[-1][1]))
+            yield from stretch
