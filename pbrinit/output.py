@@ -68,7 +68,7 @@ class Output:
         self._end(tail)
 
     def _head(self) -> None:
-        """Loopback and ourselves; nobody's addresses; then the source, our own by the way to the
+        """Loopback and ourselves; what is nobody's address; then the source, our own by the way to the
         destination, or still to come.
 
         IPv4 looks up with source 0 where the socket is not bound. IPv6 then matches no
@@ -80,9 +80,10 @@ class Output:
         for destination in (LOOPBACK_PREFIX[family], *own):
             code.add(Action.LOOKUP, TABLE_LOCAL, iif=LOOPBACK, destination=destination,
                      note="ourselves")  # fmt: skip
-        for destination in (*NOBODY[family], *places.broadcasts):
-            if destination != LOOPBACK_PREFIX[family]:
-                code.goto(self._refused, destination=destination, note="no one host's address")
+        # Our own again: a socket bound to another device does not find them (fib_lookup_good_nhc).
+        for destination in (*own, *NOBODY[family], *places.broadcasts):
+            code.goto(self._refused, destination=destination, note="no one host's address")
+        self._other_links()
         for interface in places.interfaces:
             here = {address: host(address) for address in interface.own(family)}
             elsewhere = [n for i in places.interfaces if i is not interface
@@ -103,6 +104,21 @@ class Output:
         else:
             for source in EVERY_SOURCE_6:
                 code.goto(self._refused, source=source, note="from a foreign source")
+
+    def _other_links(self) -> None:
+        """A socket that is bound to the device with the gateway passes over the other links' routes
+        (fib_lookup_good_nhc, rt6_score_route), and would find the gateway's.
+        """
+        for interface in self._places.interfaces:
+            if interface.gateway(self._family) is None:
+                continue
+            for other in self._places.interfaces:
+                networks = self._places.networks(other) if other is not interface else ()
+                for network in networks:
+                    self._code.goto(
+                        self._refused, iif=LOOPBACK, oif=interface.device, destination=network,
+                        note=f"a bound socket's, to the link of {other.name}",
+                    )  # fmt: skip
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
         family = self._family
