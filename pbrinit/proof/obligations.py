@@ -16,12 +16,13 @@ from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.meaning import Part
 from pbrinit.packet import ARP
-from pbrinit.policy import Interface
+from pbrinit.policy import Interface, Protocol
 from pbrinit.proof.case import Case
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.terms import End, any_of
 from pbrinit.ruling import NOWHERE
 
+NAMELESS = (0, 65535)
 Conditions = list[z3.BoolRef]
 
 
@@ -110,6 +111,8 @@ def _arrives(case: Case, interface: Interface, protocols: frozenset[int]) -> Obl
 def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
     """What arrives for groups and for all is let in only from those who may send the same to an
     own address. By which interface it comes the return path check does not ask (rp_filter 2).
+    To TCP's ports 0 and 65535, which no rule can name, it is let in; TCP takes no call to a group
+    or to all (tcp_v4_conn_request, net/ipv4/tcp_ipv4.c).
     """
     steps, device, protocol = case.steps, interface.device, min(protocols)
     asked = steps.arriving(device, protocol)
@@ -126,6 +129,11 @@ def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) ->
             z3.BoolVal(protocol != ARP),
             steps.to_all(case.rules.look_up(asked), protocol),
             z3.Not(steps.dropped_early_to_all()),
+            *(
+                steps.packet.destination_port != port
+                for port in NAMELESS
+                if protocol == Protocol.TCP
+            ),
             steps.back_passes(back, device),
             z3.Not(any_of(case.passes(part, protocol, packet) for part, packet in same)),
         ]
