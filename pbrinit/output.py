@@ -68,8 +68,8 @@ class Output:
         self._end(tail)
 
     def _head(self) -> None:
-        """Loopback and ourselves; what is nobody's address; then the source, our own by the way to the
-        destination, or still to come.
+        """Loopback and ourselves; what is nobody's address; then the source, our own by the way to
+        the destination, or still to come.
 
         IPv4 looks up with source 0 where the socket is not bound. IPv6 then matches no
         rule with a source at all (fib6_rule_match), so the foreign ones are named.

@@ -47,7 +47,7 @@ def test_the_kernel_decides_as_the_model_does_for_the_examples(path: Path) -> No
     assert passed > compared // 10
 
 
-@settings(max_examples=DRAWN, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=DRAWN, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**64), draw=st.sampled_from(fuzz.KINDS))
 def test_the_kernel_decides_as_the_model_does_for_any_policy_and_any_plan(
     seed: int, draw: fuzz.Drawn

@@ -21,7 +21,7 @@ from pbrinit import cli
 TEXTS = [path.read_text() for path in sorted(Path("examples").glob("*.toml"))]
 LIST = "203.0.113.0/24 # one\n2001:db8:7::/48\n\n198.51.100.7\n"
 MORE = settings(
-    deadline=None,  # a busy machine is not what this is about
+    # a busy machine is not what this is about
     max_examples=int(os.environ.get("MANGLED", "150")),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

@@ -112,7 +112,7 @@ def test_a_document_with_every_key_fits_both() -> None:
     assert list(Draft4Validator(schema()).iter_errors(EVERY_KEY)) == []
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_schema_and_reader_refuse_the_same(data: st.DataObject) -> None:
     drawn = data.draw(changed(EVERY_KEY))
@@ -121,7 +121,7 @@ def test_schema_and_reader_refuse_the_same(data: st.DataObject) -> None:
     assert fits == (not found), found
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_what_the_schema_refuses_the_command_refuses_too(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
