@@ -6,7 +6,7 @@ the same variables that the plan's look-ups have, as z3 expressions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv6Address
 
@@ -30,10 +30,24 @@ OWN_LINK_LOCAL = 0xFE80 << 112 | 0x5EFE_C0FF_EE00_0000
 makes them up, and a plan cannot know them. Any address that no rule names stands for all."""
 
 
+def link_local(policy: Policy) -> dict[str, IPv6Address]:
+    """The link-local address that each device is taken to have."""
+    return {
+        interface.device: IPv6Address(OWN_LINK_LOCAL + number)
+        for number, interface in enumerate(policy.interfaces, 1)
+    }
+
+
 class Case:
     """The meaning and the look-ups of one family."""
 
-    def __init__(self, policy: Policy, plan: Plan, family: Family) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        plan: Plan,
+        family: Family,
+        link_local: Mapping[str, IPv6Address],
+    ) -> None:
         self.family = family
         self.policy = policy
         self.plan = plan
@@ -48,10 +62,6 @@ class Case:
         }
         self.here = self.meaning.here(family)
         self.expected = tuple(asked(self.meaning, family))
-        self.link_local = {
-            interface.device: IPv6Address(OWN_LINK_LOCAL + number)
-            for number, interface in enumerate(interfaces, 1)
-        }
         special = {name: AddressSet.of(family, values) for name, values in SPECIAL.items()}
         prefixes = {
             prefix: AddressSet.of(family, [prefix])
@@ -64,10 +74,10 @@ class Case:
         self.classes = Classes(
             family,
             [*special.values(), *prefixes.values(), *own, *self._sets()],
-            entries(plan, self.link_local),
+            entries(plan, link_local),
         )
-        self.rules = Rules(plan, family, self.classes, prefixes, self.link_local)
-        self.steps = Steps(plan, self.rules, self.classes, special, self.link_local)
+        self.rules = Rules(plan, family, self.classes, prefixes, link_local)
+        self.steps = Steps(plan, self.rules, self.classes, special, link_local)
 
     def _sets(self) -> Iterator[AddressSet]:
         """Every set that the meaning speaks of."""

@@ -48,6 +48,10 @@ class Obligation:
     def __str__(self) -> str:
         return f"IPv{self.family.version} {self.about}"
 
+    def key(self) -> object:
+        """The claim itself and all that it rests on."""
+        return self.family, self.about, self.protocols, self.signature()
+
 
 def obligations(case: Case) -> Iterator[Obligation]:
     """Everything that is to be shown of one family."""

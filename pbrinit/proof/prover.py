@@ -7,7 +7,7 @@ that shows the contrary, judged by the model and the meaning themselves.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import z3
@@ -16,7 +16,7 @@ from pbrinit.addresses import Family
 from pbrinit.packet import ECHO_REQUEST, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy, Protocol
-from pbrinit.proof.case import Case
+from pbrinit.proof.case import Case, link_local
 from pbrinit.proof.judge import Judge, Judgement
 from pbrinit.proof.obligations import Obligation, obligations
 
@@ -40,10 +40,10 @@ class Finding:
 class Proof:
     """The proof of one policy and its plan; findings come as they are made."""
 
-    def __init__(self, policy: Policy, plan: Plan) -> None:
-        self.cases = {family: Case(policy, plan, family) for family in Family}
-        # The link-local addresses that the proof supposes, so that the model has the same.
-        self.judge = Judge(policy, plan, self.cases[Family.V6].link_local)
+    def __init__(self, policy: Policy, plan: Plan, families: Iterable[Family] = Family) -> None:
+        self.link_local = link_local(policy)
+        self.cases = {f: Case(policy, plan, f, self.link_local) for f in families}
+        self.judge = Judge(policy, plan, self.link_local)
 
     def obligations(self) -> Iterator[Obligation]:
         """Everything that is to be shown."""

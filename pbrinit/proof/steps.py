@@ -7,7 +7,7 @@ expressions, under which a packet is delivered, passed on or sent.  The counterp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
@@ -60,7 +60,7 @@ class Steps:
         rules: Rules,
         classes: Classes,
         special: dict[str, AddressSet],
-        link_local: dict[str, IPv6Address],
+        link_local: Mapping[str, IPv6Address],
     ) -> None:
         self.rules = rules
         self.family = classes.family

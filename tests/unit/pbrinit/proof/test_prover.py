@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from ipaddress import IPv6Address
 from itertools import islice
 from pathlib import Path
 
@@ -14,8 +12,7 @@ import z3
 from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.language import read
-from pbrinit.layout import LOOPBACK
-from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.packet import Direction, In, Packet
 from pbrinit.plan import Plan
 from pbrinit.policy import Interface, Policy
 from pbrinit.proof.obligations import Obligation
@@ -24,8 +21,8 @@ from pbrinit.ruling import seen
 from tests.kernel import plans
 from tests.kernel.draw import Packets, seeded
 from tests.unit.pbrinit.proof.mutants import mutants
+from tests.unit.pbrinit.proof.real import real
 
-UNSPECIFIED_6 = IPv6Address("::")
 EXAMPLES = [Path(f"examples/{name}.toml") for name in ("host", "bastion", "router")]
 PLANS = 25
 PACKETS = 80
@@ -75,24 +72,6 @@ def _about(obligation: Obligation, packet: Packet, direction: Direction) -> bool
         and obligation.device == direction.device
         and packet.protocol in obligation.protocols
     )
-
-
-def real(packets: Iterator[tuple[Packet, Direction]]) -> Iterator[tuple[Packet, Direction]]:
-    """The packets that there can be: a protocol without ports has none, ARP is not sent by a
-    look-up, :: is no source to IPv6, and a device that is not up hears nothing.
-    """
-    for packet, direction in packets:
-        made = packet
-        if packet.protocol not in (*WITH_PORTS, *WITH_TYPES):
-            made = replace(packet, source_port=0, destination_port=0)
-        if direction.device == LOOPBACK:
-            continue
-        if isinstance(direction, Out):
-            if made.protocol == ARP:
-                continue
-            if not direction.bound or made.source == UNSPECIFIED_6:
-                made = replace(made, source=None)
-        yield made, direction
 
 
 def compare(policy: Policy, plan: Plan, packets: Iterator[tuple[Packet, Direction]]) -> int:
