@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -24,11 +23,13 @@ from pbrinit.policy import Policy
 from pbrinit.proof.judge import Judge
 from pbrinit.proof.prover import Proof
 from tests.kernel.draw import Packets, seeded
+from tests.unit.pbrinit.proof.drawn import Drawn
 from tests.unit.pbrinit.proof.mutants import Mutant, mutants
 from tests.unit.pbrinit.proof.real import real
 
 NEAR, OTHER = 150, 50
-"""Packets for each mutant: near the changed rule, and near any."""
+"""Packets for each mutant: near what the policy and the changed rule speak of, and near the rule
+alone."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ class Outcome:
 class Original:
     """A policy and its plan, before anything is changed."""
 
-    def __init__(self, policy: Policy, plan: Plan) -> None:
+    def __init__(self, policy: Policy, plan: Plan, random: Random) -> None:
         self.policy = policy
+        self._random = random
+        self._drawn = Drawn(policy, random)
         self.plan = plan
         proof = Proof(policy, plan)
         self._judge = proof.judge
@@ -57,10 +60,10 @@ class Original:
             for obligation in proof.obligations()
         }
 
-    def outcome(self, mutant: Mutant, random: Random) -> Outcome:
+    def outcome(self, mutant: Mutant) -> Outcome:
         """What proof and model say of a mutant."""
         judge = Judge(self.policy, mutant.plan, self._link_local)
-        packets = list(self._packets(mutant, random))
+        packets = list(self._packets(mutant))
         wrong = next((p for p in packets if judge.judge(*p).wrong), None)
         changed = next((p for p in packets if self._differs(judge, p)), None)
         return Outcome(mutant, self._refuted(mutant), wrong, changed)
@@ -68,11 +71,10 @@ class Original:
     def _differs(self, judge: Judge, asked: tuple[Packet, Direction]) -> bool:
         return judge.judge(*asked).does != self._judge.judge(*asked).does
 
-    def _packets(self, mutant: Mutant, random: Random) -> Iterator[tuple[Packet, Direction]]:
-        for plan in (self.plan, mutant.plan):
-            drawn = Packets(plan, random)
-            yield from real(drawn.near(mutant.rule) for _ in range(NEAR // 2))
-            yield from real(islice(drawn, OTHER // 2))
+    def _packets(self, mutant: Mutant) -> Iterator[tuple[Packet, Direction]]:
+        yield from real(self._drawn.packets(NEAR, mutant.rule))
+        near = Packets(mutant.plan, self._random)
+        yield from real(near.near(mutant.rule) for _ in range(OTHER))
 
     def _refuted(self, mutant: Mutant) -> bool:
         """Whether the proof finds something; what rests on the same rules is not shown again."""
@@ -82,11 +84,6 @@ class Original:
             for obligation in proof.obligations()
             if obligation.key() not in self._known
         )
-
-
-def outcomes(original: Original, some: Iterable[Mutant], random: Random) -> Iterator[Outcome]:
-    """The outcome of each mutant."""
-    return (original.outcome(mutant, random) for mutant in some)
 
 
 def main() -> int:
@@ -100,9 +97,9 @@ def main() -> int:
     for path in options.policy:
         start = time.monotonic()
         random = seeded(f"{options.seed}.{path.stem}")
-        original = Original(read(path), load(path))
+        original = Original(read(path), load(path), random)
         made = [m for m in mutants(original.plan) if random.random() < options.share]
-        done = list(outcomes(original, made, random))
+        done = [original.outcome(mutant) for mutant in made]
         for outcome in done:
             if outcome.wrong is not None and not outcome.refuted:
                 missed += 1
