@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pbrinit import bootfile, explain, prove, show
+from pbrinit import bootfile, diff, explain, prove, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--json", action="store_true", help="the answer as JSON")
     asked.set_defaults(command=_explain)
     prove.add(commands, _compiled)
+    diff.add(commands)
     made = commands.add_parser("build", help="write the boot file that PID 1 reads")
     made.add_argument("policy", type=Path, help="the policy file")
     made.add_argument("output", type=Path, help="where to write it")
