@@ -19,9 +19,13 @@ from pbrinit.martians import UNSPECIFIED, is_broadcast
 from pbrinit.model import Model
 from pbrinit.packet import ARP, Direction, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Policy
+from pbrinit.policy import Policy, Protocol
 from pbrinit.ruling import HERE, NOWHERE, Ruling, Rulings, seen
 from pbrinit.verdict import Verdict
+
+NAMELESS = (0, 65535)
+"""The ports that no rule can name, to which TCP is let in that is not to a host: it takes no call
+there (tcp_v4_conn_request, net/ipv4/tcp_ipv4.c)."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Judge:
         does = self._where(verdict)
         if self._goes_to_all(packet, verdict):
             # Nothing decides but the return path, and from nobody not even that.
-            let_in = does != NOWHERE and packet.source != UNSPECIFIED
+            nameless = packet.protocol == Protocol.TCP and packet.destination_port in NAMELESS
+            let_in = does != NOWHERE and packet.source != UNSPECIFIED and not nameless
             return let_in and not self._may_reach_us(packet, direction)
         if packet.family is Family.V6 and packet.destination.is_link_local:
             # Which is the own one the policy does not know; no other is for us.

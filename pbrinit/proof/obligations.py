@@ -18,11 +18,10 @@ from pbrinit.meaning import Part
 from pbrinit.packet import ARP
 from pbrinit.policy import Interface, Protocol
 from pbrinit.proof.case import Case
-from pbrinit.proof.judge import Judgement
+from pbrinit.proof.judge import NAMELESS, Judgement
 from pbrinit.proof.terms import End, any_of
 from pbrinit.ruling import NOWHERE
 
-NAMELESS = (0, 65535)
 Conditions = list[z3.BoolRef]
 
 
