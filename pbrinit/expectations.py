@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.forms import ROOT, Form, PortSet, answering, arriving, asking, passing
 from pbrinit.meaning import Box, Meaning
-from pbrinit.policy import CLIENTS, Direction, Expectation, Interface, Service
+from pbrinit.policy import CLIENTS, Direction, Expectation, Interface, Protocol, Service
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,8 @@ def _of_input(meaning: Meaning, family: Family, expectation: Expectation) -> Ite
         for form in arriving(services, family, answer=False):
             yield Asked(key, always, interface, None, Box(form, peers, own, key))
         for service, form in _each(services, family, answer=True) if always else ():
-            sender = ROOT if service is not None and service.echo else uid
+            icmp = service is not None and service.protocol == Protocol.ICMP
+            sender = ROOT if icmp else uid
             box = Box(form, own, peers, key, answer=True, uid=sender)
             yield Asked(key, always, None, interface, box, anybody=sender is None)
 

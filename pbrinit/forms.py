@@ -104,16 +104,14 @@ def answering(service: Service, family: Family) -> Form:
 def leaving(entry: Entry, family: Family, *, answer: bool) -> Iterator[tuple[Form, int | None]]:
     """What an entry lets leave, and who alone may send it; None is anybody.
 
-    The kernel answers echoes, and it is root.
+    The kernel answers ICMP, and it is root.
     """
     uid = entry.user.uid if entry.user else None
     for service in entry.services:
         if not answer:
             yield asking(service, family), uid
             continue
-        yield answering(service, family), ROOT if service.echo else uid
-        if service.protocol == Protocol.ICMP and not service.echo and uid is not None:
-            yield icmp(family, ECHO_REPLY[family]), ROOT
+        yield answering(service, family), ROOT if service.protocol == Protocol.ICMP else uid
 
 
 def refused(services: Sequence[Service], family: Family, *, answer: bool) -> Iterator[Form]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from ipaddress import IPv4Network, IPv6Network
+from itertools import permutations
 
 from pbrinit.addresses import Address, AddressSet, Family, Prefix
 from pbrinit.forms import (
@@ -247,19 +248,28 @@ class Meaning:
 
     def _told(self, family: Family, interface: Interface) -> Iterator[Box]:
         """What the kernel says to those whose packets it passes on, or is told to reject."""
-        own = self.own(interface, family)
-        entries = [e for e in self.policy.entries if e.direction is Direction.FORWARD]
-        for entry in entries:
+        if not self._passes_on(family):
+            return
+        own, anyone = self.own(interface, family), self._everything[family]
+        for entry in self.policy.entries:
+            if entry.direction is not Direction.FORWARD:
+                continue
             ends = ((entry.sources, entry.interfaces), (entry.destinations, entry.ways_out))
             for end, ways in ends:
                 if interface in ways:
                     peers = self._peers(end, interface, family)
                     yield Box(icmp(family, TOO_BIG[family]), own, peers, entry.key, uid=ROOT)
         for deny in self.policy.denies:
-            if entries and deny.reject and deny.user is None:
-                asking = deny.sources.of(family) if deny.sources else self._everything[family]
+            if deny.reject and deny.user is None:
+                asking = deny.sources.of(family) if deny.sources else anyone
                 peers = asking & self.behind(interface, family)
                 yield Box(icmp(family, PROHIBITED[family]), own, peers, deny.key, uid=ROOT)
+
+    def _passes_on(self, family: Family) -> bool:
+        """Whether an entry lets anything pass through in a family."""
+        ways = permutations(self.policy.interfaces, 2)
+        parts = (self.forwarded(family, way_in, way_out) for way_in, way_out in ways)
+        return any(box.sources and box.destinations for part in parts for box in part.allowed)
 
     def forwarded(self, family: Family, way_in: Interface, way_out: Interface) -> Part:
         """What arrives by one interface and leaves by another."""

@@ -23,6 +23,8 @@ from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
 from pbrinit.proof.terms import PORT_BITS, UID_BITS, Ask, End, any_of, failed
 
+NO_USER = (1 << UID_BITS) - 1
+
 SPECIAL: dict[str, tuple[Prefix, ...]] = {
     "group": (IPv4Network("224.0.0.0/4"), IPv6Network("ff00::/8")),
     "near group": (LOCAL_MULTICAST,),
@@ -110,8 +112,8 @@ class Steps:
             found.append(packet.source_port == 0)
             if not (outgoing and protocol in WITH_TYPES):
                 found.append(packet.destination_port == 0)
-        if not outgoing:
-            found.append(packet.uid == 0)
+        # (uid_t)-1 is nobody (include/linux/uidgid.h, uid_valid).
+        found.append(packet.uid != NO_USER if outgoing else packet.uid == 0)
         return found
 
     def has(self, device: str) -> bool:

@@ -147,11 +147,12 @@ def test_icmp_is_told_by_type_only_on_the_way_out() -> None:
     )
 
 
-def test_all_of_icmp_is_every_type_both_ways() -> None:
+def test_all_of_icmp_is_every_type_both_ways_and_the_kernel_answers() -> None:
     check(
         '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "icmp"\n',
         ("in wan icmp/13/0 198.51.100.9 > 192.0.2.2", HERE),
-        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 1001", "wan"),
+        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 0", "wan"),
+        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 1001", NOWHERE),
         ("out icmp/1/4 2001:db8::2 > 2001:db8:5::9 as 0", "wan"),
     )
 
