@@ -8,14 +8,12 @@ proved.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from pbrinit import bootfile, diff, explain, prove, show
+from pbrinit import bootfile, collector, diff, explain, prove, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
@@ -49,7 +47,7 @@ def load(path: Path) -> Plan:
 
     Raises PolicyError with everything that is wrong.
     """
-    with _without_collector():
+    with collector.paused():
         return _compiled(path, read(path))
 
 
@@ -58,18 +56,6 @@ def _compiled(path: Path, policy: Policy) -> Plan:
         return compile_policy(policy)
     except CompileError as error:
         raise PolicyError([Problem(str(path), "policy", str(error))]) from None
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Look for no cycles meanwhile: a plan has none in its hundred thousands of values, and the
-    search takes as long as all the rest.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def build(policy: Path, output: Path) -> None:
@@ -118,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(options: argparse.Namespace) -> int:
-    with _without_collector():
+    with collector.paused():
         reading = examine(options.policy)
         policy, plan = reading.policy, _compiled(options.policy, reading.policy)
     summary = {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pbrinit import explain
+from pbrinit import collector, explain
 from pbrinit.addresses import Address
 from pbrinit.language import read
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
@@ -51,11 +51,11 @@ def _command(options: argparse.Namespace, compiled: Compiler) -> int:
     from pbrinit.proof.prover import Proof, UndecidedError  # noqa: PLC0415  z3 takes its time
 
     start = time.monotonic()
-    policy = read(options.policy)
-    plan = compiled(options.policy, policy)
-    proof = Proof(policy, plan)
     try:
-        findings = list(proof.findings())
+        with collector.paused():
+            policy = read(options.policy)
+            proof = Proof(policy, compiled(options.policy, policy))
+            findings = list(proof.findings())
     except UndecidedError as error:
         print(f"{options.policy}: not proved: {error}", file=sys.stderr)
         return UNPROVED

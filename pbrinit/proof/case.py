@@ -7,6 +7,7 @@ the same variables that the plan's look-ups have, as z3 expressions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv6Address
 
@@ -18,7 +19,7 @@ from pbrinit.fib_tables import entries
 from pbrinit.martians import IGMP
 from pbrinit.meaning import Box, Meaning, Part
 from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
-from pbrinit.plan import Plan
+from pbrinit.plan import Plan, Route
 from pbrinit.policy import Policy
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
@@ -38,6 +39,21 @@ def link_local(policy: Policy) -> dict[str, IPv6Address]:
     }
 
 
+def _of_family(plan: Plan, family: Family) -> Plan:
+    """The plan without the routes of the other family, which may be many."""
+
+    def of_it(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        return tuple(route for route in routes if route.family is family)
+
+    return replace(
+        plan,
+        links=tuple(
+            replace(link, early_routes=of_it(link.early_routes), routes=of_it(link.routes))
+            for link in plan.links
+        ),
+    )
+
+
 class Case:
     """The meaning and the look-ups of one family."""
 
@@ -50,7 +66,7 @@ class Case:
     ) -> None:
         self.family = family
         self.policy = policy
-        self.plan = plan
+        plan = _of_family(plan, family)
         self.meaning = Meaning(policy)
         interfaces = policy.interfaces
         ways = (None, *interfaces)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import z3
 
@@ -43,7 +44,12 @@ class Proof:
     def __init__(self, policy: Policy, plan: Plan, families: Iterable[Family] = Family) -> None:
         self.link_local = link_local(policy)
         self.cases = {f: Case(policy, plan, f, self.link_local) for f in families}
-        self.judge = Judge(policy, plan, self.link_local)
+        self._policy, self._plan = policy, plan
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who is asked about single packets: made where there is one to ask about."""
+        return Judge(self._policy, self._plan, self.link_local)
 
     def obligations(self) -> Iterator[Obligation]:
         """Everything that is to be shown."""
