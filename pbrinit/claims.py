@@ -128,6 +128,10 @@ def _of_deny(deny: Deny) -> Iterator[_Exchange]:
         )  # fmt: skip
 
 
+def _answered_by_kernel(service: Service | None) -> bool:
+    return service is not None and service.protocol == Protocol.ICMP
+
+
 class Claims:
     """The claims of one policy in one family."""
 
@@ -154,7 +158,7 @@ class Claims:
             peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
             for service in exchange.services:
                 uid = exchange.uid
-                if incoming and service is not None and service.protocol == Protocol.ICMP:
+                if incoming and exchange.role is Role.ALLOW and _answered_by_kernel(service):
                     uid = ROOT
                 for shape in self._sent(exchange, service):
                     yield Claim(exchange.role, exchange.key, shape, self._all, peers, uid)

@@ -150,14 +150,18 @@ class Output:
         code = self._code
         anybody = dict(leaf.allowed)[None]
         for uid, allowed in leaf.allowed:
-            self._allow(allowed, uid, leaf)
             if uid == ROOT and leaf.sink:
+                sink = Label("what only the return path may find")
+                self._allow(allowed, uid, leaf, sink)
+                code.mark(sink)
                 self._write_sink(leaf)
+            else:
+                self._allow(allowed, uid, leaf, self._refused)
             if uid is not None and anybody:
                 code.goto(self._refused, uid=uid, note=leaf.denied or "another user's")
         code.goto(self._refused, note=leaf.denied or "refused")
 
-    def _allow(self, allowed: AddressSet, uid: int | None, leaf: _Leaf) -> None:
+    def _allow(self, allowed: AddressSet, uid: int | None, leaf: _Leaf, otherwise: Label) -> None:
         """Send by the table main, or by one of the set's own.
 
         A strict look-up of IPv6 passes over routes that have no device (rt6_score_route), and
@@ -166,7 +170,7 @@ class Output:
         code = self._code
         found = pieces(allowed, self._places.everybody)
         if len(found) <= FEW:
-            choice = self._choice(TABLE_MAIN, leaf)
+            choice = self._choice(TABLE_MAIN, leaf, otherwise)
             among(code, found, "destination", choice, iif=LOOPBACK, uid=uid)
             return
         if self._family is Family.V6 and not all(piece.yes for piece in found):
@@ -185,14 +189,14 @@ class Output:
         code.goto(self._refused, source=UNSPECIFIED_4, uid=ROOT, note="not to everybody")
         found = pieces(leaf.sink, self._places.everybody)
         if len(found) <= FEW:
-            choice = self._choice(TABLE_SINK, leaf)
+            choice = self._choice(TABLE_SINK, leaf, self._refused)
             among(code, found, "destination", choice, iif=LOOPBACK, uid=ROOT)
             return
         table = self._tables.table(Use.SINK, self._places, leaf.sink, self._places.everybody)
         code.add(Action.LOOKUP, table, iif=LOOPBACK, uid=ROOT, note=leaf.keys)
 
-    def _choice(self, table: int, leaf: _Leaf) -> Choice:
-        return Choice(to_table(self._code, table), self._refused, leaf.keys, leaf.denied)
+    def _choice(self, table: int, leaf: _Leaf, otherwise: Label) -> Choice:
+        return Choice(to_table(self._code, table), otherwise, leaf.keys, leaf.denied)
 
     def _end(self, tail: Label) -> None:
         """IPv4 sends a bound socket's packet on link where the look-up fails
