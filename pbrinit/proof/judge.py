@@ -14,18 +14,16 @@ from ipaddress import IPv6Address
 from pbrinit.addresses import Family
 from pbrinit.fib import Lookup
 from pbrinit.fib_tables import Kind
+from pbrinit.forms import ROOT
 from pbrinit.layout import LOOPBACK
 from pbrinit.martians import UNSPECIFIED, is_broadcast
+from pbrinit.meaning import Seen
 from pbrinit.model import Model
 from pbrinit.packet import ARP, Direction, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Policy
 from pbrinit.ruling import HERE, NOWHERE, Ruling, Rulings, seen
 from pbrinit.verdict import Verdict
-
-NAMELESS = (0, 65535)
-"""The ports that no rule can name, to which TCP is let in that is not to a host: it takes no call
-there (tcp_v4_conn_request, net/ipv4/tcp_ipv4.c)."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,10 @@ class Judge:
         does = self._where(verdict)
         if self._goes_to_all(packet, verdict):
             # Nothing decides but the return path, and from nobody not even that.
-            nameless = packet.protocol == Protocol.TCP and packet.destination_port in NAMELESS
-            let_in = does != NOWHERE and packet.source != UNSPECIFIED and not nameless
-            return let_in and not self._may_reach_us(packet, direction)
+            let_in = does != NOWHERE and packet.source != UNSPECIFIED
+            return let_in and not (
+                self._may_reach_us(packet, direction) or self._may_be_answered(packet, direction)
+            )
         if packet.family is Family.V6 and packet.destination.is_link_local:
             # Which is the own one the policy does not know; no other is for us.
             own = self._link_local.get(direction.device) == packet.destination
@@ -95,6 +94,16 @@ class Judge:
             for way in self._interfaces
             for address in way.own(family)
         )
+
+    def _may_be_answered(self, packet: Packet, direction: In) -> bool:
+        """Whether root may send what would answer a packet that arrives."""
+        one = seen(packet, direction)
+        if one.source is None:
+            return False
+        ports = (one.destination_port, one.source_port)
+        answer = Seen(None, one.source, one.protocol, *ports, uid=ROOT)
+        parts = (self._rulings.part(packet.family, None, way) for way in self._interfaces)
+        return any(part.passes(answer) for part in parts)
 
     def _where(self, verdict: Verdict) -> str:
         if not verdict.allowed:

@@ -16,9 +16,10 @@ from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.meaning import Part
 from pbrinit.packet import ARP
-from pbrinit.policy import Interface, Protocol
+from pbrinit.policy import Interface
 from pbrinit.proof.case import Case
-from pbrinit.proof.judge import NAMELESS, Judgement
+from pbrinit.proof.judge import Judgement
+from pbrinit.proof.steps import Variables
 from pbrinit.proof.terms import End, any_of
 from pbrinit.ruling import NOWHERE
 
@@ -113,32 +114,33 @@ def _arrives(case: Case, interface: Interface, protocols: frozenset[int]) -> Obl
 
 def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
     """What arrives for groups and for all is let in only from those who may send the same to an
-    own address. By which interface it comes the return path check does not ask (rp_filter 2).
-    To TCP's ports 0 and 65535, which no rule can name, it is let in; TCP takes no call to a group
-    or to all (tcp_v4_conn_request, net/ipv4/tcp_ipv4.c).
+    own address, or whom root may send what would answer it: the return path check, which alone
+    is asked, sees no more, nor by which interface it came (rp_filter 2).
     """
     steps, device, protocol = case.steps, interface.device, min(protocols)
     asked = steps.arriving(device, protocol)
     back = steps.back(asked, steps.nobody(), LOOPBACK)
 
     def wrong() -> Conditions:
+        packet, ways = steps.packet, case.policy.interfaces
         same = [
-            (case.parts[way, None], replace(steps.packet, destination=End(number)))
-            for way in case.policy.interfaces
+            case.passes(case.parts[way, None], protocol, replace(packet, destination=End(number)))
+            for way in ways
             for number in (case.classes.number(a.ip) for a in way.own(case.family))
+        ]
+        answer = Variables(
+            End(steps.unchosen), packet.source, packet.destination_port, packet.source_port, 0
+        )
+        answered = [
+            case.passes(case.parts[None, way], protocol, answer, outgoing=True) for way in ways
         ]
         return [
             *steps.possible(protocol, outgoing=False),
             z3.BoolVal(protocol != ARP),
             steps.to_all(case.rules.look_up(asked), protocol),
             z3.Not(steps.dropped_early_to_all()),
-            *(
-                steps.packet.destination_port != port
-                for port in NAMELESS
-                if protocol == Protocol.TCP
-            ),
             steps.back_passes(back, device),
-            z3.Not(any_of(case.passes(part, protocol, packet) for part, packet in same)),
+            z3.Not(any_of([*same, *answered])),
         ]
 
     def signature() -> object:

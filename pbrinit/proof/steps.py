@@ -50,7 +50,7 @@ class Variables:
     destination: End
     source_port: z3.BitVecRef
     destination_port: z3.BitVecRef
-    uid: z3.BitVecRef
+    uid: z3.BitVecRef | int
 
 
 class Steps:
