@@ -52,7 +52,7 @@ class Cell:
 
 def minus(cells: Iterable[Cell], others: Iterable[Cell]) -> list[Cell]:
     """The packets of the ones that are in none of the others."""
-    left = [cell for cell in cells if not cell.empty]
+    left = joined(cell for cell in cells if not cell.empty)
     for other in others:
         left = joined(piece for cell in left for piece in cell.minus(other))
     return left

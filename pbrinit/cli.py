@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pbrinit import bootfile, collector, diff, explain, prove, show
+from pbrinit import bootfile, collector, diff, explain, holes, prove, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
@@ -89,7 +89,10 @@ def _parser() -> argparse.ArgumentParser:
         "explain", help="say what becomes of one packet, and by which rules"
     )
     asked.add_argument("policy", type=Path, help="the policy file")
-    asked.add_argument("question", help=f"a packet: {' or '.join(explain.FORMS)}")
+    asked.add_argument("question", nargs="?", help=f"a packet: {' or '.join(explain.FORMS)}")
+    asked.add_argument(
+        "--holes", action="store_true", help="instead: what is reached since nothing keeps state"
+    )
     asked.add_argument("--json", action="store_true", help="the answer as JSON")
     asked.set_defaults(command=_explain)
     prove.add(commands, _compiled)
@@ -137,6 +140,11 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    if options.holes == (options.question is not None):
+        print("error: ask about one packet, or for --holes", file=sys.stderr)
+        return USAGE
+    if options.holes:
+        return holes.command(options.policy, as_json=options.json)
     plan, policy = load(options.policy), read(options.policy)
     try:
         explanation = explain.explain(plan, policy, explain.parse(options.question, policy))

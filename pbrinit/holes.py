@@ -1,0 +1,153 @@
+"""`pbrctl explain --holes`: what is reached because nothing keeps state, entry by entry.
+
+In: a `Policy`.  Out: `Hole` values.  An answer is whatever has the ports of one, so that whoever
+may answer may send the same unasked. All of it is computed from the meaning: what an entry lets
+through as an answer and no entry lets through as a question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.cells import Grid, minus
+from pbrinit.language import read
+from pbrinit.meaning import Box, Meaning, Part
+from pbrinit.packet import WITH_TYPES
+from pbrinit.policy import Direction, Entry, Interface, Policy, Protocol
+from pbrinit.wording import Packets, Way, packets
+
+UNASKED = "reaches us without having been asked; nothing that the policy serves listens there"
+ANYWHERE = "may be sent by whoever holds that port here, without having been asked"
+THROUGH = "passes without having been asked for"
+EVERY_TYPE = "in every type, not echoes alone: no rule sees ICMP's types where a packet arrives"
+TO_ALL = "arrives as well by multicast and broadcast, by any interface, where a program listens"
+ALWAYS = "is heard whatever the entries say"
+
+
+@dataclass(frozen=True)
+class Hole:
+    """What an entry opens besides what it says; `key` is the entry's."""
+
+    key: str
+    packets: Packets
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.packets}: {self.why}"
+
+
+class _Holes:
+    """The holes of one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._meaning = Meaning(policy)
+
+    def of_entry(self, entry: Entry) -> Iterator[Hole]:
+        """What one entry opens, path by path."""
+        interfaces = self._policy.interfaces
+        ways: list[tuple[Interface | None, Interface | None]] = [(i, None) for i in interfaces]
+        ways += [(None, i) for i in interfaces]
+        ways += [(i, j) for i in interfaces for j in interfaces if i is not j]
+        for way_in, way_out in ways:
+            for family in Family:
+                part = self._meaning.part(family, way_in, way_out)
+                named = [box for box in part.allowed if box.key == entry.key]
+                if named:
+                    way = self._way(family, way_in, way_out)
+                    yield from self._of_path(entry, part, named, way)
+
+    def _of_path(self, entry: Entry, part: Part, named: list[Box], way: Way) -> Iterator[Hole]:
+        users = self._policy.users
+        grid = Grid(way.family, [*part.allowed, *part.denied, *part.always])
+        denied = [grid.cell(box) for box in part.denied]
+        asked = [grid.cell(box) for box in (*part.allowed, *part.always) if not box.answer]
+        answers = [grid.cell(box) for box in named if box.answer and not _is_icmp(box)]
+        why = THROUGH if entry.direction is Direction.FORWARD else UNASKED
+        why = ANYWHERE if way.way_in is None else why
+        for cell in minus(answers, [*denied, *asked]):
+            yield Hole(entry.key, packets(cell, grid, way, users), why)
+        if way.way_in is None:
+            return
+        types = [grid.cell(box) for box in named if _is_icmp(box)] if _of_echo(entry) else []
+        for cell in minus(types, denied):
+            yield Hole(entry.key, packets(cell, grid, way, users), EVERY_TYPE)
+        if way.family is Family.V4 and way.way_out is None:
+            heard = [grid.cell(box) for box in named if box.form.protocol != Protocol.TCP]
+            for cell in minus(heard, denied):
+                yield Hole(entry.key, packets(cell, grid, way, users), TO_ALL)
+
+    def always(self) -> Iterator[Hole]:
+        """What no entry says and no policy can do without."""
+        for interface in self._policy.interfaces:
+            for family in Family:
+                part = self._meaning.part(family, interface, None)
+                grid = Grid(family, part.always)
+                way = self._way(family, interface, None)
+                for box in part.always:
+                    found = packets(grid.cell(box), grid, way, ())
+                    yield Hole("always", found, f"{ALWAYS} ({box.key})")
+
+    def _way(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Way:
+        meaning, nobody = self._meaning, AddressSet(family)
+        ends = [meaning.behind(i, family) if i else nobody for i in (way_in, way_out)]
+        ours = way_in if way_out is None else way_out
+        own = meaning.own(ours, family) if ours else nobody
+        names = (way_in.name if way_in else None, way_out.name if way_out else None)
+        return Way(family, *names, own, (ends[0], ends[1]))
+
+
+def _is_icmp(box: Box) -> bool:
+    return box.form.protocol in WITH_TYPES
+
+
+def _of_echo(entry: Entry) -> bool:
+    return any(service.echo for service in entry.services)
+
+
+def holes(policy: Policy) -> Iterator[Hole]:
+    """Everything, in the order of the entries, and at the end what always passes."""
+    found = _Holes(policy)
+    for entry in policy.entries:
+        yield from found.of_entry(entry)
+    yield from found.always()
+
+
+def lines(policy: Policy) -> Iterator[str]:
+    """For a person: entry by entry; what is the same in both families is said once."""
+    entries = {entry.key: str(entry) for entry in policy.entries}
+    told: dict[str, dict[str, list[int]]] = {key: {} for key in (*entries, "always")}
+    for hole in holes(policy):
+        told[hole.key].setdefault(str(hole), []).append(hole.packets.way.family.version)
+    for key, said in told.items():
+        yield f"{key}: {entries[key]}" if key in entries else "whatever the entries say:"
+        for text, versions in said.items():
+            yield f"  {text}" if len(versions) > 1 else f"  IPv{versions[0]} {text}"
+        if not said:
+            yield "  nothing besides"
+    yield from BEYOND
+
+
+BEYOND = (
+    "  IPv4 from 0.0.0.0 to 255.255.255.255 and 224.0.0.0/24: arrives, no look-up is made",
+    "  IPv4 multicast and limited broadcast from a socket with an address or a device: is sent,"
+    " no look-up is made",
+)
+"""What no rule decides: docs/meaning.md, its last part."""
+
+
+def command(path: Path, *, as_json: bool) -> int:
+    """Print the holes of a policy file; returns the exit status."""
+    policy = read(path)
+    if as_json:
+        told = [
+            {"entry": hole.key, "why": hole.why, **hole.packets.as_json()} for hole in holes(policy)
+        ]
+        print(json.dumps({"holes": told}, indent=1))
+    else:
+        print("\n".join(lines(policy)))
+    return 0
