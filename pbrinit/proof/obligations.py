@@ -16,11 +16,11 @@ from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.meaning import Part
 from pbrinit.packet import ARP
-from pbrinit.policy import Interface
+from pbrinit.policy import EPHEMERAL, Interface, Protocol
 from pbrinit.proof.case import Case
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.steps import Variables
-from pbrinit.proof.terms import End, any_of
+from pbrinit.proof.terms import End, any_of, in_ports
 from pbrinit.ruling import NOWHERE
 
 Conditions = list[z3.BoolRef]
@@ -63,6 +63,7 @@ def obligations(case: Case) -> Iterator[Obligation]:
         sent = group - {ARP}  # that is no packet: see `packet.ARP`
         for bound in (None, *case.policy.interfaces) if sent else ():
             yield _leaves(case, bound, sent)
+    yield from (_connects(case, interface) for interface in case.policy.interfaces)
     for expected in case.expected:
         for group in case.protocols:
             if expected.box.form.protocol is None or expected.box.form.protocol in group:
@@ -180,6 +181,32 @@ def _leaves(case: Case, bound: Interface | None, protocols: frozenset[int]) -> O
 
     about = f"out, from a socket bound to {bound.name}" if bound else "out"
     return Obligation(case.family, about, False, oif, protocols, wrong, _is_wrong, signature)
+
+
+def _connects(case: Case, interface: Interface) -> Obligation:
+    """Who may ask by TCP may also connect: the look-up before it, without source and port, is
+    allowed as well (ip_route_connect, include/net/route.h).
+    """
+    steps = case.steps
+    part = case.parts[None, interface]
+    asks = replace(part, allowed=tuple(box for box in part.allowed if not box.answer))
+
+    def wrong() -> Conditions:
+        packet = steps.packet
+        first = replace(packet, source=End(steps.unchosen), source_port=0)
+        return [
+            *steps.possible(Protocol.TCP, outgoing=True),
+            in_ports(packet.source_port, EPHEMERAL),
+            case.granted(asks, Protocol.TCP, packet, outgoing=True),
+            z3.Not(case.granted(part, Protocol.TCP, first, outgoing=True)),
+        ]
+
+    def confirms(judgement: Judgement) -> bool:
+        return judgement.means.where == interface.name
+
+    about = f"out by {interface.name}, the look-up before a connection"
+    tcp = frozenset({int(Protocol.TCP)})
+    return Obligation(case.family, about, False, None, tcp, wrong, confirms, lambda: part)
 
 
 def _expected(case: Case, expected: Asked, protocols: frozenset[int]) -> Obligation:

@@ -48,8 +48,8 @@ class Variables:
 
     source: End
     destination: End
-    source_port: z3.BitVecRef
-    destination_port: z3.BitVecRef
+    source_port: z3.BitVecRef | int
+    destination_port: z3.BitVecRef | int
     uid: z3.BitVecRef | int
 
 

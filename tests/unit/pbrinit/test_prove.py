@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit import prove
+from pbrinit import forms, prove
 from pbrinit.addresses import Family
 from pbrinit.cli import main
 from pbrinit.compiler import compile_policy
@@ -152,3 +152,14 @@ def test_nothing_but_the_proof_loads_z3() -> None:
     imports = "".join(f"import pbrinit.boot.{name}\n" for name in names)
     program = f"import sys, pbrinit.cli\n{imports}assert 'z3' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_who_may_ask_by_tcp_may_be_looked_up_without_a_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Were it not so in the meaning, the proof would say so."""
+    policy = written('[[output]]\nto = "desk"\nservice = "ssh"\n', LAN)
+    claim = "IPv4 out by lan, the look-up before a connection"
+    assert claim not in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
+    monkeypatch.setattr(forms, "UNNAMED", ())
+    assert claim in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
