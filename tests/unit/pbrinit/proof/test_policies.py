@@ -1,0 +1,33 @@
+"""Every policy that compiles is proved: here some that are drawn, by a seed.
+
+`python -m tests.unit.pbrinit.proof.policies --count N --seed S` draws as many as one likes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pbrinit.cli import load
+from pbrinit.language import read
+from tests.unit.pbrinit.proof.policies import drawn, refuted
+
+EXAMPLES = sorted(path for path in Path("examples").glob("*.toml") if path.stem != "blocklist")
+DRAWN = 20
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_proved(path: Path) -> None:
+    assert refuted(read(path), load(path)) == []
+
+
+@pytest.mark.parametrize("number", range(DRAWN))
+def test_a_drawn_policy_is_proved(number: int) -> None:
+    text, policy, plan = drawn(f"policies.{number}")
+    assert refuted(policy, plan) == [], text
+
+
+def test_a_list_of_a_hundred_thousand_prefixes_does_not_stop_it() -> None:
+    path = Path("examples/blocklist.toml")
+    assert refuted(read(path), load(path)) == []
