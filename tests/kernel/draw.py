@@ -17,6 +17,7 @@ from pbrinit.layout import LOOPBACK
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan, Route, Rule
 from pbrinit.policy import Protocol
+from tests.kernel.paths import Paths, longer
 
 STRANGE_4 = (
     "0.0.0.0", "0.0.0.1", "255.255.255.255", "224.0.0.1", "127.0.0.1", "127.255.255.255",
@@ -36,12 +37,19 @@ def seeded(seed: str) -> Random:
     return Random(seed)  # noqa: S311  they keep nothing secret
 
 
+WAYS = 6
+"""How many of the ways to a rule are tried at its edges."""
+
+
 class Packets:
     """Draws packets near what a plan speaks of."""
 
     def __init__(self, plan: Plan, random: Random) -> None:
         self._random = random
-        self._rules = [rule for rule in plan.rules if rule.action is Action.LOOKUP]
+        self._rules = [
+            rule for rule in plan.rules if rule.action in (Action.LOOKUP, Action.PROHIBIT)
+        ]
+        self._paths = Paths(plan.rules)
         self._devices = [link.device for link in plan.links[1:]]
         self._routes: dict[tuple[Family, int | None], list[Route]] = {}
         for link in plan.links:
@@ -74,8 +82,11 @@ class Packets:
         self._uids = sorted({0, 1002, *uids, *(uid - 1 for uid in uids if uid)})
 
     def edges(self) -> Iterator[tuple[Packet, Direction]]:
-        """For each rule a packet that it matches, and all that miss it by one step in one field."""
-        for rule in self._rules:
+        """For each rule, and some ways to it, a packet that they match, and all that miss them by
+        one step in one field.
+        """
+        ways = (self._paths.narrowed(r, self._random) for r in self._rules for _ in range(WAYS))
+        for rule in dict.fromkeys(ways):
             if not self._own[rule.family]:
                 continue
             for iif in (LOOPBACK, *self._devices) if rule.iif is None else (rule.iif,):
@@ -84,6 +95,8 @@ class Packets:
                 if iif != LOOPBACK:
                     direction = In(iif)
                 yield inside, direction
+                if isinstance(direction, Out) and rule.uid is not None:
+                    yield inside, replace(direction, uid=(rule.uid or 2) - 1)
                 for step in _beside(rule):
                     yield replace(inside, **step), direction
 
@@ -103,12 +116,14 @@ class Packets:
     def near(self, rule: Rule) -> tuple[Packet, Direction]:
         """A packet that a rule is about, but perhaps for one thing."""
         random, family = self._random, rule.family
+        if random.random() < 0.7:
+            rule = self._paths.narrowed(rule, random)
         protocol = rule.protocol or random.choice((Protocol.TCP, Protocol.UDP))
         packet, _ = self.draw(family)
         iif = rule.iif or random.choice((LOOPBACK, *self._devices))
         route = self._route(rule)
-        sources = rule.source or (route.source if route else None)
-        destinations = rule.destination or (route.destination if route else None)
+        sources = longer(rule.source, route.source if route else None)
+        destinations = longer(rule.destination, route.destination if route else None)
         source = _within(random, sources) or self._address(family, own=0.7)
         destination = _within(random, destinations) or self._address(family, own=0.1)
         ports = tuple(random.choice((p.first, p.last)) if p else random.choice(self._ports)

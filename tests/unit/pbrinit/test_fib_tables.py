@@ -94,10 +94,11 @@ def test_in_ipv4_what_is_no_way_ends_the_search_whatever_the_device(kind: Kind) 
     assert tables.search_4(TABLE, address, "eth1") == refused
 
 
-def test_a_hundred_thousand_prefixes_are_searched_as_fast_as_ten() -> None:
+def test_a_hundred_thousand_prefixes_are_searched_in_less_than_a_tenth_of_a_millisecond() -> None:
     networks = [ip_network((number << 8, 24)) for number in range(100_000)]
     tables = Tables(Entry(TABLE, Kind.THROW, network, "lo") for network in networks)
-    start = time.perf_counter()
+    assert tables.search_4(TABLE, 100_000 << 8, None) is None
+    start = time.process_time()
     for number in range(10_000):
         assert tables.search_4(TABLE, (number << 8) + 1, None) is not None
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
