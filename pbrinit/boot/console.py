@@ -29,7 +29,8 @@ HELP = """\
   rules                              the rules in force, as `ip` commands
   probe tcp|udp ADDRESS PORT [as USER]
   probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
-  listen tcp|udp PORT [PORT ...]     hear the network, see what the policy lets in
+  listen tcp|udp PORT [PORT ...] [as USER]
+                                     hear the network, see what the policy lets in
   absent                             what this kernel does not have, each tried
   poweroff, reboot                   end"""
 ENDS = {"poweroff": POWER_OFF, "reboot": REBOOT}
@@ -95,7 +96,8 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
     elif command == "probe":
         _probe(rest, dict(plan.users))
     elif command == "listen":
-        listen(_ports(rest))
+        words, uid = _user(rest, dict(plan.users))
+        listen(_ports(words), uid)
     else:
         raise UsageError(f"there is no command {' '.join(words)!r}; help lists them")
 
@@ -121,13 +123,17 @@ def _order(text: str) -> tuple[str, int]:
     return words[0], int(words[4])
 
 
+def _user(words: list[str], users: dict[str, int]) -> tuple[list[str], int]:
+    """The words before `as USER`, and the user's number; root where it is not said."""
+    if len(words) < 3 or words[-2] != "as":  # noqa: PLR2004  "as USER" are two words
+        return words, 0
+    if words[-1] not in users:
+        raise UsageError(f"the policy has no user {words[-1]!r}, only {' '.join(users) or 'none'}")
+    return words[:-2], users[words[-1]]
+
+
 def _probe(words: list[str], users: dict[str, int]) -> None:
-    uid = 0
-    if len(words) > 2 and words[-2] == "as":  # noqa: PLR2004  "as USER" are two words
-        *words, _, user = words
-        if user not in users:
-            raise UsageError(f"the policy has no user {user!r}, only {' '.join(users) or 'none'}")
-        uid = users[user]
+    words, uid = _user(words, users)
     match words:
         case ["ping", address]:
             port = 0
@@ -159,5 +165,5 @@ def _ports(words: list[str]) -> list[tuple[str, int]]:
         else:
             raise UsageError(f"{word!r} is neither tcp nor udp nor a port")
     if not ports:
-        raise UsageError("listen tcp|udp PORT [PORT ...]")
+        raise UsageError("listen tcp|udp PORT [PORT ...] [as USER]")
     return ports
