@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pbrinit.addresses import AddressSet, Family
+from pbrinit.boxes import Box, Part
 from pbrinit.forms import PortSet
-from pbrinit.meaning import Box, Part
 from pbrinit.policy import Ports
 from pbrinit.proof.classes import Classes
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
+from pbrinit.boxes import Part
 from pbrinit.cells import Grid, minus
 from pbrinit.language import read
-from pbrinit.meaning import Meaning, Part
+from pbrinit.meaning import Meaning
 from pbrinit.policy import Interface, Policy
 from pbrinit.wording import Packets, Way, packets
 

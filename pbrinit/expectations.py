@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pbrinit.addresses import AddressSet, Family
+from pbrinit.boxes import Box
 from pbrinit.forms import ROOT, Form, PortSet, answering, arriving, asking, passing
-from pbrinit.meaning import Box, Meaning
+from pbrinit.meaning import Meaning
 from pbrinit.policy import CLIENTS, Direction, Expectation, Interface, Protocol, Service
 
 

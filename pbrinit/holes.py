@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pbrinit.addresses import AddressSet, Family
+from pbrinit.boxes import Box, Part
 from pbrinit.cells import Grid, minus
 from pbrinit.language import read
-from pbrinit.meaning import Box, Meaning, Part
+from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_TYPES
 from pbrinit.policy import Direction, Entry, Interface, Policy, Protocol
 from pbrinit.wording import Packets, Way, packets

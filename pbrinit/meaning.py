@@ -7,14 +7,13 @@ It knows nothing of rules and tables, so that `prove` can hold a plan to it.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache, cached_property
 from ipaddress import IPv4Network, IPv6Network
 from itertools import permutations
 
 from pbrinit.addresses import Address, AddressSet, Family, Prefix
+from pbrinit.boxes import Box, Part
 from pbrinit.forms import (
     ANY_PORT,
     PROHIBITED,
@@ -46,75 +45,6 @@ SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 UNSPECIFIED_6 = IPv6Network("::/128")
 LONGEST_WITH_BROADCAST = 30
 ARP = 0
-
-
-class Path(enum.Enum):
-    """Which way a packet goes."""
-
-    IN = "in"
-    OUT = "out"
-    FORWARD = "forward"
-
-
-@dataclass(frozen=True)
-class Box:
-    """Packets of one path: each that has its fields in all of these sets. uid None is anybody.
-
-    On the way out a source that is still to be chosen is in every set of sources.  `key` is the
-    entry's that names them; `answer` says whether they have the form of its answers.
-    """
-
-    form: Form
-    sources: AddressSet
-    destinations: AddressSet
-    key: str
-    answer: bool = False
-    uid: int | None = None
-
-    def holds(self, packet: Seen) -> bool:
-        """Whether the packet is one of them."""
-        form = self.form
-        return (
-            form.protocol in (None, packet.protocol)
-            and self.uid in (None, packet.uid)
-            and (packet.source is None or packet.source in self.sources)
-            and packet.destination in self.destinations
-            and any(p.first <= packet.source_port <= p.last for p in form.source_ports)
-            and any(p.first <= packet.destination_port <= p.last for p in form.destination_ports)
-        )
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A packet as it is looked up; source None is one still to be chosen, on the way out."""
-
-    source: Address | None
-    destination: Address
-    protocol: int
-    source_port: int = 0
-    destination_port: int = 0
-    uid: int = 0
-
-
-@dataclass(frozen=True)
-class Part:
-    """What passes on one path: what the entries allow less what they deny, and what always does."""
-
-    allowed: tuple[Box, ...]
-    denied: tuple[Box, ...] = ()
-    always: tuple[Box, ...] = ()
-
-    def passes(self, packet: Seen) -> bool:
-        """Whether the packet is to pass."""
-        return any(box.holds(packet) for box in self.always) or (
-            any(box.holds(packet) for box in self.allowed)
-            and not any(box.holds(packet) for box in self.denied)
-        )
-
-    def names(self, packet: Seen) -> tuple[str, ...]:
-        """The keys of the entries that name it, allow and deny, and of what always passes."""
-        boxes = (*self.always, *self.allowed, *self.denied)
-        return tuple(dict.fromkeys(box.key for box in boxes if box.holds(packet)))
 
 
 class Meaning:
@@ -297,8 +227,9 @@ class Meaning:
                 for end in (deny.sources, deny.destinations)
             )
             for answer, ends in ((False, (asking, asked)), (True, (asked, asking))):
+                told = deny.reject and not answer
                 denied += [
-                    Box(form, *ends, deny.key, answer)
+                    Box(form, *ends, deny.key, answer, reject=told)
                     for form in passing(deny.services, family, ANY_PORT, answer=answer)
                 ]
         return Part(tuple(allowed), tuple(denied))

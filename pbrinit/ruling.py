@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pbrinit.addresses import AddressSet, Family
+from pbrinit.boxes import Part, Seen
 from pbrinit.martians import UNSPECIFIED
-from pbrinit.meaning import Meaning, Part, Seen
+from pbrinit.meaning import Meaning
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.policy import Interface, Policy
 
@@ -23,10 +24,12 @@ NOWHERE = "nowhere"
 class Ruling:
     """Where a packet gets to: `here`, `nowhere`, or the name of an interface. `names` are the
     keys of the entries that name it, allow and deny, and of what passes whatever they say.
+    `tells`: whether who sends it through is told that it is denied; None is as it comes.
     """
 
     where: str
     names: tuple[str, ...]
+    tells: bool | None = False
 
 
 class Rulings:
@@ -57,7 +60,9 @@ class Rulings:
         packet_seen = seen(packet, direction)
         where = next((name for name, part in parts if part.passes(packet_seen)), NOWHERE)
         names = (key for _, part in parts for key in part.names(packet_seen))
-        return Ruling(where, tuple(dict.fromkeys(names)))
+        told = {part.tells(packet_seen) for name, part in parts if name != HERE}
+        tells = True if True in told else None if None in told else False
+        return Ruling(where, tuple(dict.fromkeys(names)), tells)
 
     def part(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Part:
         """`Meaning.part`, made once."""

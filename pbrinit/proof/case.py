@@ -14,17 +14,18 @@ from ipaddress import IPv6Address
 import z3
 
 from pbrinit.addresses import AddressSet, Family
+from pbrinit.boxes import Box, Part
 from pbrinit.expectations import asked
 from pbrinit.fib_tables import entries
 from pbrinit.martians import IGMP
-from pbrinit.meaning import Box, Meaning, Part
+from pbrinit.meaning import Meaning
 from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
 from pbrinit.plan import Plan, Route
 from pbrinit.policy import Policy
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
-from pbrinit.proof.steps import SPECIAL, Steps, Variables
-from pbrinit.proof.terms import any_of, in_ports
+from pbrinit.proof.steps import Steps
+from pbrinit.proof.terms import SPECIAL, Variables, any_of, in_ports
 
 OWN_LINK_LOCAL = 0xFE80 << 112 | 0x5EFE_C0FF_EE00_0000
 """From here on the link-local addresses that the interfaces are taken to have: the kernel
@@ -126,7 +127,7 @@ class Case:
     ) -> z3.BoolRef:
         """Whether a packet is to pass on the path of a part."""
         return z3.Or(
-            self._held(part.always, protocol, packet, outgoing=outgoing),
+            self.held(part.always, protocol, packet, outgoing=outgoing),
             self.granted(part, protocol, packet, outgoing=outgoing),
         )
 
@@ -134,13 +135,14 @@ class Case:
         self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
     ) -> z3.BoolRef:
         """Whether the entries allow a packet, what always passes apart."""
-        denied = self._held(part.denied, protocol, packet, outgoing=outgoing)
-        allowed = self._held(part.allowed, protocol, packet, outgoing=outgoing)
+        denied = self.held(part.denied, protocol, packet, outgoing=outgoing)
+        allowed = self.held(part.allowed, protocol, packet, outgoing=outgoing)
         return z3.And(allowed, z3.Not(denied))
 
-    def _held(
-        self, boxes: Iterable[Box], protocol: int, packet: Variables, *, outgoing: bool
+    def held(
+        self, boxes: Iterable[Box], protocol: int, packet: Variables, *, outgoing: bool = False
     ) -> z3.BoolRef:
+        """Whether a packet is in one of some boxes."""
         return any_of(self.box(box, protocol, packet, outgoing=outgoing) for box in boxes)
 
     def box(self, box: Box, protocol: int, packet: Variables, *, outgoing: bool) -> z3.BoolRef:

@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from pbrinit.addresses import Family
+from pbrinit.boxes import Seen
 from pbrinit.fib import Lookup
 from pbrinit.fib_tables import Kind
 from pbrinit.forms import ROOT
 from pbrinit.layout import LOOPBACK
 from pbrinit.martians import UNSPECIFIED, is_broadcast
-from pbrinit.meaning import Seen
 from pbrinit.model import Model
 from pbrinit.packet import ARP, Direction, In, Out, Packet
-from pbrinit.plan import Plan
+from pbrinit.plan import Action, Plan
 from pbrinit.policy import Policy
 from pbrinit.ruling import HERE, NOWHERE, Ruling, Rulings, seen
 from pbrinit.verdict import Verdict
@@ -28,7 +28,9 @@ from pbrinit.verdict import Verdict
 
 @dataclass(frozen=True)
 class Judgement:
-    """Where a packet gets to, as `Ruling.where` has it, and what the policy says of that."""
+    """Where a packet gets to, as `Ruling.where` has it, and what the policy says of that; and
+    whether its sender is told that it is denied, or not, against what the policy says.
+    """
 
     packet: Packet
     direction: Direction
@@ -36,6 +38,7 @@ class Judgement:
     does: str
     means: Ruling
     wrong: bool
+    mistold: bool = False
 
 
 class Judge:
@@ -46,19 +49,22 @@ class Judge:
         self._rulings = Rulings(policy)
         self._model = Model(plan, link_local)
         self._link_local = link_local
+        self._plan = plan
         self._names = {interface.device: interface.name for interface in policy.interfaces}
         self._own = {a.ip for interface in policy.interfaces for a in interface.addresses}
 
     def judge(self, packet: Packet, direction: Direction) -> Judgement:
         """What becomes of one packet, or of one look-up for it on the way out."""
         means = self._rulings.of(packet, direction)
+        mistold = False
         if isinstance(direction, In):
             verdict = self._model.decide(packet, direction)
             wrong = self._wrongly_arrives(packet, direction, verdict, means)
+            mistold = self._mistold(packet, direction, verdict, means)
         else:
             verdict = self._model.output(self._model.flow(packet, direction))
             wrong = self._wrongly_leaves(packet, direction, verdict, means)
-        return Judgement(packet, direction, verdict, self._where(verdict), means, wrong)
+        return Judgement(packet, direction, verdict, self._where(verdict), means, wrong, mistold)
 
     def _wrongly_arrives(
         self, packet: Packet, direction: In, verdict: Verdict, means: Ruling
@@ -85,6 +91,15 @@ class Judge:
             ours = packet.source is None or packet.source in self._own
             return does == NOWHERE != means.where and ours
         return does != means.where and (direction.device is None or does != NOWHERE)
+
+    def _mistold(self, packet: Packet, direction: In, verdict: Verdict, means: Ruling) -> bool:
+        """IPv4 tells nobody where nothing is passed on (ip_error, net/ipv4/route.c)."""
+        four = packet.family is Family.V4
+        silent = four and not self._plan.passes_on(Family.V4, direction.device)
+        asked = verdict.traces[:1]
+        if silent or not asked or asked[0].lookup is not Lookup.INPUT or means.tells is None:
+            return False
+        return (asked[0].refused is Action.PROHIBIT) != means.tells
 
     def _may_reach_us(self, packet: Packet, direction: In) -> bool:
         """Whether the source may send the same to an own address."""

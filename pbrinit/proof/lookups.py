@@ -17,7 +17,7 @@ from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.fib import Fib
 from pbrinit.plan import Action, Plan, Rule
 from pbrinit.proof.classes import Classes
-from pbrinit.proof.tables import Tables
+from pbrinit.proof.tables import REFUSALS, Tables
 from pbrinit.proof.terms import NONE, RESULT_BITS, Ask, Results, in_ports
 
 PROTOCOLS = range(256)
@@ -84,8 +84,9 @@ class Rules:
                 then = rest.get(run.target, none) if run.target is not None else after
             elif run.rule.action is Action.LOOKUP:
                 then = self._tables.search(run.rule.argument or 0, ask, after)
-            elif run.rule.action is not Action.NOP:
-                then = none
+            elif run.rule.action in REFUSALS:
+                number = self.results.number(REFUSALS[run.rule.action])
+                then = z3.BitVecVal(number, RESULT_BITS)
             after = then if condition is True else z3.If(condition, then, after)
             rest[at] = after
         return after
@@ -107,7 +108,7 @@ class Rules:
                 waiting.add(run.target)
                 targets.add(run.target)
                 continue
-            if condition is True and run.rule.action in (Action.BLACKHOLE, Action.PROHIBIT):
+            if condition is True and run.rule.action in REFUSALS:
                 continue
             waiting.add(at + 1)
             if condition is not False and run.target is not None:

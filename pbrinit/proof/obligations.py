@@ -6,21 +6,20 @@ interface and group of protocols.  docs/proof.md tells why together they are eno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import z3
 
 from pbrinit.addresses import Family
+from pbrinit.boxes import Box, Part
 from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
-from pbrinit.meaning import Part
 from pbrinit.packet import ARP
 from pbrinit.policy import EPHEMERAL, Interface, Protocol
 from pbrinit.proof.case import Case
 from pbrinit.proof.judge import Judgement
-from pbrinit.proof.steps import Variables
-from pbrinit.proof.terms import End, any_of, in_ports
+from pbrinit.proof.terms import PROHIBITED, End, Variables, any_of, in_ports
 from pbrinit.ruling import NOWHERE
 
 Conditions = list[z3.BoolRef]
@@ -60,6 +59,8 @@ def obligations(case: Case) -> Iterator[Obligation]:
             yield _arrives(case, interface, group)
             if case.family is Family.V4:
                 yield _goes_to_all(case, interface, group)
+            if case.steps.tells(interface.device):
+                yield _tells(case, interface, group)
         sent = group - {ARP}  # that is no packet: see `packet.ARP`
         for bound in (None, *case.policy.interfaces) if sent else ():
             yield _leaves(case, bound, sent)
@@ -72,6 +73,10 @@ def obligations(case: Case) -> Iterator[Obligation]:
 
 def _is_wrong(judgement: Judgement) -> bool:
     return judgement.wrong
+
+
+def _is_mistold(judgement: Judgement) -> bool:
+    return judgement.mistold
 
 
 def _arrives(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
@@ -149,6 +154,46 @@ def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) ->
 
     about = f"in by {interface.name}, to groups and to all"
     return Obligation(case.family, about, True, device, protocols, wrong, _is_wrong, signature)
+
+
+def _tells(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
+    """Whose packets would pass were they not rejected is told so, and nobody but the sources that
+    deny entries reject is told anything: the input look-up ends with a prohibition.
+    """
+    steps, device, protocol = case.steps, interface.device, min(protocols)
+    asked = steps.arriving(device, protocol)
+    parts = [case.parts[interface, i] for i in case.policy.interfaces if i is not interface]
+
+    def wrong() -> Conditions:
+        found = case.rules.look_up(asked)
+        told = found == case.rules.results.number(PROHIBITED)
+
+        def held(boxes: Iterable[Box]) -> z3.BoolRef:
+            return case.held(boxes, protocol, steps.packet)
+
+        to_tell = []
+        for part in parts:
+            silent = held(box for box in part.denied if not box.reject)
+            rejected = held(box for box in part.denied if box.reject)
+            to_tell.append(z3.And(held(part.allowed), rejected, z3.Not(silent)))
+        anyhow = any_of(
+            steps.packet.source.within(case.classes.mask(box.sources))
+            for part in parts
+            for box in part.denied
+            if box.reject
+        )
+        return [
+            *steps.possible(protocol, outgoing=False),
+            z3.Not(steps.to_all(found, protocol)),
+            z3.Not(steps.dropped_early()),
+            z3.Or(z3.And(told, z3.Not(anyhow)), z3.And(any_of(to_tell), z3.Not(told))),
+        ]
+
+    def signature() -> object:
+        return case.rules.met(asked)
+
+    about = f"in by {interface.name}, who is told"
+    return Obligation(case.family, about, True, device, protocols, wrong, _is_mistold, signature)
 
 
 def _leaves(case: Case, bound: Interface | None, protocols: frozenset[int]) -> Obligation:

@@ -8,49 +8,19 @@ expressions, under which a packet is delivered, passed on or sent.  The counterp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv6Address
 
 import z3
 
-from pbrinit.addresses import AddressSet, Family, Prefix
+from pbrinit.addresses import AddressSet, Family
 from pbrinit.fib_tables import Kind
 from pbrinit.layout import LOOPBACK
-from pbrinit.martians import IGMP, LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
+from pbrinit.martians import IGMP, UNSPECIFIED
 from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
 from pbrinit.plan import Plan
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
-from pbrinit.proof.terms import PORT_BITS, UID_BITS, Ask, End, any_of, failed
-
-NO_USER = (1 << UID_BITS) - 1
-
-SPECIAL: dict[str, tuple[Prefix, ...]] = {
-    "group": (IPv4Network("224.0.0.0/4"), IPv6Network("ff00::/8")),
-    "near group": (LOCAL_MULTICAST,),
-    "to all": (IPv4Network(LIMITED_BROADCAST),),
-    "loopback": (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
-    "loopback broadcast": (IPv4Network("127.255.255.255/32"),),
-    "unspecified": (IPv4Network(UNSPECIFIED), IPv6Network("::/128")),
-    "link-local": (IPv6Network("fe80::/10"),),
-    "no scope": tuple(
-        IPv6Network((0xFF << 120 | flags << 116 | scope << 112, 16))
-        for flags in range(16)
-        for scope in (0, 1)
-    ),
-}
-"""What the kernel tells apart by itself (martians.py, model.py)."""
-
-
-@dataclass(frozen=True)
-class Variables:
-    """What a packet has, as it is looked up; ends as classes of addresses."""
-
-    source: End
-    destination: End
-    source_port: z3.BitVecRef | int
-    destination_port: z3.BitVecRef | int
-    uid: z3.BitVecRef | int
+from pbrinit.proof.terms import NO_USER, PORT_BITS, UID_BITS, Ask, End, Variables, any_of, failed
 
 
 class Steps:
@@ -205,6 +175,14 @@ class Steps:
             near = self.special["unspecified"] | self.special["link-local"]
             stays = z3.Or(source.within(near), stays)
         return z3.And(leads, z3.Not(stays))
+
+    def tells(self, device: str) -> bool:
+        """Whether who sends by a device is told of a refusal: in IPv4 only where it is passed on
+        what comes by it (ip_error, net/ipv4/route.c).
+        """
+        return self.hears(device) and (
+            self.family is Family.V6 or self._plan.passes_on(self.family, device)
+        )
 
     def foreign_link_local(self, device: str) -> z3.BoolRef:
         """Whether it goes to a link-local address that is not the device's."""

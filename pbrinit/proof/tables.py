@@ -17,7 +17,9 @@ from pbrinit.fib import Fib, Flow, Lookup
 from pbrinit.fib_tables import entries
 from pbrinit.plan import Action, Plan, Rule
 from pbrinit.proof.classes import Classes
-from pbrinit.proof.terms import NONE, REFUSED, RESULT_BITS, Ask, Result, Results
+from pbrinit.proof.terms import NONE, PROHIBITED, REFUSED, RESULT_BITS, Ask, Result, Results
+
+REFUSALS = {Action.BLACKHOLE: REFUSED, Action.PROHIBIT: PROHIBITED}
 
 
 class Tables:
@@ -95,7 +97,7 @@ class Tables:
         )
         trace = self._fib.look_up(Lookup.INPUT, flow)
         if trace.refused is not None:
-            return self._results.number(REFUSED)
+            return self._results.number(REFUSALS[trace.refused])
         hit = trace.hit
         if hit is None:
             return NONE

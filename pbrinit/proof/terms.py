@@ -7,15 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 import z3
 
+from pbrinit.addresses import Prefix
 from pbrinit.fib_tables import Kind
+from pbrinit.martians import LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
 from pbrinit.policy import Ports
 
-RESULT_BITS = 8
+RESULT_BITS = 16
 PORT_BITS = 16
 UID_BITS = 32
+
+
+NO_USER = (1 << UID_BITS) - 1
+
+SPECIAL: dict[str, tuple[Prefix, ...]] = {
+    "group": (IPv4Network("224.0.0.0/4"), IPv6Network("ff00::/8")),
+    "near group": (LOCAL_MULTICAST,),
+    "to all": (IPv4Network(LIMITED_BROADCAST),),
+    "loopback": (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
+    "loopback broadcast": (IPv4Network("127.255.255.255/32"),),
+    "unspecified": (IPv4Network(UNSPECIFIED), IPv6Network("::/128")),
+    "link-local": (IPv6Network("fe80::/10"),),
+    "no scope": tuple(
+        IPv6Network((0xFF << 120 | flags << 116 | scope << 112, 16))
+        for flags in range(16)
+        for scope in (0, 1)
+    ),
+}
+"""What the kernel tells apart by itself (martians.py, model.py)."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +51,18 @@ class Result:
     group: bool = False
 
 
-NO_ROUTE, REFUSED = Result(), Result(Kind.BLACKHOLE)
-NONE = 0
+NO_ROUTE, REFUSED, PROHIBITED = Result(), Result(Kind.BLACKHOLE), Result(Kind.PROHIBIT)
+FAILED = (NO_ROUTE, REFUSED, PROHIBITED)
+"""No rule took it; a rule or a route refused, in silence or telling."""
+
+NONE = FAILED.index(NO_ROUTE)
 
 
 class Results:
     """Numbers for the results that a plan's look-ups can have; NONE is no route."""
 
     def __init__(self) -> None:
-        self.known: list[Result] = [NO_ROUTE, REFUSED]
+        self.known: list[Result] = [*FAILED]
 
     def number(self, result: Result) -> int:
         """The number of a result."""
@@ -51,8 +76,8 @@ class Results:
 
 
 def failed(results: Results, found: z3.BitVecRef) -> z3.BoolRef:
-    """Whether the look-up fails: no rule took it, or a rule or a route refused."""
-    return results.among(found, lambda result: result in (NO_ROUTE, REFUSED))
+    """Whether the look-up fails."""
+    return results.among(found, lambda result: result in FAILED)
 
 
 class End:
@@ -69,6 +94,17 @@ class End:
         if mask not in self._within:
             self._within[mask] = any_of(self.value == n for n in bits(mask))
         return self._within[mask]
+
+
+@dataclass(frozen=True)
+class Variables:
+    """What a packet has, as it is looked up; ends as classes of addresses."""
+
+    source: End
+    destination: End
+    source_port: z3.BitVecRef | int
+    destination_port: z3.BitVecRef | int
+    uid: z3.BitVecRef | int
 
 
 @dataclass(frozen=True)

@@ -163,3 +163,28 @@ def test_who_may_ask_by_tcp_may_be_looked_up_without_a_port(
     assert claim not in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
     monkeypatch.setattr(forms, "UNNAMED", ())
     assert claim in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
+
+
+def test_who_is_rejected_must_be_told_and_nobody_else() -> None:
+    policy = written(
+        '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
+        '[[deny]]\nfrom = "bad"\nto = "mgmt"\nreject = true\n'
+    )
+    plan = compile_policy(policy)
+    assert refuted(plan, policy) == []
+    silent = with_action(plan, "eth1", Action.PROHIBIT, Action.BLACKHOLE)
+    claims = {f"IPv{version} in by lan, who is told" for version in (4, 6)}
+    assert {str(f.obligation) for f in refuted(silent, policy)} == claims
+    all_told = with_action(plan, None, Action.BLACKHOLE, Action.PROHIBIT)
+    assert "IPv4 in by wan, who is told" in {str(f.obligation) for f in refuted(all_told, policy)}
+
+
+def with_action(plan: Plan, iif: str | None, old: Action, new: Action) -> Plan:
+    """The plan with another action in all rules that have the one, for a device or for all."""
+    return replace(
+        plan,
+        rules=tuple(
+            replace(rule, action=new) if rule.action is old and iif in (None, rule.iif) else rule
+            for rule in plan.rules
+        ),
+    )

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from pbrinit.addresses import Address, AddressSet, Family, Prefix
+from pbrinit.boxes import Box
 from pbrinit.forms import PortSet
-from pbrinit.meaning import Box, Meaning
+from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Rule
 from pbrinit.policy import Interface, Policy, Ports, Protocol

@@ -15,6 +15,8 @@ from pbrinit.policy import Ports
 LAST_PORT = 65534
 """The last one that a rule can name."""
 
+OTHER = {Action.BLACKHOLE: Action.PROHIBIT, Action.PROHIBIT: Action.BLACKHOLE}
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -29,7 +31,17 @@ class Mutant:
 
 
 def mutants(plan: Plan) -> Iterator[Mutant]:
-    """Every mutant of every rule."""
+    """Every mutant of every rule that a kernel would take."""
+    return (mutant for mutant in _mutants(plan) if _leads_forward(mutant.plan))
+
+
+def _leads_forward(plan: Plan) -> bool:
+    """Whether each goto does (fib_nl2rule, net/core/fib_rules.c, refuses others)."""
+    return all((rule.argument or 0) > rule.preference for rule in plan.rules
+               if rule.action is Action.GOTO)  # fmt: skip
+
+
+def _mutants(plan: Plan) -> Iterator[Mutant]:
     for at, rule in enumerate(plan.rules):
         before, after = plan.rules[:at], plan.rules[at + 1 :]
         yield Mutant("dropped", rule, replace(plan, rules=(*before, *after)))
@@ -48,6 +60,7 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
     yield from _wider(rule)
     if rule.action in (Action.BLACKHOLE, Action.PROHIBIT):
         yield "passed over", replace(rule, action=Action.NOP)
+        yield "refuses in another way", replace(rule, action=OTHER[rule.action])
         yield "lets through", replace(rule, action=Action.LOOKUP, argument=TABLE_MAIN)
     elif rule.action is not Action.NOP:
         yield "refuses", replace(rule, action=Action.BLACKHOLE, argument=None)

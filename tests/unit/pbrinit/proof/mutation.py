@@ -64,7 +64,7 @@ class Original:
         """What proof and model say of a mutant."""
         judge = Judge(self.policy, mutant.plan, self._link_local)
         packets = list(self._packets(mutant))
-        wrong = next((p for p in packets if judge.judge(*p).wrong), None)
+        wrong = next((p for p in packets if _is_wrong(judge, p)), None)
         changed = next((p for p in packets if self._differs(judge, p)), None)
         return Outcome(mutant, self._refuted(mutant), wrong, changed)
 
@@ -84,6 +84,11 @@ class Original:
             for obligation in proof.obligations()
             if obligation.key() not in self._known
         )
+
+
+def _is_wrong(judge: Judge, asked: tuple[Packet, Direction]) -> bool:
+    judgement = judge.judge(*asked)
+    return judgement.wrong or judgement.mistold
 
 
 def main() -> int:

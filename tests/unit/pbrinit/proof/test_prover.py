@@ -80,7 +80,8 @@ def compare(policy: Policy, plan: Plan, packets: Iterator[tuple[Packet, Directio
     conditions = Conditions(proof)
     found = 0
     for packet, direction in real(packets):
-        wrong = proof.judge.judge(packet, direction).wrong
+        judgement = proof.judge.judge(packet, direction)
+        wrong = judgement.wrong or judgement.mistold
         assert conditions.refuted_by(packet, direction) == wrong, f"{packet}\n{direction}"
         found += wrong
     return found

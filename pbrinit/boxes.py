@@ -1,0 +1,85 @@
+"""Sets of packets, each a product of sets of what its packets have.
+
+In: nothing (values only).  Out: `Box`, and `Part`, what passes on one path.  `meaning` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pbrinit.addresses import Address, AddressSet
+from pbrinit.forms import Form
+
+
+@dataclass(frozen=True)
+class Box:
+    """Packets of one path: each that has its fields in all of these sets. uid None is anybody.
+
+    On the way out a source that is still to be chosen is in every set of sources.  `key` is the
+    entry's that names them; `answer` says whether they have the form of its answers, `reject`
+    whether who sends them through is told that they are denied.
+    """
+
+    form: Form
+    sources: AddressSet
+    destinations: AddressSet
+    key: str
+    answer: bool = False
+    uid: int | None = None
+    reject: bool = False
+
+    def holds(self, packet: Seen) -> bool:
+        """Whether the packet is one of them."""
+        form = self.form
+        return (
+            form.protocol in (None, packet.protocol)
+            and self.uid in (None, packet.uid)
+            and (packet.source is None or packet.source in self.sources)
+            and packet.destination in self.destinations
+            and any(p.first <= packet.source_port <= p.last for p in form.source_ports)
+            and any(p.first <= packet.destination_port <= p.last for p in form.destination_ports)
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A packet as it is looked up; source None is one still to be chosen, on the way out."""
+
+    source: Address | None
+    destination: Address
+    protocol: int
+    source_port: int = 0
+    destination_port: int = 0
+    uid: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """What passes on one path: what the entries allow less what they deny, and what always does."""
+
+    allowed: tuple[Box, ...]
+    denied: tuple[Box, ...] = ()
+    always: tuple[Box, ...] = ()
+
+    def passes(self, packet: Seen) -> bool:
+        """Whether the packet is to pass."""
+        return any(box.holds(packet) for box in self.always) or (
+            any(box.holds(packet) for box in self.allowed)
+            and not any(box.holds(packet) for box in self.denied)
+        )
+
+    def tells(self, packet: Seen) -> bool | None:
+        """Whether its sender is told that it is denied: where it would pass were it not rejected.
+        None, as it comes: where it would not pass anyhow, and the sender is one who is rejected.
+        """
+        said = {box.reject for box in self.denied if box.holds(packet)}
+        if said == {True} and any(box.holds(packet) for box in self.allowed):
+            return True
+        named = any(box.reject and packet.source in box.sources for box in self.denied
+                    if packet.source is not None)  # fmt: skip
+        return None if named else False
+
+    def names(self, packet: Seen) -> tuple[str, ...]:
+        """The keys of the entries that name it, allow and deny, and of what always passes."""
+        boxes = (*self.always, *self.allowed, *self.denied)
+        return tuple(dict.fromkeys(box.key for box in boxes if box.holds(packet)))
