@@ -107,12 +107,15 @@ def _can_be_asked(packet: Packet, direction: Direction, plan: Plan) -> bool:
     - fragments: the packet that inet_rtm_getroute_build_skb makes is whole;
     - multicast to a group that nobody joined: it is refused before any look-up;
     - IPv6 from :: on input, which has no RT6_LOOKUP_F_HAS_SADDR there but has on the wire;
-    - what ip6_rcv_core drops before its look-up, and devices on which IPv6 is off.
+    - what ip6_rcv_core drops before its look-up, and devices on which IPv6 is off;
+    - IPv6 to a link-local address without a device, which no socket can send (tcp_v6_connect,
+      __ip6_datagram_connect): each device has the same route, and which is first is chance.
     """
     if packet.protocol not in (*WITH_PORTS, *WITH_TYPES):
         return False
     if isinstance(direction, Out):
-        return packet.source != UNSPECIFIED_6
+        scoped = direction.device is not None or not packet.destination.is_link_local
+        return packet.source != UNSPECIFIED_6 and (scoped or packet.family is Family.V4)
     if packet.family is Family.V4:
         return not packet.destination.is_multicast or packet.destination == ALL_HOSTS
     source, destination = packet.source, packet.destination

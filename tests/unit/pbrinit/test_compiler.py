@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.compiler import compile_policy
+from pbrinit.fib import Fib, Flow, Lookup
 from pbrinit.language import read
+from pbrinit.layout import FEW
 from pbrinit.plan import Action, Plan, Rule
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
@@ -90,3 +94,41 @@ def test_a_prefix_that_is_everything_is_no_selector(tmp_path: Path) -> None:
     for rule in load(policy).rules:
         for prefix in (rule.source, rule.destination):
             assert prefix is None or prefix.prefixlen > 0
+
+
+def asked(fib: Fib, places: dict[int, int], flow: Flow) -> int:
+    """How many rules the kernel looks at for one look-up; `places` are those of preferences."""
+    start = count = 0
+    for step in fib.look_up(Lookup.INPUT, flow).steps:
+        at = places[step.rule.preference]
+        count += at - start + 1
+        led = step.rule.action is Action.GOTO and step.rule.argument is not None
+        start = places[step.rule.argument or 0] if led else at + 1
+    return count
+
+
+@pytest.mark.parametrize("services", [10, 100, 1000])
+def test_the_cost_grows_with_the_logarithm_of_the_number_of_services(
+    tmp_path: Path, services: int
+) -> None:
+    path = tmp_path / "many.toml"
+    names = [f"s{number}" for number in range(services)]
+    path.write_text(
+        'hostname = "many"\n[interface.wan]\ndevice = "eth0"\naddress = "192.0.2.2/24"\n'
+        'gateway = "192.0.2.1"\n[network]\n'
+        + "".join(f'n{n} = "198.51.100.{n}"\n' for n in range(10))
+        + "[service]\n"
+        + "".join(f'{name} = "tcp/{20 * n + 1}"\n' for n, name in enumerate(names))
+        + "".join(
+            f'[[input]]\nservice = "{name}"\nfrom = "n{n % 10}"\n' for n, name in enumerate(names)
+        )
+    )
+    plan = load(path)
+    fib = Fib(plan, {})
+    places = {rule.preference: at for at, rule in enumerate(of(plan, Family.V4))}
+    source, own = ip_address("198.51.100.3"), ip_address("192.0.2.2")
+    most = max(
+        asked(fib, places, Flow(Family.V4, "eth0", source, own, 6, 50000, port))
+        for port in range(1, 20 * services, 7)
+    )
+    assert most <= 20 + FEW * (1 + math.log(services, FEW))
