@@ -108,7 +108,13 @@ def _told(finding: Finding, policy: Policy) -> Iterator[str]:
     yield f"  the plan:   {_place(judgement.does, judgement)}"
     named = f"named by {', '.join(judgement.means.names) or 'no entry'}"
     yield f"  the policy: {_place(judgement.means.where, judgement)}; {named}"
+    if judgement.mistold:
+        yield f"  its sender: {_mistold(judgement)}"
     yield from (f"  {line}" for line in explain.lines(judgement.verdict))
+
+
+def _mistold(judgement: Judgement) -> str:
+    return "is not told, and should be" if judgement.means.tells else "is told, and should not be"
 
 
 def _place(where: str, judgement: Judgement) -> str:
@@ -178,5 +184,6 @@ def _json(judgement: Judgement | None, policy: Policy) -> dict[str, Any] | None:
         "plan": _place(judgement.does, judgement),
         "policy": _place(judgement.means.where, judgement),
         "names": list(judgement.means.names),
+        "sender": _mistold(judgement) if judgement.mistold else None,
         "explained": list(explain.lines(judgement.verdict)),
     }

@@ -175,6 +175,9 @@ def test_who_is_rejected_must_be_told_and_nobody_else() -> None:
     silent = with_action(plan, "eth1", Action.PROHIBIT, Action.BLACKHOLE)
     claims = {f"IPv{version} in by lan, who is told" for version in (4, 6)}
     assert {str(f.obligation) for f in refuted(silent, policy)} == claims
+    proof = Proof(policy, silent)
+    told = "\n".join(prove.verdict("inner", policy, proof, list(proof.findings()), 0.1))
+    assert "its sender: is not told, and should be" in told
     all_told = with_action(plan, None, Action.BLACKHOLE, Action.PROHIBIT)
     assert "IPv4 in by wan, who is told" in {str(f.obligation) for f in refuted(all_told, policy)}
 
