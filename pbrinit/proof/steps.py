@@ -157,6 +157,13 @@ class Steps:
         """Whether the family is on: IPv6 is off on a device without an IPv6 address."""
         return self.family is Family.V4 or self.has(device)
 
+    @property
+    def hears_fragments(self) -> bool:
+        """Whether IPv6 is on at all: where protocols are not read a fragment's is that of its
+        header (model.Model), which no obligation speaks of. IPv4 has none then, fragment or not.
+        """
+        return self.family is Family.V6 and any(self.has(link.device) for link in self._plan.links)
+
     def passed_on(
         self, found: z3.BitVecRef, device: str, way_out: str, protocol: int
     ) -> z3.BoolRef:

@@ -17,7 +17,7 @@ from pbrinit.compiler import compile_policy
 from pbrinit.packet import In
 from pbrinit.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy import Policy
-from pbrinit.proof.prover import Finding, Proof
+from pbrinit.proof.prover import Finding, Proof, UndecidedError
 from pbrinit.ruling import HERE, NOWHERE
 from tests.kernel.mutants import without
 from tests.unit.pbrinit.written import written
@@ -191,3 +191,12 @@ def with_action(plan: Plan, iif: str | None, old: Action, new: Action) -> Plan:
             for rule in plan.rules
         ),
     )
+
+
+def test_a_plan_with_which_the_kernel_reads_no_protocols_is_not_proved() -> None:
+    policy = written("", LAN)
+    plan = compile_policy(policy)
+    blind = replace(plan, rules=tuple(replace(r, protocol=None) for r in plan.rules
+                                      if r.family is Family.V4 or r.iif == "lo"))  # fmt: skip
+    with pytest.raises(UndecidedError, match="IPv6"):
+        refuted(blind, policy)
