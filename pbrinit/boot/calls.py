@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 
 MS_NOSUID = 2
 MS_NODEV = 4
@@ -16,6 +17,8 @@ RB_AUTOBOOT = 0x01234567
 RB_POWER_OFF = 0x4321FEDC
 RB_DISABLE_CAD = 0
 PR_SET_PDEATHSIG = 1
+POWER_OFF, REBOOT = 12, 15
+"""What PID 1 is asked to end the machine by: SIGUSR2, SIGTERM (signal(7))."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -28,22 +31,42 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
     _check(done, f"mount {kind} at {target}")
 
 
+def unmount(target: str) -> None:
+    """umount(2)."""
+    _check(libc.umount2(target.encode(), 0), f"umount {target}")
+
+
 def reboot(command: int) -> None:
     """reboot(2): with RB_AUTOBOOT or RB_POWER_OFF it does not return."""
     _check(libc.reboot(ctypes.c_int(command)), "reboot")
 
 
-def die_with_parent(signal: int) -> None:
-    """prctl(2), PR_SET_PDEATHSIG: this process gets `signal` when its parent ends."""
-    _check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal), 0, 0, 0), "prctl")
+def die_with_parent(number: int) -> None:
+    """prctl(2), PR_SET_PDEATHSIG: this process gets signal `number` when its parent ends."""
+    _check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
 
 
-def syscall(number: int) -> None:
-    """syscall(2) with zeros for arguments."""
-    zero = ctypes.c_ulong(0)
-    if libc.syscall(ctypes.c_long(number), zero, zero, zero, zero, zero, zero) < 0:
+def syscall(number: int, *arguments: int) -> int:
+    """syscall(2), with zeros for the arguments that are not given."""
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0, 0, 0)[:6]]
+    result: int = libc.syscall(ctypes.c_long(number), *padded)
+    if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+    return result
+
+
+def map_at(address: int) -> None:
+    """mmap(2) of one page at a fixed address: PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS."""
+    syscall(9, address, 4096, 1, 0x32, 2**64 - 1)
+
+
+def perf_event_open() -> None:
+    """perf_event_open(2) of this process' task clock, without what the kernel does for it."""
+    attributes = ctypes.create_string_buffer(128)
+    struct.pack_into("=IIQ", attributes, 0, 1, 128, 1)
+    struct.pack_into("=Q", attributes, 40, 1 << 5 | 1 << 6)
+    syscall(298, ctypes.addressof(attributes), 0, 2**64 - 1, 2**64 - 1)
 
 
 def _check(result: int, about: str) -> None:

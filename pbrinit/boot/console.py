@@ -1,4 +1,4 @@
-"""The command line on the console.
+"""The command line on a terminal.
 
 In: what a person types.  Out: what the commands say.  It runs in a process of its own.
 """
@@ -9,14 +9,13 @@ import os
 import signal
 import sys
 
-from pbrinit.boot import calls
-from pbrinit.boot.absent import absent
+from pbrinit.boot import calls, terminals
+from pbrinit.boot.absent import absent, there
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.rules import differences, in_force
 from pbrinit.boot.status import status
-from pbrinit.boot.supervise import POWER_OFF, REBOOT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,18 +30,18 @@ HELP = """\
   probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
   listen tcp|udp PORT [PORT ...] [as USER]
                                      hear the network, see what the policy lets in
-  absent                             what this kernel does not have, each tried
+  absent                             what this kernel does not have or give, each tried
   poweroff, reboot                   end"""
-ENDS = {"poweroff": POWER_OFF, "reboot": REBOOT}
+ENDS = {"poweroff": calls.POWER_OFF, "reboot": calls.REBOOT}
 
 
 class UsageError(Exception):
     """A command that cannot be done as typed; the text says why."""
 
 
-def run(plan: BootPlan | None, why_closed: str | None) -> None:
-    """Read commands until the console ends. `plan` is None on a machine that is closed."""
-    _take_terminal()
+def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
+    """Read commands until the terminal ends. `plan` is None on a machine that is closed."""
+    terminals.take(terminal)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if plan is not None:
         print(f"\n{plan.hostname}: no packet filter, one policy. Type help.", flush=True)
@@ -62,18 +61,6 @@ def run(plan: BootPlan | None, why_closed: str | None) -> None:
             print(error)
         except Exception as error:
             print(f"failed: {error}")
-
-
-def _take_terminal() -> None:
-    """Make the console this session's terminal, so that Ctrl-C is heard.
-
-    /dev/console cannot be one; the device behind it can (tty_ioctl(4), TIOCSCTTY).
-    """
-    with open("/sys/class/tty/console/active") as file:  # noqa: PTH123
-        name = file.read().split()[-1]
-    terminal = os.open(f"/dev/{name}", os.O_RDWR)
-    for number in range(3):
-        os.dup2(terminal, number)
 
 
 def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None:
@@ -114,6 +101,8 @@ def _rules(plan: BootPlan) -> None:
 
 
 def _absent() -> None:
+    for name, found in there():
+        print(f"{'there  ' if found else 'MISSING'}  {name}")
     for name, said, gone in absent():
         print(f"{'absent ' if gone else 'PRESENT'}  {name} ({said})")
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import calls, links, rules, sysctl
+from pbrinit.boot import calls, links, rules, sysctl, terminals
+from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
-from pbrinit.boot.say import say, seconds
+from pbrinit.boot.say import others, say, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def main() -> None:
         _say_closed(why)
     if plan is not None:
         bring_up(plan)
-    from pbrinit.boot import console, supervise  # noqa: PLC0415  not before the rules
+    from pbrinit.boot import supervise  # noqa: PLC0415  not before the rules
 
-    supervise.forever(lambda: console.run(plan, why))
+    supervise.forever(plan, why)
 
 
 class Step:
@@ -79,6 +80,7 @@ def before_links() -> BootPlan:
     with Step("the plan"):
         plan = _read_plan()
     with Step("sysctls"):
+        sysctl.write(SYSCTLS)
         sysctl.write(plan.sysctls)
     with Kernel() as kernel:
         start = seconds()
@@ -140,6 +142,7 @@ def _mount() -> None:
         os.dup2(console, number)
         if console != number:
             os.close(console)
+    others.extend(terminals.others())
 
 
 def _read_plan() -> BootPlan:

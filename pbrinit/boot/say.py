@@ -1,6 +1,6 @@
-"""What PID 1 says on the console, a line each, with the seconds since the kernel started.
+"""What PID 1 says, a line each, with the seconds since the kernel started.
 
-In: text.  Out: lines on standard output, which is the console.
+In: text.  Out: lines on standard output, which is the console, and on the others there are.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ def seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+others: list[int] = []
+"""Consoles besides standard output, open."""
+
+
 def say(text: str) -> None:
     """One line, at once: a console that went away must not stop PID 1."""
-    line = f"[{seconds():9.3f}] pbrinit: {text}\n"
-    try:
-        os.write(1, line.encode())
-    except OSError:
-        return
+    line = f"[{seconds():9.3f}] pbrinit: {text}\n".encode()
+    for console in (1, *others):
+        try:
+            os.write(console, line)
+        except OSError:
+            continue

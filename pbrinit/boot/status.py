@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket
 
 from pbrinit.boot import links, rules, sysctl
+from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import seconds
 
@@ -36,7 +37,8 @@ def status(plan: BootPlan) -> Iterator[str]:
         found = rules.in_force(kernel)
         wrong = rules.differences(plan, found)
         addresses = links.addresses(kernel)
-    wrong += sysctl.differences({**dict(plan.sysctls), **dict(plan.last)}.items())
+    planned_sysctls = {**dict(SYSCTLS), **dict(plan.sysctls), **dict(plan.last)}
+    wrong += sysctl.differences(planned_sysctls.items())
     yield f'{plan.hostname}, policy "{plan.policy}", up {seconds():.0f} s'
     yield f"rules: {len(found)} in force, " + ("as planned" if not wrong else "NOT AS PLANNED")
     yield from (f"  {difference}" for difference in wrong)
