@@ -1,34 +1,42 @@
 # The face of the project: what a person runs. `make help` lists the targets.
 
 POLICY ?= examples/host.toml
+VARIANT ?= vm
+export KERNEL
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 VENV := build/venv/bin/python
 # Where tests are not started by root, a user namespace makes them so, within it.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel image boot test lint fuzz format lock clean
+.PHONY: help deps kernel review image boot test lint fuzz format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 	@echo
 	@echo "  POLICY=FILE      the policy to build in, now $(POLICY)"
+	@echo "  VARIANT=vm|pc    for a virtual or a real machine, now $(VARIANT)"
+	@echo "  KERNEL=SOURCE    another kernel than Debian's stable one, see docs/kernel.md"
 
 deps: ## install what is missing, Debian packages and Python's
 	@$(PYTHON) -m factory.host test
 
 kernel: ## build the kernel only, or take it from the cache
 	@$(PYTHON) -m factory.host kernel
-	@$(VENV) -m factory kernel
+	@$(VENV) -m factory kernel --variant $(VARIANT)
+
+review: ## say what the kernel is made of and what is open in it (JSON=1, ACCEPT=1)
+	@$(PYTHON) -m factory.host kernel
+	@$(VENV) -m factory review --variant $(VARIANT) $(if $(JSON),--json) $(if $(ACCEPT),--accept)
 
 image: ## build kernel and image with POLICY in it, into build/
 	@$(PYTHON) -m factory.host image
-	@$(VENV) -m factory image $(POLICY)
+	@$(VENV) -m factory image --variant $(VARIANT) $(POLICY)
 
 boot: ## build the image and boot it in QEMU on this terminal
 	@$(PYTHON) -m factory.host boot
-	@$(VENV) -m factory image $(POLICY)
-	@$(VENV) -m factory boot $(POLICY)
+	@$(VENV) -m factory image --variant $(VARIANT) $(POLICY)
+	@$(VENV) -m factory boot --variant $(VARIANT) $(POLICY)
 
 lint: ## check style and types
 	@$(PYTHON) -m factory.host python
@@ -40,6 +48,7 @@ test: ## build what is tested, then run everything: lint, unit, kernel and boot 
 	@$(PYTHON) -m factory.host test
 	@$(MAKE) --no-print-directory lint
 	@$(VENV) -m factory image --output build/test examples/host.toml
+	@$(VENV) -m factory image --variant pc --output build/test-pc examples/host.toml
 	@$(AS_ROOT) $(VENV) -m pytest
 
 fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)

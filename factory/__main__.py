@@ -10,7 +10,7 @@ import sys
 from ipaddress import ip_network
 from pathlib import Path
 
-from factory import image, kernel, qemu
+from factory import image, kernel, qemu, review
 from factory.say import die, size, step
 from pbrinit.addresses import Family
 from pbrinit.language import read
@@ -18,6 +18,8 @@ from pbrinit.policy import Interface
 from pbrinit.problems import PolicyError
 
 BUILD = Path("build")
+CARD: dict[str, qemu.Card] = {"vm": "virtio-net-pci", "pc": "e1000e"}
+"""What QEMU gives a guest of a variant for a network card."""
 
 
 def main() -> int:
@@ -39,6 +41,10 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     made = verbs.add_parser("kernel", help="build the kernel, or take it from the cache")
     made.set_defaults(verb=_kernel)
+    reviewed = verbs.add_parser("review", help="say what the kernel is, and what is open")
+    reviewed.add_argument("--json", action="store_true", help="as JSON")
+    reviewed.add_argument("--accept", action="store_true", help="take what is for reviewed")
+    reviewed.set_defaults(verb=_review)
     built = verbs.add_parser("image", help="build the image with a policy in it")
     built.add_argument("policy", type=Path, help="the policy file")
     built.add_argument("--output", type=Path, default=BUILD, help="where to (default: %(default)s)")
@@ -46,17 +52,25 @@ def _parser() -> argparse.ArgumentParser:
     booted = verbs.add_parser("boot", help="boot the image in QEMU on this terminal")
     booted.add_argument("policy", type=Path, help="the policy that is in the image")
     booted.set_defaults(verb=_boot)
+    for verb in (made, reviewed, built, booted):
+        verb.add_argument(
+            "--variant", choices=kernel.VARIANTS, default=kernel.VARIANTS[0], help="of the kernel"
+        )
     return parser
 
 
-def _kernel(_: argparse.Namespace) -> int:
-    made = kernel.build()
+def _kernel(options: argparse.Namespace) -> int:
+    made = kernel.build(options.variant)
     step(f"Linux {made.version}: {made.image}, {size(made.image)}; next: make image")
     return 0
 
 
+def _review(options: argparse.Namespace) -> int:
+    return review.main(options.variant, as_json=options.json, accept=options.accept)
+
+
 def _image(options: argparse.Namespace) -> int:
-    image.make(options.policy, options.output)
+    image.make(options.policy, options.output, options.variant)
     return 0
 
 
@@ -65,8 +79,11 @@ def _boot(options: argparse.Namespace) -> int:
         policy = read(options.policy)
     except PolicyError as error:
         die(str(error))
+    variant: str = options.variant
     nics = tuple(
-        qemu.Nic(_network(interface), interface.mac or f"52:54:00:00:00:{number:02x}")
+        qemu.Nic(
+            _network(interface), interface.mac or f"52:54:00:00:00:{number:02x}", CARD[variant]
+        )
         for number, interface in enumerate(policy.interfaces, 1)
     )
     kernel_, initrd, cmdline = (

@@ -1,8 +1,8 @@
 """The image: kernel, base and one policy put together into files that boot.
 
-In: a policy file and this checkout.  Out: an Artefacts, the files below `build/`.  The base,
-which has everything but kernel and policy, is kept in the cache, so that another policy is a
-matter of seconds.
+In: a policy file, a variant of the kernel and this checkout.  Out: an Artefacts, the files below
+`build/`.  The base, which has everything but kernel and policy, is kept in the cache, so that
+another policy is a matter of seconds.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import shlex
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import kernel, mkosi, say
+from factory import cmdline, kernel, mkosi, say
 from pbrinit import cli
 
 CHECKOUT = Path(__file__).parent.parent
@@ -48,8 +47,12 @@ class Artefacts:
     disk: Path
 
 
-def make(policy: Path, output: Path = CHECKOUT / "build") -> Artefacts:
+def make(
+    policy: Path, output: Path = CHECKOUT / "build", variant: str = kernel.VARIANTS[0]
+) -> Artefacts:
     """Build the image with the policy file `policy` into the folder `output`.
+
+    `variant` is the kernel's, see `kernel.VARIANTS`.
 
     Ends the program with status 2 where the policy is refused, 1 where it is not proved, and
     where a step fails; what was in `output` is then still there.
@@ -66,12 +69,12 @@ def make(policy: Path, output: Path = CHECKOUT / "build") -> Artefacts:
     with tempfile.TemporaryDirectory(prefix=".image-", dir=output) as name:
         parts = Path(name)
         _plan(policy, parts / "plan")
-        linux = kernel.build()
+        linux = kernel.build(variant)
         maker = mkosi.get(logs / "mkosi-tools.log")
         shutil.copyfile(_base(maker, logs / "mkosi.log"), parts / "base.cpio.zst")
         shutil.copyfile(linux.image, parts / "vmlinuz")
         shutil.copyfile(CHECKOUT / "mkosi.extra/usr/lib/os-release", parts / "os-release")
-        (parts / "cmdline").write_text(command_line() + "\n")
+        (parts / "cmdline").write_text(cmdline.line(cmdline.read(variant)) + "\n")
         contents = {"plan": (parts / "plan").read_bytes(), "policy.toml": policy.read_bytes()}
         (parts / "policy.cpio").write_bytes(archive("etc/pbrinit", contents))
         mkosi.run_in_tools(
@@ -83,14 +86,8 @@ def make(policy: Path, output: Path = CHECKOUT / "build") -> Artefacts:
         )
         for path in vars(made).values():
             (parts / path.name).replace(path)
-    _report(made, policy, linux.version)
+    _report(made, policy, linux)
     return made
-
-
-def command_line() -> str:
-    """The kernel's command line, from cmdline.toml."""
-    options = tomllib.loads(Path(__file__).with_name("cmdline.toml").read_text())["option"]
-    return " ".join(option["text"] for option in options)
 
 
 def archive(folder: str, files: dict[str, bytes]) -> bytes:
@@ -147,8 +144,8 @@ def _base(maker: mkosi.Mkosi, log: Path) -> Path:
     return made
 
 
-def _report(made: Artefacts, policy: Path, version: str) -> None:
-    say.step(f"made, with {policy} and Linux {version}:")
+def _report(made: Artefacts, policy: Path, linux: kernel.Kernel) -> None:
+    say.step(f"made, with {policy} and Linux {linux.version}, variant {linux.variant}:")
     for path, what in (
         (made.uki, "one EFI program: kernel, initramfs, command line"),
         (made.disk, "a disk with it, for a virtual machine or a USB stick"),

@@ -1,33 +1,44 @@
 """The kernel's configuration as data: fragments, each option with its reason.
 
-In: `kernel/*.toml` and a finished `.config`.  Out: the text that Kconfig is given, and every
-way in which what came out is not what was asked for.  Kconfig itself says nothing where it drops
-an option whose dependencies are not met.
+In: `kernel/*.toml`, those of a variant's folder beside them, and a finished `.config`.  Out: the
+text that Kconfig is given, and every way in which what came out is not what was asked for.
+Kconfig itself says nothing where it drops an option whose dependencies are not met.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from factory.symbols import Definition
+
 Value = str | int
+Series = tuple[int, int]
+"""Of a kernel: (6, 12)."""
 
 _NAME = re.compile(r"(?!CONFIG_)[A-Z0-9][A-Za-z0-9_]*")
+_NEEDED = {"value", "reason"}
+_BOUNDS = {"since", "until"}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option: `value` is "y", "n" (asked off), an int, a hex number or any other string."""
+    """One option: `value` is "y", "n" (asked off), an int, a hex number or any other string.
+
+    It is asked of kernels from series `since` on and before series `until`.
+    """
 
     name: str
     value: Value
     reason: str
     file: str
     forbidden: bool
+    since: Series = (0, 0)
+    until: Series = (10**6, 0)
 
     @property
     def line(self) -> str:
@@ -54,20 +65,35 @@ class FragmentError(Exception):
         self.findings = tuple(findings)
 
 
-def read(directory: Path) -> tuple[Fragment, ...]:
-    """The fragments of a directory, in the order of their names.
+def read(directory: Path, variant: str | None = None) -> tuple[Fragment, ...]:
+    """The fragments of a directory and of its folder `variant`, in the order of their names.
 
     Raises FragmentError with all that is wrong in all of them: no TOML, an option without a
     value or a reason, an option named twice.
     """
     findings: list[str] = []
-    fragments = [_fragment(path, findings) for path in sorted(directory.glob("*.toml"))]
-    if not fragments:
-        findings.append(f"{directory}: no fragment here")
+    fragments = []
+    for folder in (directory, *([directory / variant] if variant else [])):
+        paths = sorted(folder.glob("*.toml"))
+        if not paths:
+            findings.append(f"{folder}: no fragment here")
+        names = ((path, str(path.relative_to(directory))) for path in paths)
+        fragments += [_fragment(path, name, findings) for path, name in names]
     findings += _doubles(option for fragment in fragments for option in fragment.options)
     if findings:
         raise FragmentError(findings)
     return tuple(fragments)
+
+
+def of_series(fragments: Iterable[Fragment], series: Series) -> tuple[Fragment, ...]:
+    """The fragments with the options that are asked of a kernel of `series`."""
+    return tuple(
+        replace(
+            fragment,
+            options=tuple(o for o in fragment.options if o.since <= series < o.until),
+        )
+        for fragment in fragments
+    )
 
 
 def render(fragments: Iterable[Fragment]) -> str:
@@ -84,7 +110,7 @@ def check(fragments: Iterable[Fragment], dotconfig: str, known: Set[str]) -> lis
     `known` are the names that this kernel's Kconfig files define: a name that they do not
     define would count as off for ever, and nobody would notice.
     """
-    got = _settings(dotconfig)
+    got = settings(dotconfig)
     deviations = []
     for option in (option for fragment in fragments for option in fragment.options):
         where = f"{option.file}: {option.name}"
@@ -100,38 +126,54 @@ def check(fragments: Iterable[Fragment], dotconfig: str, known: Set[str]) -> lis
     return deviations
 
 
-def defined_in(source: Path) -> frozenset[str]:
-    """The names of all options that the Kconfig files of an x86 kernel source define."""
-    entry = re.compile(r"^\s*(?:menu)?config\s+(\w+)", re.MULTILINE)
-    names: set[str] = set()
-    for path in source.rglob("Kconfig*"):
-        parts = path.relative_to(source).parts
-        if path.is_file() and (parts[0] != "arch" or parts[1] in ("Kconfig", "x86")):
-            names.update(entry.findall(path.read_text(errors="replace")))
-    return frozenset(names)
+def selected(dotconfig: str, defined: Mapping[str, Definition]) -> dict[str, tuple[str, ...]]:
+    """Each option that is on because others are, with those that select it."""
+    got = settings(dotconfig)
+    by: dict[str, list[str]] = {}
+    for name in sorted(name for name, value in got.items() if value == "y" and name in defined):
+        for target in defined[name].selects:
+            if target in got:
+                by.setdefault(target, []).append(name)
+    return {target: tuple(names) for target, names in sorted(by.items())}
 
 
-def _fragment(path: Path, findings: list[str]) -> Fragment:
+def unreasoned(
+    fragments: Iterable[Fragment], dotconfig: str, defined: Mapping[str, Definition]
+) -> list[str]:
+    """Each option that is on, could be chosen, and is neither named nor selected by one on.
+
+    What is left are defaults of Kconfig's that nobody gave a reason for.
+    """
+    named = {option.name for fragment in fragments for option in fragment.options}
+    known = named | selected(dotconfig, defined).keys()
+    return [
+        f"{name} came out on, and no fragment gives a reason"
+        for name, value in sorted(settings(dotconfig).items())
+        if value == "y" and name in defined and defined[name].has_prompt and name not in known
+    ]
+
+
+def _fragment(path: Path, name: str, findings: list[str]) -> Fragment:
     try:
         data = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        findings.append(f"{path.name}: {error}")
-        return Fragment(path.name, "", ())
+        findings.append(f"{name}: {error}")
+        return Fragment(name, "", ())
     purpose = data.get("purpose")
     if not isinstance(purpose, str) or not purpose.strip():
-        findings.append(f"{path.name}: purpose: one line that says what the options are for")
+        findings.append(f"{name}: purpose: one line that says what the options are for")
         purpose = ""
     forbidden = data.get("forbidden", False)
     if not isinstance(forbidden, bool):
-        findings.append(f"{path.name}: forbidden: true or false")
+        findings.append(f"{name}: forbidden: true or false")
     table = data.get("option", {})
     if not isinstance(table, dict):
-        findings.append(f"{path.name}: option: a table, [option]")
+        findings.append(f"{name}: option: a table, [option]")
         table = {}
     for key in data.keys() - {"purpose", "forbidden", "option"}:
-        findings.append(f"{path.name}: {key}: unknown; purpose, forbidden and [option] are known")
-    options = _options(path.name, table, forbidden is True, findings)
-    return Fragment(path.name, purpose, tuple(options))
+        findings.append(f"{name}: {key}: unknown; purpose, forbidden and [option] are known")
+    options = _options(name, table, forbidden is True, findings)
+    return Fragment(name, purpose, tuple(options))
 
 
 def _options(
@@ -141,16 +183,37 @@ def _options(
         where = f"{file}: option.{name}"
         if not _NAME.fullmatch(name):
             findings.append(f"{where}: write the name as Kconfig does, without CONFIG_")
-        elif not isinstance(entry, dict) or entry.keys() != {"value", "reason"}:
-            findings.append(f'{where}: write {{ value = "y", reason = "…" }}, both and no more')
+        elif not isinstance(entry, dict) or entry.keys() - _BOUNDS != _NEEDED:
+            findings.append(
+                f'{where}: write {{ value = "y", reason = "…" }}, both; since and until may follow'
+            )
         elif isinstance(entry["value"], bool) or not isinstance(entry["value"], Value):
             findings.append(f'{where}.value: "y", "n", a string or a number')
         elif not isinstance(entry["reason"], str) or not entry["reason"].strip():
             findings.append(f"{where}.reason: say why")
         elif forbidden and entry["value"] != "n":
             findings.append(f'{where}.value: what is forbidden has the value "n"')
+        elif (bounds := _bounds(entry)) is None:
+            findings.append(f'{where}: since and until are series of kernels, "6.18"')
         else:
-            yield Option(name, entry["value"], entry["reason"], file, forbidden)
+            value, reason = entry["value"], entry["reason"]
+            yield Option(name, value, reason, file, forbidden, **bounds)
+
+
+def _bounds(entry: dict[str, Any]) -> dict[str, Series] | None:
+    given = {key: entry[key] for key in _BOUNDS & entry.keys()}
+    try:
+        return {key: series(text) for key, text in given.items()}
+    except (TypeError, ValueError):
+        return None
+
+
+def series(version: str) -> Series:
+    """The series of a version: "6.12.118-1" is (6, 12).  Raises ValueError, TypeError."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found is None:
+        raise ValueError(version)
+    return int(found[1]), int(found[2])
 
 
 def _doubles(options: Iterable[Option]) -> Iterator[str]:
@@ -172,6 +235,6 @@ def _written(value: Value) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _settings(dotconfig: str) -> dict[str, str]:
+def settings(dotconfig: str) -> dict[str, str]:
     """What a `.config` sets; an option that it does not set, or says is not set, is absent."""
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", dotconfig, re.MULTILINE))

@@ -1,12 +1,13 @@
-"""The kernel: from Debian's source package and the fragments of `kernel/` to a bzImage.
+"""The kernel: from a source and the fragments of `kernel/` to a bzImage.
 
-In: `kernel/*.toml`, the newest `linux-source-6.12`, the host's compiler.  Out: a Kernel in the
+In: `kernel/*.toml` and a variant's folder there, a Source, the compiler.  Out: a Kernel in the
 cache, which is compiled only where source, fragments or compiler are new.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -15,123 +16,152 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from factory import archive, cache, kconfig, lock, say
+from factory import anatomy, cache, kconfig, lock, say, symbols
+from factory.source import Source, choose
 
-PACKAGE = "linux-source-6.12"
-SUITES = ("trixie",)
 FRAGMENTS = Path(__file__).parent.parent / "kernel"
 DEVICES = FRAGMENTS / "devices.list"
+VARIANTS = ("vm", "pc")
+
+# What clang does for a kernel, gcc does not: the check of each indirect call (CFI). Debian 12
+# and 13 have this one under one name; the version is part of the key.
+LLVM = "-19"
 
 # Part of the key: raise it where the way a kernel is made changes, and with it the bytes.
-RECIPE = 1
+RECIPE = 2
 
 
 @dataclass(frozen=True)
 class Kernel:
     """A finished kernel in the cache: `version` is what `uname -r` says, `key` names its making."""
 
+    variant: str
+    source: str
     version: str
-    image: Path
-    config: Path
+    folder: Path
     key: str
 
+    @property
+    def image(self) -> Path:
+        """The bzImage."""
+        return self.folder / "bzImage"
 
-def build() -> Kernel:
-    """The kernel of this checkout's fragments, compiled where the cache does not have it.
+    @property
+    def config(self) -> Path:
+        """The finished `.config`."""
+        return self.folder / "config"
 
-    Ends the program, with everything that is wrong, where a fragment cannot be read or an option
-    does not come out as asked.
-    """
+
+def fragments(variant: str) -> tuple[kconfig.Fragment, ...]:
+    """The fragments of a variant.  Ends the program with all that is wrong in them."""
     try:
-        fragments = kconfig.read(FRAGMENTS)
+        return kconfig.read(FRAGMENTS, variant)
     except kconfig.FragmentError as error:
         say.die("the kernel fragments cannot be used:\n" + _listed(error.findings))
-    source = archive.fetch_deb(PACKAGE, SUITES)
-    asked = kconfig.render(fragments)
-    key = _key(source.version, asked, _compiler())
+
+
+def build(variant: str = VARIANTS[0], source_word: str | None = None) -> Kernel:
+    """The kernel of this checkout's fragments, compiled where the cache does not have it.
+
+    `source_word` is for `source.choose`, and $KERNEL where it is None.  Ends the program, with
+    everything that is wrong, where a fragment cannot be read or an option does not come out as
+    asked.
+    """
+    if variant not in VARIANTS:
+        say.die(f"there is no variant {variant!r}", hint=f"VARIANT={' or VARIANT='.join(VARIANTS)}")
+    every = fragments(variant)
+    source = choose(os.environ.get("KERNEL", "") if source_word is None else source_word)
+    asked_of = kconfig.of_series(every, kconfig.series(source.version))
+    asked = kconfig.render(asked_of)
+    key = _key(source, asked, _compiler())
     place = cache.directory("kernel")
     done = place / key
     with lock.held(place):
         if not done.is_dir():
-            _make(source, fragments, asked, work=place / "work", done=done)
+            _Making(source, asked_of, asked, key, place / "work").make(variant, done)
     version = (done / "release").read_text().strip()
-    return Kernel(version, done / "bzImage", done / "config", key)
+    return Kernel(variant, f"{source.name} {source.version}", version, done, key)
 
 
-def _make(
-    source: archive.Deb,
-    fragments: tuple[kconfig.Fragment, ...],
-    asked: str,
-    *,
-    work: Path,
-    done: Path,
-) -> None:
-    """Compile below `work`, which is kept for a look where it fails, and fill `done` at once."""
-    shutil.rmtree(work, ignore_errors=True)
-    tree, output, result = work / "source", work / "output", work / "result"
-    for directory in (tree, output, result):
-        directory.mkdir(parents=True)
-    logs = cache.directory("log")
-    _unpack(source, tree, logs / "kernel-source.log")
-    (output / "asked.config").write_text(asked)
-    shutil.copyfile(DEVICES, output / DEVICES.name)
-    environment = _environment(tree)
-    # allnoconfig: what no fragment names is off.  Merging into tinyconfig takes the default,
-    # mostly on, of each option that a fragment brings into reach: 160 more come out on.
-    make: list[str | Path] = [
-        "make",
-        "-C",
-        tree,
-        f"O={output}",
-        f"-j{len(os.sched_getaffinity(0))}",
-    ]
-    say.run(
-        [*make, f"KCONFIG_ALLCONFIG={output / 'asked.config'}", "allnoconfig"],
-        what="configuring the kernel",
-        log=logs / "kernel-config.log",
-        env=environment,
-    )
-    _insist(fragments, output / ".config", tree)
-    say.step("the kernel is compiled once; five to eight minutes on two cores")
-    say.run(
-        [*make, "bzImage"],
-        what=f"compiling Linux {source.version}",
-        log=logs / "kernel-compile.log",
-        env=environment,
-    )
-    shutil.copyfile(output / "arch/x86/boot/bzImage", result / "bzImage")
-    shutil.copyfile(output / ".config", result / "config")
-    shutil.copyfile(output / "System.map", result / "System.map")
-    shutil.copyfile(output / "include/config/kernel.release", result / "release")
-    result.replace(done)
-    shutil.rmtree(work)
-    say.step(f"made {done / 'bzImage'}, {say.size(done / 'bzImage')}")
+@dataclass(frozen=True)
+class _Making:
+    """One compilation, below `work`, which is kept for a look where it fails."""
 
+    source: Source
+    fragments: tuple[kconfig.Fragment, ...]
+    asked: str
+    key: str
+    work: Path
 
-def _unpack(source: archive.Deb, tree: Path, log: Path) -> None:
-    """The kernel tree of the package's tar archive, as `tree`."""
-    package = tree.parent / "package"
-    archived = package / "usr/src" / f"{PACKAGE}.tar.xz"
-    say.run(
-        ["dpkg-deb", "-x", source.path, package],
-        what=f"unpacking {source.path.name}",
-        log=log,
-    )
-    say.run(
-        ["tar", "-xf", archived, "-C", tree, "--strip-components=1", "--no-same-owner"],
-        what=f"unpacking {archived.name}",
-        log=log,
-    )
-
-
-def _insist(fragments: tuple[kconfig.Fragment, ...], config: Path, tree: Path) -> None:
-    deviations = kconfig.check(fragments, config.read_text(), kconfig.defined_in(tree))
-    if deviations:
-        say.die(
-            "the kernel configuration did not come out as asked:\n" + _listed(deviations),
-            hint="an option comes out only where all that it depends on is asked for as well; "
-            f"what Kconfig made of it is {config}",
+    def make(self, variant: str, done: Path) -> None:
+        """Fill the folder `done`, at once, at the end."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        tree, output, result = (self.work / name for name in ("source", "output", "result"))
+        for directory in (tree, output, result):
+            directory.mkdir(parents=True)
+        logs = cache.directory("log")
+        self.source.unpack(tree, logs / "kernel-source.log")
+        _fix_layout(tree, self.key)
+        (output / "asked.config").write_text(self.asked)
+        shutil.copyfile(DEVICES, output / DEVICES.name)
+        environment = _environment(tree)
+        make: list[str | Path] = ["make", "-C", tree, f"O={output}", f"LLVM={LLVM}"]
+        make.append(f"-j{len(os.sched_getaffinity(0))}")
+        # allnoconfig: what no fragment names is off.  Merging into tinyconfig takes the default,
+        # mostly on, of each option that a fragment brings into reach: 160 more come out on.
+        say.run(
+            [*make, f"KCONFIG_ALLCONFIG={output / 'asked.config'}", "allnoconfig"],
+            what=f"configuring the kernel ({variant})",
+            log=logs / "kernel-config.log",
+            env=environment,
         )
+        config = output / ".config"
+        selected = self._insist(config.read_text(), config, tree)
+        (result / "selected.json").write_text(json.dumps(selected, indent=0) + "\n")
+        say.step("the kernel is compiled once; five to ten minutes on two cores")
+        say.run(
+            [*make, "bzImage"],
+            what=f"compiling Linux {self.source.version} ({variant})",
+            log=logs / f"kernel-compile-{variant}.log",
+            env=environment,
+        )
+        for made, name in (
+            ("arch/x86/boot/bzImage", "bzImage"),
+            (".config", "config"),
+            ("System.map", "System.map"),
+            ("include/config/kernel.release", "release"),
+        ):
+            shutil.copyfile(output / made, result / name)
+        anatomy.of(output, tree, LLVM).write(result / "anatomy.json")
+        result.replace(done)
+        shutil.rmtree(self.work)
+        say.step(f"made {done / 'bzImage'}, {say.size(done / 'bzImage')}")
+
+    def _insist(self, text: str, config: Path, tree: Path) -> dict[str, tuple[str, ...]]:
+        """What is on because others are; ends the program where something is not as asked."""
+        defined = symbols.defined_in(tree)
+        deviations = kconfig.check(self.fragments, text, defined.keys())
+        deviations += kconfig.unreasoned(self.fragments, text, defined)
+        if deviations:
+            say.die(
+                "the kernel configuration did not come out as asked:\n" + _listed(deviations),
+                hint="an option comes out only where all that it depends on is asked for as well; "
+                f"what Kconfig made of it is {config}",
+            )
+        return kconfig.selected(text, defined)
+
+
+def _fix_layout(tree: Path, key: str) -> None:
+    """Derive RANDSTRUCT's seed from the build's key, where the kernel would roll dice.
+
+    (scripts/gen-randstruct-seed.sh; a seed that is only put in its place is made anew.)
+    """
+    script = tree / "scripts/gen-randstruct-seed.sh"
+    text = script.read_text()
+    dice = "$(od -A n -t x8 -N 32 /dev/urandom | tr -d ' \\n')"
+    if dice not in text:
+        say.die(f"{script.name} makes its seed in a way that is new: look, and fix the build")
+    script.write_text(text.replace(dice, hashlib.sha256(key.encode()).hexdigest()))
 
 
 def _environment(tree: Path) -> Mapping[str, str]:
@@ -161,17 +191,20 @@ def _compiler() -> str:
     try:
         return "\n".join(
             subprocess.run(
-                [tool, "--version"], capture_output=True, text=True, check=True, env=_CLEAN
+                [tool + LLVM, "--version"], capture_output=True, text=True, check=True, env=_CLEAN
             ).stdout.splitlines()[0]
-            for tool in ("gcc", "ld")
+            for tool in ("clang", "ld.lld")
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        say.die(f"the kernel needs gcc and ld: {error}", hint="`make deps` installs them")
+        say.die(
+            f"the kernel needs clang and lld, version {LLVM[1:]}: {error}",
+            hint="`make deps` installs them",
+        )
 
 
-def _key(version: str, asked: str, compiler: str) -> str:
-    text = "\0".join((str(RECIPE), version, asked, DEVICES.read_text(), compiler))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _key(source: Source, asked: str, compiler: str) -> str:
+    parts = (str(RECIPE), source.name, source.version, asked, DEVICES.read_text(), compiler)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def _listed(findings: tuple[str, ...] | list[str]) -> str:

@@ -93,13 +93,17 @@ class Dgram:
         )
 
 
+Card = Literal["virtio-net-pci", "e1000e", "igb", "usb-net"]
+"""QEMU's names of network cards."""
+
+
 @dataclass(frozen=True)
 class Nic:
-    """A network card; `model` is a QEMU device name."""
+    """A network card; `usb-net` needs a machine with `usb`."""
 
     netdev: User | Dgram
     mac: str = "52:54:00:12:34:56"
-    model: Literal["virtio-net-pci", "e1000e"] = "virtio-net-pci"
+    model: Card = "virtio-net-pci"
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,18 @@ class Firmware:
 
 @dataclass(frozen=True)
 class Machine:
-    """A virtual PC with one processor and `memory` MiB."""
+    """A virtual PC with `memory` MiB.
+
+    `monitor` is a socket for QEMU's monitor; `more` are devices and options besides, such as a
+    screen, as QEMU takes them.
+    """
 
     boots: Direct | Disk
     nics: tuple[Nic, ...] = ()
     memory: int = 128
+    usb: bool = False
+    monitor: Path | None = None
+    more: tuple[str, ...] = ()
 
 
 def accelerator() -> Accelerator:
@@ -202,12 +213,18 @@ def command(machine: Machine, accelerator: Accelerator) -> list[str]:
     words += ["-chardev", "stdio,id=console,mux=on,signal=off"]
     words += ["-serial", "chardev:console", "-mon", "chardev=console"]
     words += ["-device", "virtio-rng-pci"]
+    if machine.monitor is not None:
+        words += ["-monitor", f"unix:{_value(machine.monitor)},server=on,wait=off"]
+    if machine.usb:
+        words += ["-device", "qemu-xhci", "-device", "usb-kbd"]
+    words += machine.more
     words += _boots(machine.boots)
     for number, nic in enumerate(machine.nics):
         name = f"net{number}"
         words += ["-netdev", nic.netdev.options(name)]
         # An empty romfile: with one, the firmware's network boot would speak before the kernel.
-        words += ["-device", f"{nic.model},netdev={name},mac={nic.mac},romfile="]
+        rom = "" if nic.model == "usb-net" else ",romfile="
+        words += ["-device", f"{nic.model},netdev={name},mac={nic.mac}{rom}"]
     return words
 
 

@@ -36,11 +36,6 @@ def test_the_policy_archive_ends_where_another_may_begin() -> None:
     assert len(image.archive("etc/pbrinit", POLICY)) % 4 == 0
 
 
-def test_pid_1_speaks_on_the_serial_line() -> None:
-    consoles = [word for word in image.command_line().split() if word.startswith("console=")]
-    assert consoles[-1] == "console=ttyS0,115200"
-
-
 def test_the_base_is_made_anew_for_another_byte_name_or_mode(tmp_path: Path) -> None:
     file = tmp_path / "init"
     file.write_text("a")

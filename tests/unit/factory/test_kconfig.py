@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from factory import kconfig, kernel
+from factory.symbols import Definition
 
 KNOWN = frozenset({"NET", "IPV6_SUBTREES", "NETFILTER", "LOG_BUF_SHIFT", "LOCALVERSION"})
 
@@ -112,6 +113,8 @@ def test_a_hex_number_is_written_without_quotes(tmp_path: Path) -> None:
         'NET = { reason = "r" }',
         'NET = { value = "y", reason = "" }',
         'NET = { value = "y", reason = "r", comment = "c" }',
+        'NET = { value = "y", reason = "r", since = "new" }',
+        'NET = { value = "y", reason = "r", until = 6 }',
         'NET = { value = true, reason = "r" }',
         'NET = { value = 1.5, reason = "r" }',
         'NET = "y"',
@@ -160,18 +163,80 @@ def test_a_directory_without_fragments_is_refused(tmp_path: Path) -> None:
     assert "no fragment here" in findings_of(tmp_path)
 
 
-def test_names_are_collected_from_all_kconfig_files_of_the_architecture(tmp_path: Path) -> None:
-    for path, name in (
-        ("Kconfig", "TOP"),
-        ("arch/x86/Kconfig.cpu", "CPU"),
-        ("arch/arm/Kconfig", "X"),
-    ):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(f"config {name}\n\tbool\nmenuconfig M_{name}\n")
-    assert kconfig.defined_in(tmp_path) == {"TOP", "M_TOP", "CPU", "M_CPU"}
+def test_a_variant_adds_its_folder_to_what_all_have(tmp_path: Path) -> None:
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "a.toml").write_text(NET)
+    (tmp_path / "vm" / "b.toml").write_text(option('SMP = { value = "n", reason = "r" }'))
+    assert [fragment.file for fragment in kconfig.read(tmp_path)] == ["a.toml"]
+    assert [fragment.file for fragment in kconfig.read(tmp_path, "vm")] == ["a.toml", "vm/b.toml"]
 
 
-def test_the_kernel_that_is_shipped_forbids_what_the_project_claims_not_to_have() -> None:
-    options = [option for fragment in kconfig.read(kernel.FRAGMENTS) for option in fragment.options]
+def test_a_variant_cannot_answer_again_what_all_have(tmp_path: Path) -> None:
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "a.toml").write_text(NET)
+    (tmp_path / "vm" / "b.toml").write_text(option('NET = { value = "n", reason = "r" }'))
+    with pytest.raises(kconfig.FragmentError, match=r"vm/b.toml: option.NET .*a.toml has it"):
+        kconfig.read(tmp_path, "vm")
+
+
+def test_a_variant_without_fragments_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(NET)
+    with pytest.raises(kconfig.FragmentError, match="no fragment here"):
+        kconfig.read(tmp_path, "mv")
+
+
+def test_an_option_is_asked_of_the_series_that_have_it(tmp_path: Path) -> None:
+    text = option(
+        'OLD = { value = "y", reason = "r", until = "6.18" }\n'
+        'NEW = { value = "y", reason = "r", since = "6.18" }\n'
+        'EVER = { value = "y", reason = "r" }'
+    )
+    fragments = fragments_of(tmp_path, a=text)
+
+    def asked(series: kconfig.Series) -> list[str]:
+        return [o.name for f in kconfig.of_series(fragments, series) for o in f.options]
+
+    assert asked((6, 12)) == ["OLD", "EVER"]
+    assert asked((6, 18)) == ["NEW", "EVER"]
+    assert asked((7, 2)) == ["NEW", "EVER"]
+
+
+def test_the_series_of_a_version_is_its_first_two_numbers() -> None:
+    assert kconfig.series("6.12.118-1") == (6, 12)
+    assert kconfig.series("7.3~rc1-1~exp1") == (7, 3)
+    with pytest.raises(ValueError, match="next"):
+        kconfig.series("next")
+
+
+DEFINED = {
+    "NET": Definition(has_prompt=True, selects=frozenset({"NLATTR", "LIBRARY"})),
+    "NLATTR": Definition(has_prompt=False, selects=frozenset()),
+    "LIBRARY": Definition(has_prompt=True, selects=frozenset()),
+    "ESRT": Definition(has_prompt=False, selects=frozenset()),
+    "SURPRISE": Definition(has_prompt=True, selects=frozenset()),
+}
+
+
+def test_an_option_that_is_on_by_kconfigs_own_default_is_without_a_reason(tmp_path: Path) -> None:
+    """Not one that is selected by what has a reason, nor one that nobody can choose."""
+    fragments = fragments_of(tmp_path, net=NET)
+    config = GOOD + "".join(f"CONFIG_{name}=y\n" for name in DEFINED if name != "NET")
+    assert kconfig.unreasoned(fragments, config, DEFINED) == [
+        "SURPRISE came out on, and no fragment gives a reason"
+    ]
+
+
+def test_what_selects_an_option_is_told_where_it_is_on() -> None:
+    config = "CONFIG_NET=y\nCONFIG_NLATTR=y\n"
+    assert kconfig.selected(config, DEFINED) == {"NLATTR": ("NET",)}
+    assert kconfig.selected("CONFIG_NLATTR=y\n", DEFINED) == {}
+
+
+@pytest.mark.parametrize("variant", kernel.VARIANTS)
+def test_the_kernel_that_is_shipped_forbids_what_the_project_claims_not_to_have(
+    variant: str,
+) -> None:
+    fragments = kconfig.read(kernel.FRAGMENTS, variant)
+    options = [option for fragment in fragments for option in fragment.options]
     forbidden = {option.name for option in options if option.forbidden}
     assert forbidden == {"NETFILTER", "BPF_SYSCALL", "PACKET", "MODULES"}

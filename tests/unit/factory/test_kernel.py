@@ -14,6 +14,8 @@ def test_unusable_fragments_end_the_build_with_all_that_is_wrong(
 ) -> None:
     (tmp_path / "a.toml").write_text('purpose = "p"\n[option]\nNET = { value = "y" }\n')
     (tmp_path / "b.toml").write_text("[option]\n")
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "vm" / "c.toml").write_text('purpose = "p"\n')
     monkeypatch.setattr(kernel, "FRAGMENTS", tmp_path)
     with pytest.raises(SystemExit) as caught:
         kernel.build()
@@ -21,3 +23,9 @@ def test_unusable_fragments_end_the_build_with_all_that_is_wrong(
     message = capsys.readouterr().err
     assert "a.toml: option.NET" in message
     assert "b.toml: purpose" in message
+
+
+def test_a_variant_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        kernel.build("arm")
+    assert "VARIANT=vm or VARIANT=pc" in capsys.readouterr().err

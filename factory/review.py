@@ -1,0 +1,192 @@
+"""What a reviewer decides by: a kernel's options with reasons, its checks, its size, compared.
+
+In: a variant, whose kernel is built where the cache has it not.  Out: a Review, as a table, as
+JSON and as a page; an exit status that is not 0 where something is open or was not reviewed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from factory import (
+    anatomy,
+    cmdline,
+    cves,
+    hardening,
+    kconfig,
+    kernel,
+    review_page,
+    review_table,
+    reviewed,
+    say,
+    survey,
+)
+from factory.anatomy import Anatomy
+from factory.cmdline import Parameter
+from factory.cves import Flaws
+from factory.hardening import Check
+from factory.kconfig import Fragment
+from factory.survey import Survey
+from pbrinit import sysctls
+from pbrinit.boot.hardening import HARDENING
+
+# What the compiler of the day makes of Kconfig's questions about itself is no decision of ours.
+OF_TOOLS = ("CC_", "GCC", "CLANG_", "AS_", "LD_", "LLD_", "RUSTC", "PAHOLE", "TOOLS_", "HAVE_KMSAN")
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything that table, JSON and page show."""
+
+    variant: str
+    source: str
+    version: str
+    size: int
+    fragments: tuple[Fragment, ...]
+    follows: dict[str, tuple[str, ...]]
+    parameters: tuple[Parameter, ...]
+    sysctls: tuple[tuple[str, str, str], ...]
+    checks: tuple[Check, ...]
+    code: dict[str, int]
+    kernels: tuple[Survey, ...]
+    numbers: int
+    flaws: Flaws
+    findings: tuple[str, ...]
+    differences: tuple[str, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is unexplained and nothing unreviewed."""
+        return not self.findings and not self.differences
+
+    @property
+    def open(self) -> tuple[Check, ...]:
+        """The checks that are not met."""
+        return tuple(check for check in self.checks if not check.met)
+
+
+def main(variant: str, *, as_json: bool, accept: bool) -> int:
+    """Show the review of a variant; 1 where it is not good."""
+    made = of(variant, accept=accept)
+    page = Path("build") / (
+        "review.html" if variant == kernel.VARIANTS[0] else f"review-{variant}.html"
+    )
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(review_page.page(made))
+    if as_json:
+        print(json.dumps(_data(made), indent=2))
+    else:
+        review_table.show(made)
+    say.step(f"the page is {page}")
+    return 0 if made.is_good else 1
+
+
+def of(variant: str, *, accept: bool = False) -> Review:
+    """The review of a variant's kernel; `accept` takes its state for reviewed."""
+    made = kernel.build(variant)
+    series = kconfig.series(made.version)
+    fragments = kconfig.of_series(kernel.fragments(variant), series)
+    settings = kconfig.settings(made.config.read_text())
+    inside = anatomy.read(made.folder / "anatomy.json")
+    selected: dict[str, tuple[str, ...]] = json.loads((made.folder / "selected.json").read_text())
+    parameters = cmdline.read(variant)
+    given = HARDENING + tuple((one.key, one.value, one.note) for one in sysctls.machine())
+    checks, findings = hardening.explain(
+        hardening.ask(
+            made.config, cmdline.line(parameters), [(key, value) for key, value, _ in given]
+        ),
+        hardening.explanations(variant, series),
+        settings,
+    )
+    facts = _facts(made, settings, parameters, checks, inside)
+    if accept:
+        reviewed.accept(variant, facts)
+    named = {option.name for fragment in fragments for option in fragment.options}
+    return Review(
+        variant=variant,
+        source=made.source,
+        version=made.version,
+        size=made.image.stat().st_size,
+        fragments=fragments,
+        follows={
+            name: tuple(selected.get(name, ()))
+            for name, value in sorted(settings.items())
+            if value == "y" and name not in named
+        },
+        parameters=parameters,
+        sysctls=given,
+        checks=checks,
+        code=_code(inside),
+        kernels=(_own(made, settings, checks, inside), *survey.debian()),
+        numbers=inside.numbers,
+        flaws=cves.read(),
+        findings=tuple(findings),
+        differences=tuple(reviewed.differences(variant, facts)),
+    )
+
+
+def _own(
+    made: kernel.Kernel, settings: dict[str, str], checks: tuple[Check, ...], inside: Anatomy
+) -> Survey:
+    options = [check for check in checks if check.kind == "kconfig"]
+    return Survey(
+        name=f"pbrinit {made.variant}",
+        options=sum(value in ("y", "m") for value in settings.values()),
+        modules=sum(value == "m" for value in settings.values()),
+        files=tuple(name for name in inside.sources if name.endswith((".c", ".S"))),
+        lines=inside.lines,
+        calls=inside.calls,
+        checks_met=sum(check.met for check in options),
+        checks_open=sum(not check.met for check in options),
+    )
+
+
+def _code(inside: Anatomy) -> dict[str, int]:
+    """Bytes of code and constants by subsystem, the largest first."""
+    found: Counter[str] = Counter()
+    for name, (text, _) in inside.objects.items():
+        found[survey.subsystem(name)] += text
+    return dict(found.most_common())
+
+
+def _facts(
+    made: kernel.Kernel,
+    settings: dict[str, str],
+    parameters: tuple[Parameter, ...],
+    checks: tuple[Check, ...],
+    inside: Anatomy,
+) -> list[str]:
+    """What a reviewer has seen, a line each."""
+    facts = [f"source {made.source}"]
+    facts += [f"parameter {parameter.text}" for parameter in parameters]
+    facts += [
+        f"option {name}={value}"
+        for name, value in settings.items()
+        if not name.startswith(OF_TOOLS)
+    ]
+    facts += [f"open {check.name} {check.wanted}" for check in checks if not check.met]
+    facts += [f"call {name}" for name in inside.calls]
+    return facts
+
+
+def _data(made: Review) -> dict[str, object]:
+    """The review as JSON has it; the lists of files are left out, and counts stand for them."""
+    data = asdict(made)
+    data["flaws"] = {
+        "source": made.flaws.source,
+        "date": made.flaws.date,
+        "total": made.flaws.total,
+        "netfilter": made.flaws.netfilter,
+    }
+    data["kernels"] = [
+        {
+            **{key: value for key, value in asdict(one).items() if key != "files"},
+            "files": len(one.files),
+            "flaws": made.flaws.contained(set(one.files)),
+        }
+        for one in made.kernels
+    ]
+    return data
