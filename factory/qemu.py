@@ -138,14 +138,16 @@ class Firmware:
 class Machine:
     """A virtual PC with `memory` MiB.
 
-    `monitor` is a socket for QEMU's monitor; `more` are devices and options besides, such as a
-    screen, as QEMU takes them.
+    `usb` is a controller with a keyboard; `monitor` a socket for QEMU's monitor; without
+    `serial` it has no serial port, and this terminal stays silent. `more` are devices and
+    options besides, such as a screen, as QEMU takes them.
     """
 
     boots: Direct | Disk
     nics: tuple[Nic, ...] = ()
     memory: int = 128
     usb: bool = False
+    serial: bool = True
     monitor: Path | None = None
     more: tuple[str, ...] = ()
 
@@ -210,8 +212,9 @@ def command(machine: Machine, accelerator: Accelerator) -> list[str]:
     """
     words = [QEMU, "-machine", "q35", *accelerator.options, "-m", str(machine.memory)]
     words += ["-nodefaults", "-display", "none", "-no-reboot"]
-    words += ["-chardev", "stdio,id=console,mux=on,signal=off"]
-    words += ["-serial", "chardev:console", "-mon", "chardev=console"]
+    if machine.serial:
+        words += ["-chardev", "stdio,id=console,mux=on,signal=off"]
+        words += ["-serial", "chardev:console", "-mon", "chardev=console"]
     words += ["-device", "virtio-rng-pci"]
     if machine.monitor is not None:
         words += ["-monitor", f"unix:{_value(machine.monitor)},server=on,wait=off"]

@@ -19,7 +19,7 @@ from tests.boot.peer import Peer
 from tests.boot.probe import Arp, Neighbour, Ping, Probe, Tcp, Udp
 from tests.boot.wire import Wire
 
-IMAGE = Path("build/test")
+IMAGE, PC_IMAGE = Path("build/test"), Path("build/test-pc")
 LOGS = Path("build/log")
 MAC, GUEST_MAC = "52:54:00:00:00:fe", "52:54:00:12:34:56"
 MEMORY = 64
@@ -37,8 +37,18 @@ CLOSED, IN_FORCE = "CLOSED", "rules in force"
 @pytest.fixture(scope="session")
 def artefacts() -> Artefacts:
     """What `make test` built before it started us."""
+    return _built(IMAGE)
+
+
+@pytest.fixture(scope="session")
+def pc_artefacts() -> Artefacts:
+    """The same of the variant for real machines."""
+    return _built(PC_IMAGE)
+
+
+def _built(folder: Path) -> Artefacts:
     names = ("vmlinuz", "initramfs.cpio.zst", "cmdline", "pbrinit.efi", "pbrinit.img")
-    found = Artefacts(*(IMAGE / name for name in names))
+    found = Artefacts(*(folder / name for name in names))
     for path in vars(found).values():
         if not path.exists():
             pytest.fail(f"{path} is not there: `make test` builds it before it tests")

@@ -111,6 +111,23 @@ def test_each_card_is_on_its_own_network() -> None:
     ]
 
 
+def test_a_machine_may_have_a_screen_and_a_keyboard_and_no_serial_port() -> None:
+    machine = Machine(
+        KERNEL, usb=True, serial=False, monitor=Path("/w/mon"), more=("-device", "VGA")
+    )
+    words = command(machine, TCG)
+    assert "-serial" not in words
+    assert after(words, "-monitor") == ["unix:/w/mon,server=on,wait=off"]
+    assert after(words, "-device") == ["virtio-rng-pci", "qemu-xhci", "usb-kbd", "VGA"]
+
+
+def test_a_card_on_usb_has_no_rom() -> None:
+    machine = Machine(KERNEL, (Nic(CABLE, model="usb-net"),), usb=True)
+    assert after(command(machine, TCG), "-device")[-1] == (
+        "usb-net,netdev=net0,mac=52:54:00:12:34:56"
+    )
+
+
 def test_the_user_network_can_be_where_the_guests_addresses_are() -> None:
     network = User("192.0.2.0/24", "192.0.2.1", "2001:db8::/64", "2001:db8::1")
     assert network.options("net0") == (

@@ -1,0 +1,105 @@
+"""A guest's screen and keyboard, by QEMU's monitor.
+
+In: the monitor's socket, keys.  Out: pictures of the screen.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+import zlib
+from pathlib import Path
+from types import TracebackType
+
+KEYS = {" ": "spc", "\n": "ret", "-": "minus", ".": "dot", "/": "slash"}
+SECONDS = 30.0
+
+
+class Screen:
+    """A running guest's monitor. A context manager."""
+
+    def __init__(self, path: Path) -> None:
+        """Wait for QEMU to open the socket at `path`."""
+        end = time.monotonic() + SECONDS
+        while True:
+            self._socket = socket.socket(socket.AF_UNIX)
+            try:
+                self._socket.connect(str(path))
+            except (FileNotFoundError, ConnectionRefusedError):
+                self._socket.close()
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+            else:
+                break
+        self._socket.settimeout(SECONDS)
+        self._until_prompt()
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def command(self, line: str) -> None:
+        """One command of QEMU's monitor (qemu-monitor(7))."""
+        self._socket.sendall(line.encode() + b"\n")
+        self._until_prompt()
+
+    def type(self, text: str) -> None:
+        """Press keys, one after the other."""
+        for letter in text:
+            self.command(f"sendkey {KEYS.get(letter, letter)}")
+            time.sleep(0.15)
+
+    def picture(self, path: Path) -> Picture:
+        """What is on the screen now, kept as a PNG file at `path`."""
+        dump = path.with_suffix(".ppm")
+        self.command(f"screendump {dump.absolute()}")
+        found = Picture(dump.read_bytes())
+        dump.unlink()
+        path.write_bytes(found.png())
+        return found
+
+    def _until_prompt(self) -> None:
+        told = b""
+        while not told.endswith(b"(qemu) "):
+            part = self._socket.recv(4096)
+            if not part:
+                return
+            told += part
+
+
+class Picture:
+    """A picture, three bytes a dot."""
+
+    def __init__(self, ppm: bytes) -> None:
+        """Of the format P6 (ppm(5)), as QEMU writes it: three lines, then the dots."""
+        _, size, _, self.dots = ppm.split(b"\n", 3)
+        self.width, self.height = (int(word) for word in size.split())
+
+    def lit(self) -> int:
+        """How many bytes of it are not black."""
+        return len(self.dots) - self.dots.count(0)
+
+    def shades(self) -> int:
+        """How many values its bytes have: text on black has two or three."""
+        return len(set(self.dots))
+
+    def png(self) -> bytes:
+        """As PNG (RFC 2083), without a library."""
+        line = self.width * 3
+        rows = (self.dots[at : at + line] for at in range(0, len(self.dots), line))
+        head = struct.pack(">IIBBBBB", self.width, self.height, 8, 2, 0, 0, 0)
+        body = zlib.compress(b"".join(b"\0" + row for row in rows))
+        chunks = ((b"IHDR", head), (b"IDAT", body), (b"IEND", b""))
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in chunks
+        )
