@@ -63,10 +63,11 @@ class Deb:
 def sources_for(suite: str) -> str:
     """The apt sources of `suite` (`trixie`) with updates and security, in deb822 (sources.list(5)).
 
-    The mirror is the host's.  Ends the program where none is known.
+    A rolling suite and backports have neither.  The mirror is the host's.  Ends the program
+    where none is known.
     """
     host = mirror.of(Path("/"), os.environ)
-    rolling = suite in mirror.ROLLING
+    rolling = suite in mirror.ROLLING or suite.endswith("-backports")
     stanzas = [(host.main, suite if rolling else f"{suite} {suite}-updates")]
     if host.security is not None and not rolling:
         stanzas.append((host.security, f"{suite}-security"))

@@ -217,14 +217,17 @@ def series(version: str) -> Series:
 
 
 def _doubles(options: Iterable[Option]) -> Iterator[str]:
-    first: dict[str, Option] = {}
+    """Options that a kernel would be asked twice; an option may be asked otherwise of a series."""
+    before: dict[str, list[Option]] = {}
     for option in options:
-        if other := first.get(option.name):
-            yield (
-                f"{option.file}: option.{option.name} = {_written(option.value)}: "
-                f"{other.file} has it already, as {_written(other.value)}; keep one"
-            )
-        first.setdefault(option.name, option)
+        for other in before.setdefault(option.name, []):
+            if other.since < option.until and option.since < other.until:
+                yield (
+                    f"{option.file}: option.{option.name} = {_written(option.value)}: "
+                    f"{other.file} has it already, as {_written(other.value)}; keep one"
+                )
+                break
+        before[option.name].append(option)
 
 
 def _written(value: Value) -> str:

@@ -26,7 +26,10 @@ def test_the_sources_of_a_suite_have_updates_and_security_and_debians_keys(
     )
 
 
-def test_a_rolling_suite_has_neither_updates_nor_security(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("suite", ["sid", "trixie-backports"])
+def test_a_rolling_suite_and_backports_have_neither_updates_nor_security(
+    suite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DEBIAN_MIRROR", "http://mine.example/debian")
-    assert "Suites: sid\n" in archive.sources_for("sid")
-    assert "security" not in archive.sources_for("sid")
+    assert f"Suites: {suite}\n" in archive.sources_for(suite)
+    assert "security" not in archive.sources_for(suite)

@@ -137,6 +137,16 @@ def test_an_option_in_two_fragments_is_refused_whether_or_not_they_agree(tmp_pat
     assert "a.toml has it already" in findings_of(tmp_path, a=on, b=on)
 
 
+def test_an_option_may_be_asked_otherwise_of_another_series(tmp_path: Path) -> None:
+    old = option('NET = { value = "n", until = "7.0", reason = "r" }')
+    new = option('NET = { value = "y", since = "7.0", reason = "r" }')
+    fragments = fragments_of(tmp_path, a=old, b=new)
+    assert "# CONFIG_NET is not set" in kconfig.render(kconfig.of_series(fragments, (6, 12)))
+    assert "CONFIG_NET=y" in kconfig.render(kconfig.of_series(fragments, (7, 0)))
+    overlap = option('NET = { value = "y", since = "6.18", reason = "r" }')
+    assert "keep one" in findings_of(tmp_path, b=overlap)
+
+
 def test_no_other_fragment_can_ask_for_what_is_forbidden(tmp_path: Path) -> None:
     ask = option('NETFILTER = { value = "y", reason = "r" }')
     assert "never.toml has it already" in findings_of(tmp_path, never=FORBIDDEN, variant=ask)
