@@ -10,7 +10,7 @@ import sys
 from ipaddress import ip_network
 from pathlib import Path
 
-from factory import image, kernel, qemu, review
+from factory import image, kernel, qemu, review, selftest
 from factory.say import die, size, step
 from pbrinit.addresses import Family
 from pbrinit.language import read
@@ -45,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     reviewed.add_argument("--json", action="store_true", help="as JSON")
     reviewed.add_argument("--accept", action="store_true", help="take what is for reviewed")
     reviewed.set_defaults(verb=_review)
+    tested = verbs.add_parser("selftest", help="run the kernel's own tests in it")
+    tested.set_defaults(verb=_selftest)
     built = verbs.add_parser("image", help="build the image with a policy in it")
     built.add_argument("policy", type=Path, help="the policy file")
     built.add_argument("--output", type=Path, default=BUILD, help="where to (default: %(default)s)")
@@ -52,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     booted = verbs.add_parser("boot", help="boot the image in QEMU on this terminal")
     booted.add_argument("policy", type=Path, help="the policy that is in the image")
     booted.set_defaults(verb=_boot)
-    for verb in (made, reviewed, built, booted):
+    for verb in (made, reviewed, tested, built, booted):
         verb.add_argument(
             "--variant", choices=kernel.VARIANTS, default=kernel.VARIANTS[0], help="of the kernel"
         )
@@ -67,6 +69,17 @@ def _kernel(options: argparse.Namespace) -> int:
 
 def _review(options: argparse.Namespace) -> int:
     return review.main(options.variant, as_json=options.json, accept=options.accept)
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    found = selftest.run(options.variant)
+    for one in found:
+        step(f"{one.script} {one.test}: {len(one.passed)} passed, {len(one.failed)} failed")
+        for what in one.failed:
+            step(f"  FAIL {what}")
+    passed, failed = (sum(len(getattr(one, how)) for one in found) for how in ("passed", "failed"))
+    step(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
 
 
 def _image(options: argparse.Namespace) -> int:

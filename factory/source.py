@@ -31,16 +31,17 @@ class Source:
     version: str
     file: Path
 
-    def unpack(self, tree: Path, log: Path) -> None:
-        """The kernel's tree, as `tree`, which is an empty folder."""
+    def unpack(self, tree: Path, log: Path, part: str | None = None) -> None:
+        """The kernel's tree, or the folder `part` of it, as `tree`, which is an empty folder."""
         packed = self.file
         if packed.suffix == ".deb":
             package = tree.parent / "package"
             what = f"unpacking {packed.name}"
             say.run(["dpkg-deb", "-x", packed, package], what=what, log=log)
             packed = package / "usr/src" / f"{self.name}.tar.xz"
+        only = ["--wildcards", f"*/{part}"] if part else []
         say.run(
-            ["tar", "-xf", packed, "-C", tree, "--strip-components=1", "--no-same-owner"],
+            ["tar", "-xf", packed, "-C", tree, "--strip-components=1", "--no-same-owner", *only],
             what=f"unpacking {packed.name}",
             log=log,
         )
