@@ -9,7 +9,7 @@ VENV := build/venv/bin/python
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel review image boot test lint fuzz format lock clean
+.PHONY: help deps kernel review selftest image boot test lint fuzz format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -28,6 +28,10 @@ kernel: ## build the kernel only, or take it from the cache
 review: ## say what the kernel is made of and what is open in it (JSON=1, ACCEPT=1)
 	@$(PYTHON) -m factory.host kernel
 	@$(VENV) -m factory review --variant $(VARIANT) $(if $(JSON),--json) $(if $(ACCEPT),--accept)
+
+selftest: ## run the kernel's own tests of rules and routes inside it
+	@$(PYTHON) -m factory.host boot
+	@$(VENV) -m factory selftest --variant $(VARIANT)
 
 image: ## build kernel and image with POLICY in it, into build/
 	@$(PYTHON) -m factory.host image

@@ -77,6 +77,8 @@ def _selftest(options: argparse.Namespace) -> int:
         step(f"{one.script} {one.test}: {len(one.passed)} passed, {len(one.failed)} failed")
         for what in one.failed:
             step(f"  FAIL {what}")
+    for script, test, reason in selftest.left_out():
+        step(f"{script} {test}: not run, it asks for {reason}")
     passed, failed = (sum(len(getattr(one, how)) for one in found) for how in ("passed", "failed"))
     step(f"{passed} passed, {failed} failed")
     return 0 if passed and not failed else 1

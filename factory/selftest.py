@@ -32,7 +32,6 @@ class Outcome:
     test: str
     passed: tuple[str, ...]
     failed: tuple[str, ...]
-    output: str
 
 
 def run(variant: str = kernel.VARIANTS[0]) -> tuple[Outcome, ...]:
@@ -58,19 +57,36 @@ def run(variant: str = kernel.VARIANTS[0]) -> tuple[Outcome, ...]:
 
 
 def outcomes(told: str) -> Iterator[Outcome]:
-    """What a guest said, test by test (log_test of the scripts)."""
+    """What a guest said, test by test (log_test of the scripts); several runs of one are joined.
+
+    A check has failed where it failed and in no run passed.
+    """
+    runs: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for match in re.finditer(r"^=== (\S+) (\S+)\n(.*?)^=== \1 \2 ended", told, re.M | re.S):
         script, test, output = match.groups()
         said = re.findall(r"TEST: (.*?) *\[ *(OK|FAIL|XFAIL) *\]", output)
-        passed = tuple(what for what, how in said if how != "FAIL")
-        failed = tuple(what for what, how in said if how == "FAIL")
-        yield Outcome(script, test, passed, failed, output)
+        runs.setdefault((script, test), []).extend(said)
+    for (script, test), said in runs.items():
+        passed = dict.fromkeys(what for what, how in said if how != "FAIL")
+        failed = dict.fromkeys(what for what, how in said if how == "FAIL" and what not in passed)
+        yield Outcome(script, test, tuple(passed), tuple(failed))
 
 
 def listed() -> list[tuple[str, str]]:
-    """Script and test of each that is run."""
+    """Script and test of each that is run, in order, as often as it is run."""
     runs = tomllib.loads((FOLDER / "tests.toml").read_text())["run"]
-    return [(one["script"], test) for one in runs for test in one["tests"]]
+    return [
+        (one["script"], test)
+        for one in runs
+        for _ in range(one.get("times", 1))
+        for test in one["tests"]
+    ]
+
+
+def left_out() -> list[tuple[str, str, str]]:
+    """Script and test of each that is not run, and what of this kernel's gaps it asks for."""
+    data = tomllib.loads((FOLDER / "tests.toml").read_text())["left_out"]
+    return [(one["script"], test, one["reason"]) for one in data for test in one["tests"]]
 
 
 def _scripts(origin: source.Source) -> Path:
