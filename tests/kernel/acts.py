@@ -139,10 +139,11 @@ def ask(question: Question) -> str:
                 asker.send(b"?")
             return "answered" if asker.recv(64) == GREETING else "garbled"
 
-    return _as(question.uid, lambda: _verdict(attempt))
+    return _as(question.uid, lambda: verdict(attempt))
 
 
-def _verdict(attempt: Callable[[], str]) -> str:
+def verdict(attempt: Callable[[], str]) -> str:
+    """What came of it, or the name of the error."""
     try:
         return attempt()
     except TimeoutError:

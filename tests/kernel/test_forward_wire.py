@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6Unknown, IPv6, IPv6ExtHdrFragment
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
-from scapy.packet import Packet as Layer
-from scapy.packet import Raw
 
 from pbrinit.addresses import Address, Family
 from pbrinit.model import decide
@@ -23,16 +21,13 @@ from pbrinit.policy import Protocol
 from pbrinit.verdict import Outcome, Verdict
 from tests import router
 from tests.kernel import acts
+from tests.kernel.frames import PEER, frame, mark_of
 from tests.kernel.lab import Lab, Namespace
 from tests.router import PLACES, PLAN
 
 TCP_, UDP_ = Protocol.TCP, Protocol.UDP
-MARK = b"marked %05d"
-PEER = "02:00:00:00:00:09"
-"""The hardware address of everybody, at either side."""
-
-MTU, TOO_MUCH = 1400, 1380
-"""What the way to the wan takes, and more than that with headers, but not than the lan takes."""
+MTU = 1400
+"""What the way to the wan takes: less than a packet that is too big."""
 
 FIRST_CLIENT, CLIENTS = 10, 90
 """A client of its own for each case, since the kernel tells one sender only so often (ip_error)."""
@@ -176,39 +171,6 @@ def _from_wan(family: Family) -> Iterator[Packet]:
     yield replace(answer, destination=place.server(9))
 
 
-def frame(packet: Packet, number: int, hardware: str) -> bytes:
-    """The packet on the wire, marked by its number."""
-    four = packet.family is Family.V4
-    mark = MARK % number
-    body: Layer = Raw(bytes(8) + mark)
-    if packet.protocol == TCP_:
-        body = TCP(sport=packet.source_port, dport=packet.destination_port, flags="S") / mark
-    elif packet.protocol == UDP_:
-        body = UDP(sport=packet.source_port, dport=packet.destination_port) / mark
-    elif packet.icmp is not None:
-        kind, code = packet.icmp
-        header: type[Layer] = ICMP if four else ICMPv6Unknown
-        body = header(type=kind, code=code) / (bytes(4) + mark)
-    if packet.too_big:
-        body = body / bytes(TOO_MUCH)
-    offset, more = PIECES[packet.fragment]
-    source, destination = str(packet.source), str(packet.destination)
-    network: Layer
-    if four:
-        flags = "DF" if packet.too_big else "MF" if more else 0
-        network = IP(src=source, dst=destination, proto=packet.protocol, ttl=packet.hops,
-                     flags=flags, frag=offset)  # fmt: skip
-    elif packet.fragment is Fragment.WHOLE:
-        network = IPv6(src=source, dst=destination, nh=packet.protocol, hlim=packet.hops)
-    else:
-        piece = IPv6ExtHdrFragment(nh=packet.protocol, offset=offset, m=more, id=number)
-        network = IPv6(src=source, dst=destination, hlim=packet.hops) / piece
-    return bytes(Ether(src=PEER, dst=hardware) / network / body)
-
-
-PIECES = {Fragment.WHOLE: (0, 0), Fragment.FIRST: (0, 1), Fragment.LATER: (5, 0)}
-
-
 @dataclass(frozen=True)
 class Seen:
     """A frame that the router sent: by which device, and what it is."""
@@ -226,23 +188,21 @@ def seen(wire: Wire, family: Family) -> dict[int, list[Seen]]:
     for device, side in wire.sides.items():
         for data in side.do(acts.seen):
             ethernet = Ether(data)
-            at = data.find(MARK[:7])
-            if ethernet.src != wire.macs[device] or at < 0:
+            marked = mark_of(data)
+            if ethernet.src != wire.macs[device] or marked is None:
                 continue
             if family is Family.V4 and IP in ethernet:
                 network = ethernet[IP]
-                number, hops, protocol = network.proto, network.ttl, Protocol.ICMP
+                header, hops, protocol = network.proto, network.ttl, Protocol.ICMP
             elif family is Family.V6 and IPv6 in ethernet:
                 network = ethernet[IPv6]
-                number, hops, protocol = network.nh, network.hlim, Protocol.ICMPV6
+                header, hops, protocol = network.nh, network.hlim, Protocol.ICMPV6
             else:
                 continue
             first = bytes(network.payload)[:2]
-            icmp = (first[0], first[1]) if number == protocol else None
+            icmp = (first[0], first[1]) if header == protocol else None
             ends = ip_address(network.src), ip_address(network.dst)
-            found.setdefault(int(data[at + 7 : at + 12]), []).append(
-                Seen(device, *ends, hops, icmp)
-            )
+            found.setdefault(marked, []).append(Seen(device, *ends, hops, icmp))
     return found
 
 

@@ -1,0 +1,105 @@
+"""Real packets under drawn policies: what gets where is what the model says."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+
+from pbrinit.addresses import Family
+from pbrinit.model import Model
+from pbrinit.netlink import encode
+from pbrinit.packet import Direction, In, Out, Packet
+from pbrinit.plan import Plan
+from pbrinit.policy import Protocol
+from pbrinit.verdict import Outcome
+from tests.kernel import acts, taps
+from tests.kernel.compare import drawn_plan
+from tests.kernel.draw import Packets, seeded
+from tests.kernel.frames import frame, mark_of
+from tests.kernel.lab import Lab
+
+PACKETS = 300
+TAPPED = (Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ICMPV6, 47)
+
+
+def worth_it(seed: int) -> Plan:
+    """The first drawn plan that has two interfaces and lets something pass through."""
+    source = seeded(f"wire.{seed}")
+    plans = (drawn_plan(source)[1] for _ in itertools.count())
+    return next(plan for plan in plans if plan.forwards)
+
+
+def to_one_host(packet: Packet) -> bool:
+    """Whether a look-up decides, and a frame and a tap can show it."""
+    destination = packet.destination
+    scoped = destination.is_multicast or destination.is_link_local or destination.is_unspecified
+    everybody = destination == ip_address("255.255.255.255")
+    return packet.protocol in TAPPED and not (scoped or everybody or destination.is_loopback)
+
+
+def drawn(plan: Plan, seed: int) -> Iterator[tuple[int, Packet, Direction]]:
+    """Packets that arrive, and datagrams that programs send."""
+    packets = ((p, d) for p, d in Packets(plan, seeded(f"packets.{seed}")) if to_one_host(p))
+    for count, (packet, direction) in enumerate(itertools.islice(packets, 4 * PACKETS)):
+        if isinstance(direction, In) and packet.source is not None:
+            yield count, packet, direction
+        elif isinstance(direction, Out) and packet.protocol == Protocol.UDP and packet.source_port:
+            yield count, replace(packet, source=None), replace(direction, device=None, bound=False)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_passes_is_what_the_model_says(seed: int) -> None:
+    plan = worth_it(seed)
+    devices = [link.device for link in plan.links[1:]]
+    with Lab([], []) as lab:
+        sides = {"eth0": lab.peer, **{d: lab.connect(d, [], []) for d in devices[1:]}}
+        assert lab.machine.do(acts.enforce, encode(plan, "drawn")) == []
+        for device, side in sides.items():
+            # Then nobody has to say where he is: every neighbour has the device's own address.
+            lab.machine.run("ip", "link", "set", device, "arp", "off")
+            side.do(acts.watch)
+        lab.machine.do(taps.tap_all, TAPPED)
+        macs = {device: lab.machine.do(acts.mac, device) for device in devices}
+        asked = {n: (packet, direction) for n, packet, direction in drawn(plan, seed)}
+        for n, (packet, direction) in asked.items():
+            if isinstance(direction, In):
+                data = frame(packet, n, macs[direction.device])
+                sides[direction.device].do(acts.transmit, [data])
+            else:
+                ports = (packet.source_port, packet.destination_port)
+                lab.machine.do(taps.emit, direction.uid, str(packet.destination), ports, n)
+        delivered = {mark_of(data) for data in lab.machine.do(taps.tapped_all)}
+        passed = {
+            mark: device
+            for device, side in sides.items()
+            for mark, data in ((mark_of(data), data) for data in side.do(acts.seen))
+            if mark is not None and came_out(data, asked[mark][0], macs[device])
+        }
+    model = Model(plan, {})
+    outcomes = set()
+    for n, (packet, direction) in asked.items():
+        verdict = model.decide(packet, direction)
+        outcomes.add(verdict.outcome)
+        through = verdict.outcome in (Outcome.FORWARDED, Outcome.SENT)
+        assert passed.get(n) == (verdict.device if through else None), (packet, direction, verdict)
+        if isinstance(direction, In):
+            assert (n in delivered) == (verdict.outcome is Outcome.DELIVERED), (packet, verdict)
+    assert {Outcome.FORWARDED, Outcome.DROPPED} <= outcomes
+
+
+def came_out(data: bytes, packet: Packet, mac: str) -> bool:
+    """Whether this frame is the packet itself, sent by the machine."""
+    ethernet = Ether(data)
+    layer = IP if packet.family is Family.V4 else IPv6
+    if ethernet.src != mac or layer not in ethernet:
+        return False
+    source = str(packet.source) if packet.source else ethernet[layer].src
+    ends: tuple[str, str] = (ethernet[layer].src, ethernet[layer].dst)
+    return ends == (source, str(packet.destination))
