@@ -37,6 +37,12 @@ def seeded(seed: str) -> Random:
     return Random(seed)  # noqa: S311  they keep nothing secret
 
 
+SOMEBODY: dict[Family, Address] = {
+    Family.V4: ip_address("203.0.114.77"),
+    Family.V6: ip_address("2001:db8:77::77"),
+}
+"""A host that is nothing to anybody."""
+
 WAYS = 6
 """How many of the ways to a rule are tried at its edges."""
 
@@ -102,7 +108,7 @@ class Packets:
 
     def _inside(self, rule: Rule, iif: str) -> Packet:
         protocol = rule.protocol or Protocol.TCP
-        own, other = self._own[rule.family][0], self._addresses[rule.family][0]
+        own, other = self._own[rule.family][0], SOMEBODY[rule.family]
         ends = (own, other) if iif == LOOPBACK else (other, own)
         source, destination = (
             prefix.network_address if prefix else end
@@ -110,7 +116,10 @@ class Packets:
         )
         if protocol in TYPES:
             return Packet(protocol, source, destination, icmp=TYPES[Protocol(protocol)][0])
-        one, two = (p.first if p else 9 for p in (rule.source_ports, rule.destination_ports))
+        # A TCP socket that connects is first looked up without a port of its own.
+        early = 0 if iif == LOOPBACK and protocol == Protocol.TCP else 9
+        one = rule.source_ports.first if rule.source_ports else early
+        two = rule.destination_ports.first if rule.destination_ports else 9
         return Packet(protocol, source, destination, one, two)
 
     def near(self, rule: Rule) -> tuple[Packet, Direction]:
