@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from pbrinit.addresses import Address, Family, Prefix
-from pbrinit.fib_tables import Entry, Kind, Tables, entries
+from pbrinit.fib_tables import Entry, Kind, tables
 from pbrinit.layout import LOOPBACK
 from pbrinit.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy import Ports
@@ -140,7 +140,7 @@ class Fib:
             self._labels[family] = {
                 rule.preference: at for at, rule in reversed(list(enumerate(rules)))
             }
-        self._tables = Tables(entries(plan, link_local))
+        self._tables = tables(plan, link_local)
 
     def dissects(self, family: Family) -> bool:
         """Whether the kernel reads protocol and ports from packets on their way in.

@@ -1,7 +1,7 @@
 """Routing tables as the kernel holds them, and the search in one of them.
 
-In: `Entry` values, the plan's and those that come with its addresses.  Out: the entry that an
-address leads to.  All links are taken to be up.  Functions named are those of Linux 6.12.
+In: a `Plan`, whose addresses bring routes of their own.  Out: `Tables`, and from them the `Entry`
+that an address leads to.  All links are taken to be up.  Functions named are those of Linux 6.12.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.layout import LOOPBACK, host
-from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, WITHOUT_DEVICE, Link, Plan
+from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, WITHOUT_DEVICE, Link, Plan, Route
 
 LAST_WITH_BROADCAST = 30
 """The longest prefix that has a broadcast address (RFC 3021)."""
@@ -98,19 +98,38 @@ class _Node:
         routes.sort(key=lambda route: route.metric)
 
 
+_Key = tuple[Family, int]
 _Table = list[tuple[int, dict[int, _Node]]]
 """For each mask, longest first, the nodes by the value of what it covers."""
 
 
 class Tables:
-    """All tables of both families."""
+    """All tables of both families; each is put in order when it is first searched.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._tables: dict[tuple[Family, int], _Table] = {}
+    `routes` are a plan's, each with the device of its link; they are in their tables behind
+    the `entries`.
+    """
+
+    def __init__(self, entries: Iterable[Entry], routes: Iterable[tuple[Route, str]] = ()) -> None:
+        self._tables: dict[_Key, _Table] = {}
+        self._entries: dict[_Key, list[Entry]] = {}
+        self._routes: dict[_Key, list[tuple[Route, str]]] = {}
         for entry in entries:
-            table = self._tables.setdefault((Family.of(entry.destination), entry.table), [])
-            mask, value = _masked(entry.destination)
-            _of_mask(table, mask).setdefault(value, _Node()).add(entry)
+            key = Family.of(entry.destination), entry.table
+            self._entries.setdefault(key, []).append(entry)
+        for route, device in routes:
+            self._routes.setdefault((route.family, route.table), []).append((route, device))
+
+    def _table(self, family: Family, table: int) -> _Table:
+        key = family, table
+        if key not in self._tables:
+            made: _Table = []
+            for entry in self._entries.get(key, ()):
+                _add(made, entry)
+            for route, device in self._routes.get(key, ()):
+                _add(made, _entry(route, device))
+            self._tables[key] = made
+        return self._tables[key]
 
     def search_4(self, table: int, destination: int, device: str | None) -> Entry | None:
         """The longest prefix that holds the destination, by a device that will do.
@@ -118,7 +137,7 @@ class Tables:
         fib_table_lookup (net/ipv4/fib_trie.c): what is no way at all ends the search at once; of
         the rest only what leaves by `device`, where there is one, counts (fib_lookup_good_nhc).
         """
-        for mask, nodes in self._tables.get((Family.V4, table), ()):
+        for mask, nodes in self._table(Family.V4, table):
             node = nodes.get(destination & mask)
             for entry in node.own if node else ():
                 if device is None or entry.device == device or entry.kind in NO_WAY:
@@ -147,7 +166,7 @@ class Tables:
         for its routes from anywhere; the root, which is last, always is.
         """
         found = False
-        for mask, nodes in self._tables.get((Family.V6, table), ()):
+        for mask, nodes in self._table(Family.V6, table):
             node = nodes.get(destination & mask)
             if node is None:
                 continue
@@ -190,19 +209,40 @@ def _of_mask(groups: list[tuple[int, dict[int, V]]], mask: int) -> dict[int, V]:
     return made
 
 
+def _add(table: _Table, entry: Entry) -> None:
+    mask, value = _masked(entry.destination)
+    nodes = _of_mask(table, mask)
+    if value not in nodes:
+        nodes[value] = _Node()
+    nodes[value].add(entry)
+
+
+def _entry(route: Route, device: str) -> Entry:
+    return Entry(
+        route.table,
+        Kind(route.kind.value),
+        ALL[route.family] if route.destination is None else route.destination,
+        LOOPBACK if route.kind in WITHOUT_DEVICE else device,
+        route.gateway,
+        route.source,
+    )
+
+
+def tables(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Tables:
+    """The tables of a machine on which a plan is in force."""
+    return Tables(dict.fromkeys(_of_kernel(plan, link_local)), _of_plan(plan))
+
+
 def entries(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[Entry]:
     """What the kernel puts into its tables for the addresses, and the plan's own routes."""
     yield from dict.fromkeys(_of_kernel(plan, link_local))
+    yield from (_entry(route, device) for route, device in _of_plan(plan))
+
+
+def _of_plan(plan: Plan) -> Iterator[tuple[Route, str]]:
     for link in plan.links:
         for route in (*link.early_routes, *link.routes):
-            yield Entry(
-                route.table,
-                Kind(route.kind.value),
-                ALL[route.family] if route.destination is None else route.destination,
-                LOOPBACK if route.kind in WITHOUT_DEVICE else link.device,
-                route.gateway,
-                route.source,
-            )
+            yield route, link.device
 
 
 def _of_kernel(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[Entry]:
