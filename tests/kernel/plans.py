@@ -35,9 +35,10 @@ FOUR = ("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "198.51.100.0/24", "198.51.100.
 SIX = ("::/0", "::/1", "2000::/3", "2001:db8:5::/48", "2001:db8:5:8000::/49", "2001:db8:5::9/128",
        "2001:db8::/64", "2001:db8::/65", "2001:db8::66/128", "fd00:2::/126", "fe80::/10",
        "2001:db8::/32", "ff00::/8")  # fmt: skip
-MAIN_6 = ("::/0", "2000::/3", "2001:db8::/32", "fd00::/8", "2001:db8::/64", "2001:db8:1::/120",
-          "fd00:2::/126", "fe80::/64")  # fmt: skip
-"""None is longer than a link's: in the main table longer ones would hide the links' gateways."""
+ABOVE_6 = ("::/0", "2000::/3", "2001:db8::/32", "fd00::/8")
+OF_LINKS_6 = ("2001:db8::/64", "2001:db8:1::/120", "fd00:2::/126", "fe80::/64")
+"""Prefixes of the main table: longer ones, or routes to a link's own from some source, would hide
+the links' gateways when a route names them (ip6_route_check_nh_onlink, net/ipv6/route.c)."""
 
 SOURCES_6 = ("::/1", "2000::/3", "2001:db8:5::/48", "2001:db8:5:8000::/49", "2001:db8::/64",
              "fd00:2::2/128")  # fmt: skip
@@ -116,11 +117,13 @@ def _route(
         return None
     table = random.choice((TABLE_MAIN, *OWN_TABLES, *OWN_TABLES))
     kind = random.choice((*[RouteKind.UNICAST] * 5, *RouteKind))
-    pool = FOUR if family is Family.V4 else MAIN_6 if table == TABLE_MAIN else SIX
+    main = table == TABLE_MAIN
+    sourced = family is Family.V6 and random.random() < 0.4
+    pool: tuple[str, ...] = FOUR
+    if family is Family.V6:
+        pool = (ABOVE_6 if sourced else ABOVE_6 + OF_LINKS_6) if main else SIX
     destination = random.choice((None, *map(ip_network, pool)))
-    source = None
-    if family is Family.V6 and random.random() < 0.4:
-        source = ip_network(random.choice(SOURCES_6))
+    source = ip_network(random.choice(SOURCES_6)) if sourced else None
     key = family, table, destination if destination and destination.prefixlen else None, source
     if key in taken:
         return None
