@@ -15,9 +15,10 @@ from pbrinit.fib_tables import Entry as Route
 from pbrinit.fib_tables import Kind
 from pbrinit.model import decide
 from pbrinit.packet import Direction, Fragment, In, Out, Packet
-from pbrinit.plan import Action, Plan, Rule
+from pbrinit.plan import Action, Plan
 from pbrinit.policy import Deny, Entry, Policy
 from pbrinit.question import FORMS, Question, QuestionError, parse
+from pbrinit.ruling import Rulings
 from pbrinit.show import rule_command
 from pbrinit.verdict import Notice, Outcome, Verdict
 
@@ -40,7 +41,7 @@ BETWEEN_KEYS = ", "
 @dataclass(frozen=True)
 class Part:
     """One packet and its verdict; `entries` are the parts of the policy that it is owed to:
-    those that allow it, or the deny entries that take it away where a rule names them.
+    those that allow it, or the deny entries that take it away.
     """
 
     packet: Packet
@@ -78,7 +79,11 @@ def explain(plan: Plan, policy: Policy, question: Question) -> Explanation:
 
 def _part(plan: Plan, policy: Policy, packet: Packet, direction: Direction) -> Part:
     verdict = decide(plan, packet, direction)
-    return Part(packet, direction, verdict, _entries(verdict, policy))
+    if verdict.allowed:
+        return Part(packet, direction, verdict, _allowing(verdict, policy))
+    named = Rulings(policy).of(packet, direction).names
+    denies = tuple(deny for deny in policy.denies if deny.key in named)
+    return Part(packet, direction, verdict, denies)
 
 
 def _filled(packet: Packet, verdict: Verdict) -> Packet:
@@ -86,22 +91,16 @@ def _filled(packet: Packet, verdict: Verdict) -> Packet:
     return packet if packet.source else replace(packet, source=verdict.source)
 
 
-def _entries(verdict: Verdict, policy: Policy) -> tuple[Entry | Deny, ...]:
-    """What the rules name that decided: of what passes, those of the first look-up whose rule
-    names entries; of what is dropped, the deny entries that the last rule names.
+def _allowing(verdict: Verdict, policy: Policy) -> tuple[Entry, ...]:
+    """What the rule names that decided the first look-up whose rule names entries: one rule may
+    serve several.
     """
-    known: dict[str, Entry | Deny] = {deny.key: deny for deny in policy.denies}
-    rules = verdict.rules[-1:]
-    if verdict.allowed:
-        known = {entry.key: entry for entry in policy.entries}
-        rules = verdict.rules
-    named = (tuple(known[key] for key in _keys(rule) if key in known) for rule in rules)
-    return next(filter(None, named), ())
-
-
-def _keys(rule: Rule) -> list[str]:
-    """The keys in a rule's note: one rule may serve several entries."""
-    return rule.note.split(BETWEEN_KEYS)
+    known = {entry.key: entry for entry in policy.entries}
+    for rule in verdict.rules:
+        named = tuple(known[key] for key in rule.note.split(BETWEEN_KEYS) if key in known)
+        if named:
+            return named
+    return ()
 
 
 def lines(verdict: Verdict) -> Iterator[str]:

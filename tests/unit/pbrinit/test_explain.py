@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -195,6 +196,37 @@ def test_what_a_deny_entry_refuses_names_it_and_who_is_told() -> None:
     notice = explain.as_json(told, {})["asked"]["notice"]
     assert (notice["protocol"], notice["allowed"]) == ("icmp/3/13", True)
     assert told.answer is None
+
+
+DENYING = """
+hostname = "gate"
+[interface.wan]
+device  = "eth0"
+address = "192.0.2.2/24"
+gateway = "192.0.2.1"
+[network]
+listed = [{listed}]
+[service]
+ssh = ["tcp/22"]
+[[deny]]
+from = "listed"
+[[input]]
+service = "ssh"
+"""
+
+
+def test_a_deny_entry_is_named_although_its_set_is_too_large_for_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = ", ".join(f'"198.51.100.{host}"' for host in range(0, 200, 2))
+    policy = tmp_path / "gate.toml"
+    policy.write_text(DENYING.format(listed=listed))
+    for host, denied in ((8, True), (9, False)):
+        assert main(["explain", str(policy), f"in wan tcp 198.51.100.{host} > 192.0.2.2:22"]) == 0
+        told = capsys.readouterr().out
+        assert told.startswith("dropped" if denied else "allowed")
+        assert ("  by deny[1]: deny by wan from listed: everything\n" in told) == denied
+        assert "# deny[1]" not in told
 
 
 def test_a_sender_who_may_not_be_told_is_said_to_be_told_nothing() -> None:
