@@ -21,9 +21,8 @@ def links(policy: Policy, tables: Tables) -> tuple[Link, ...]:
 
 def _loopback(tables: Tables) -> Link:
     """Loopback, and the sink: a default route into it is unicast, so that the return path
-    check passes, and what is really sent by it is discarded on arrival, because the route
-    it carries along was made for output (ip_rcv_finish_core keeps it; its input is
-    dst_discard, rt_dst_alloc).
+    check passes, and what is really sent by it leaves by no device: it comes back to this machine
+    (tests/kernel/test_sink.py).
     """
     sink = Route(Family.V4, TABLE_SINK, RouteKind.UNICAST, note="the return path ends here")
     return Link(

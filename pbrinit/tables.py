@@ -27,7 +27,7 @@ class Use(enum.Enum):
     """What becomes of a packet whose address is in the set."""
 
     TOWARDS = "leaves by the way to its destination"
-    SINK = "is discarded; only the return path check is content with it"
+    SINK = "comes back to this machine; only the return path check is content with it"
     PROHIBIT = "is refused, and its sender told"
     LOCAL_FROM = "is delivered, for its source"
     ONLY_FROM = "goes on to the next rule, for its source; all others end here"
