@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from factory.kbuild import table
+from factory.kbuild import Built, calls_in, table
 from factory.survey import count_lines
 
 ARCHIVES = ("vmlinux.a", "lib/lib.a", "arch/x86/lib/lib.a")
@@ -70,6 +70,18 @@ def of(output: Path, tree: Path, llvm: str) -> Anatomy:
         calls=tuple(sorted(name for name, entry in numbers.items() if entry in strong - weak)),
         numbers=len(numbers),
     )
+
+
+def misread(inside: Anatomy, tree: Path, settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Where reading Makefiles (`kbuild`) and the build itself differ: files and system calls.
+
+    By that reading Debian's kernels are counted, which nobody builds here.
+    """
+    built = Built(tree, settings).files
+    on = {name for name, value in settings.items() if value in ("y", "m")}
+    compiled = {name for name in inside.sources if name.endswith((".c", ".S"))}
+    calls = calls_in(tree, built, on) ^ set(inside.calls)
+    return tuple(sorted((built ^ compiled) | {f"{name}()" for name in calls}))
 
 
 def _sizes(told: str) -> Iterator[tuple[str, tuple[int, int]]]:

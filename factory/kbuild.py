@@ -3,7 +3,7 @@
 In: a source tree and what a `.config` sets.  Out: the .c and .S files that it would build, into
 the kernel or as modules, and the system calls that they define.  Nothing is compiled, so this
 also tells of kernels that nobody builds here. It knows as much of make as the Makefiles of an
-x86 kernel ask for (Documentation/kbuild/makefiles.rst); a test holds it to real builds.
+x86 kernel ask for (Documentation/kbuild/makefiles.rst); each build here is held against it.
 """
 
 from __future__ import annotations

@@ -132,7 +132,10 @@ class _Making:
             ("include/config/kernel.release", "release"),
         ):
             shutil.copyfile(output / made, result / name)
-        anatomy.of(output, tree, LLVM).write(result / "anatomy.json")
+        inside = anatomy.of(output, tree, LLVM)
+        inside.write(result / "anatomy.json")
+        misread = anatomy.misread(inside, tree, kconfig.settings(config.read_text()))
+        (result / "misread.json").write_text(json.dumps(misread, indent=0) + "\n")
         result.replace(done)
         shutil.rmtree(self.work)
         say.step(f"made {done / 'bzImage'}, {say.size(done / 'bzImage')}")

@@ -33,6 +33,9 @@ from factory.survey import Survey
 from pbrinit import sysctls
 from pbrinit.boot.hardening import HARDENING
 
+# Of the files that a kernel is built from; more would make the numbers of the others doubtful.
+MISREAD = 0.01
+
 # What the compiler of the day makes of Kconfig's questions about itself is no decision of ours.
 OF_TOOLS = ("CC_", "GCC", "CLANG_", "AS_", "LD_", "LLD_", "RUSTC", "PAHOLE", "TOOLS_", "HAVE_KMSAN")
 
@@ -101,6 +104,12 @@ def of(variant: str, *, accept: bool = False) -> Review:
         hardening.explanations(variant, series),
         settings,
     )
+    misread: list[str] = json.loads((made.folder / "misread.json").read_text())
+    if len(misread) > MISREAD * len(inside.sources):
+        findings.append(
+            f"{len(misread)} files and system calls of this kernel are read wrongly from its "
+            f"Makefiles, so Debian's are too; the first is {misread[0]}"
+        )
     facts = _facts(made, settings, parameters, checks, inside)
     if accept:
         reviewed.accept(variant, facts)

@@ -60,7 +60,7 @@ def test_an_explanation_is_for_the_series_it_names() -> None:
 def test_screen_and_keyboard_are_spoken_to_on_a_real_machine_only() -> None:
     lines = {variant: cmdline.line(cmdline.read(variant)).split() for variant in kernel.VARIANTS}
     assert "console=tty0" in lines["pc"]
-    assert set(lines["pc"]) - set(lines["vm"]) == {"console=tty0"}
+    assert set(lines["pc"]) - set(lines["vm"]) == {"console=tty0", "nosmt"}
 
 
 @pytest.mark.parametrize("variant", kernel.VARIANTS)
