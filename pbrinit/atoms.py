@@ -6,13 +6,14 @@ what was likely meant.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import socket
 from typing import NamedTuple
 
 from pbrinit.addresses import Address, Family, InterfaceAddress
-from pbrinit.policy import Ports, Protocol, Service
+from pbrinit.policy import STAY, Ending, OnFailure, Ports, Protocol, Service
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
@@ -32,6 +33,12 @@ WITH_OWN_WORD = {
     Protocol.ICMPV6: 'write "icmp", or "icmp/echo" for ping: they are for both families',
 }
 SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo", "icmp" or "ip/47"'
+ON_FAILURE = re.compile(r"([a-z]+)(?: after ([0-9]{1,5}) s)?")
+ON_FAILURE_HINT = '"stay", "reboot after 30 s" or "poweroff after 5 s"'
+LONGEST_PAUSE = 86400
+REBOOT_PAUSE = 30
+"""Between reboots of a machine that fails each time, so that a person can read why."""
+
 PORTS_HINT = 'such as "1024-65534"'
 
 
@@ -52,6 +59,29 @@ def hostname(text: str) -> str:
     if len(text) > LONGEST_HOSTNAME or not all(LABEL.fullmatch(part) for part in text.split(".")):
         raise AtomError(f'"{text}" is no host name', "letters, digits and -, at most 64")
     return text
+
+
+def on_failure(text: str) -> OnFailure:
+    """What a machine does that is closed: "stay", or "reboot" or "poweroff" after some seconds.
+
+    Raises AtomError.
+    """
+    words = ON_FAILURE.fullmatch(text)
+    known = [ending.value for ending in Ending]
+    if words is None or words[1] not in known:
+        first = text.replace("-", "").split()[:1]
+        near = difflib.get_close_matches(first[0].lower(), known, n=1) if first else []
+        meant = f'did you mean "{near[0]}"? ' if near else ""
+        raise AtomError(f'"{text}" is nothing to do on failure', f"{meant}write {ON_FAILURE_HINT}")
+    ending = Ending(words[1])
+    if ending is Ending.STAY:
+        if words[2] is not None:
+            raise AtomError(f'"{text}" ends nothing', 'to stay needs no time: write "stay"')
+        return STAY
+    seconds = int(words[2]) if words[2] else REBOOT_PAUSE * (ending is Ending.REBOOT)
+    if seconds > LONGEST_PAUSE:
+        raise AtomError(f'"{text}" is more than a day', f"at most {LONGEST_PAUSE} s")
+    return OnFailure(ending, seconds)
 
 
 def address(text: str) -> Address:

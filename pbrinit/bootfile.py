@@ -4,20 +4,26 @@ In: a `BootPlan`.  Out: bytes, and from bytes the same `BootPlan`, or an error. 
 module is in the image: its values are namespaces, since to import dataclasses or typing
 takes longer than to put the rules in force.
 
-The form is a magic word, the CRC-32 of what follows, and a tuple in marshal's format: no
-parser stands between PID 1 and the rules.  It is version 2 of that format, which every
-Python reads; later ones depend on reference counts and are not the same bytes twice.  The
-checksum finds damage, not malice: who can change this file can change PID 1.
+The form is a magic word, a head and a body, each a tuple in marshal's format after its length
+and its CRC-32: no parser stands between PID 1 and the rules.  The head says what to do on
+failure, so that it is known where the body is damaged.  It is version 2 of marshal's format,
+which every Python reads; later ones depend on reference counts and are not the same bytes
+twice.  The checksums find damage, not malice: who can change this file can change PID 1.
 """
 
 from __future__ import annotations
 
 import marshal
+import struct
 from binascii import crc32
 from types import SimpleNamespace
 
-MAGIC = b"pbrinit plan 2\n"
-CHECKSUM_SIZE = 4
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAGIC = b"pbrinit plan 3\n"
+PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
 
 
@@ -46,13 +52,16 @@ class LinkPlan(SimpleNamespace):
 class BootPlan(SimpleNamespace):
     """What is done at boot, in this order.
 
-    `summary` says in words what the policy allows; `rules` are netlink messages, highest
-    preference first, and `texts` has the `ip` command of each; `removals` take away the
-    rules that a kernel starts with; `last` are sysctls that switch forwarding on.
+    `digest` is the SHA-256 of all the rest.  `on_failure` is "stay", "reboot" or "poweroff", and
+    after how many seconds.  `summary` says in words what the policy allows; `rules` are netlink
+    messages, highest preference first, and `texts` has the `ip` command of each; `removals`
+    take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on.
     """
 
     hostname: str
     policy: str
+    digest: str
+    on_failure: tuple[str, int]
     summary: tuple[str, ...]
     users: tuple[tuple[str, int], ...]
     sysctls: tuple[tuple[str, str], ...]
@@ -70,8 +79,8 @@ LINK_FIELDS = tuple(LinkPlan.__annotations__)
 def pack(plan: BootPlan) -> bytes:
     """The file's bytes; the same for the same plan."""
     values = {**vars(plan), "links": tuple(_values(link, LINK_FIELDS) for link in plan.links)}
-    body: bytes = marshal.dumps(tuple(values[name] for name in FIELDS), MARSHAL_VERSION)
-    return MAGIC + _checksum(body) + body
+    body = tuple(values[name] for name in FIELDS)
+    return MAGIC + _part(plan.on_failure) + _part(body)
 
 
 def unpack(data: bytes) -> BootPlan:
@@ -79,20 +88,45 @@ def unpack(data: bytes) -> BootPlan:
 
     Raises BootFileError where a byte is missing or changed.
     """
-    start = len(MAGIC) + CHECKSUM_SIZE
-    if not data.startswith(MAGIC):
-        raise BootFileError("it is not one that this version reads")
-    body = data[start:]
-    if _checksum(body) != data[len(MAGIC) : start]:
-        raise BootFileError("it is damaged, its checksum does not match")
-    values = dict(zip(FIELDS, marshal.loads(body), strict=True))  # noqa: S302  checked above
+    _, at = _read(data, _start(data))
+    body, end = _read(data, at)
+    if end != len(data):
+        raise BootFileError("it is longer than it says")
+    values = dict(zip(FIELDS, body, strict=True))
     links = (LinkPlan(**dict(zip(LINK_FIELDS, link, strict=True))) for link in values["links"])
     return BootPlan(**{**values, "links": tuple(links)})
+
+
+def on_failure(data: bytes) -> tuple[str, int]:
+    """What to do on failure, and after how many seconds, also where the rest is damaged.
+
+    Raises BootFileError where the head is.
+    """
+    (ending, seconds), _ = _read(data, _start(data))
+    return str(ending), int(seconds)
 
 
 def _values(record: SimpleNamespace, names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple(getattr(record, name) for name in names)
 
 
-def _checksum(body: bytes) -> bytes:
-    return crc32(body).to_bytes(CHECKSUM_SIZE, "big")
+def _part(value: tuple[Any, ...]) -> bytes:
+    body: bytes = marshal.dumps(value, MARSHAL_VERSION)
+    return PART.pack(len(body), crc32(body)) + body
+
+
+def _start(data: bytes) -> int:
+    if not data.startswith(MAGIC):
+        raise BootFileError("it is not one that this version reads")
+    return len(MAGIC)
+
+
+def _read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+    """The part that begins there, and where it ends."""
+    if len(data) < at + PART.size:
+        raise BootFileError("it is cut short")
+    length, checksum = PART.unpack_from(data, at)
+    body = data[at + PART.size : at + PART.size + length]
+    if crc32(body) != checksum:
+        raise BootFileError("it is damaged, its checksum does not match")
+    return marshal.loads(body), at + PART.size + length  # noqa: S302  checked above

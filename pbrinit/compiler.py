@@ -42,4 +42,5 @@ def compile_policy(policy: Policy) -> Plan:
         links=links(policy, tables),
         tables=((TABLE_SINK, "sink"), *hairpins, *tables.names),
         last=sysctls.forwarding(policy, forwarding),
+        on_failure=policy.on_failure,
     )

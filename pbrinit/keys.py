@@ -28,6 +28,11 @@ CLIENT_PORTS = Key(
 )
 REJECT = Key("reject", Flag(), "Tell the sender of what would be forwarded that it is prohibited.")
 
+ON_FAILURE = (
+    'What the machine does when it cannot keep to the policy, its interfaces down: "stay", '
+    '"reboot after 30 s", "poweroff". Left out: stay.'
+)
+
 NO_USER = "forwarded packets have no user"
 BOTH_WAYS = "it has two interfaces: write in and out"
 
@@ -63,6 +68,7 @@ EXPECT = Table(
 POLICY = Table(
     (
         Key("hostname", Text(), "The machine's name.", needed=True),
+        Key("on-failure", Text(), ON_FAILURE),
         Key("interface", Named(INTERFACE), "The interfaces; every other device stays down."),
         Key("network", Named(TextsOr(LISTED)), "Named sets of prefixes, of both families."),
         Key(

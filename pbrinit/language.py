@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pbrinit import answers, exchanges
-from pbrinit.atoms import hostname
+from pbrinit.atoms import hostname, on_failure
 from pbrinit.document import parsed
-from pbrinit.policy import Policy
+from pbrinit.policy import STAY, Policy
 from pbrinit.problems import Problem, Problems
 from pbrinit.vocabulary import Vocabulary
 
@@ -42,6 +42,7 @@ def examine(path: Path) -> Reading:
     problems, remarks = Problems(str(path)), Problems(str(path))
     document = parsed(path, problems)
     name = document.atom("hostname", hostname)
+    failure = document.atom("on-failure", on_failure)
     vocabulary = Vocabulary(document)
     entries = exchanges.entries(vocabulary, document)
     denies = exchanges.denies(vocabulary, document, remarks)
@@ -55,5 +56,6 @@ def examine(path: Path) -> Reading:
         entries=entries,
         denies=denies,
         expectations=expectations,
+        on_failure=failure or STAY,
     )
     return Reading(policy, (*vocabulary.unused(), *remarks.found))

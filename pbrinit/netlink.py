@@ -6,6 +6,7 @@ builds the image.  Source of the formats: rtnetlink(7), linux/fib_rules.h.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from pbrinit import bulk
+from pbrinit import bootfile, bulk
 from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.layout import KERNEL_RULES
@@ -60,9 +61,11 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
     kernel's list (fib_nl_newrule walks it from there), and a goto finds its target.
     """
     rules = sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference))
-    return BootPlan(
+    encoded = BootPlan(
         hostname=plan.hostname,
         policy=policy_name,
+        digest="",
+        on_failure=(plan.on_failure.ending.value, plan.on_failure.seconds),
         summary=plan.summary,
         users=tuple((user.name, user.uid) for user in plan.users),
         sysctls=tuple((sysctl.key, sysctl.value) for sysctl in plan.sysctls),
@@ -72,6 +75,8 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         links=tuple(_link(link) for link in plan.links),
         last=tuple((sysctl.key, sysctl.value) for sysctl in plan.last),
     )
+    digest = hashlib.sha256(bootfile.pack(encoded)).hexdigest()
+    return BootPlan(**{**vars(encoded), "digest": digest})
 
 
 def _message(kind: type[Any], type_: int, flags: int, fields: dict[str, Any]) -> bytes:

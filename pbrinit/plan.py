@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.policy import Ports, User
+from pbrinit.policy import STAY, OnFailure, Ports, User
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255
@@ -119,7 +119,8 @@ class Link:
 class Plan:
     """Everything, in the order in which it is done: sysctls, rules, links, last sysctls.
 
-    `summary` has a sentence for each entry of the policy.  `last` switches forwarding on, once
+    `summary` has a sentence for each entry of the policy; `on_failure` is what is done where
+    the plan cannot be put in force, or kept so.  `last` switches forwarding on, once
     all links are as planned; it is empty where the policy forwards nothing.
     """
 
@@ -131,6 +132,7 @@ class Plan:
     links: tuple[Link, ...]
     tables: tuple[tuple[int, str], ...]
     last: tuple[Sysctl, ...] = ()
+    on_failure: OnFailure = STAY
 
     @property
     def forwards(self) -> bool:

@@ -212,6 +212,25 @@ class Expectation:
     user: User | None
 
 
+class Ending(enum.Enum):
+    """What a machine does whose interfaces are down because something failed."""
+
+    STAY = "stay"
+    REBOOT = "reboot"
+    POWEROFF = "poweroff"
+
+
+@dataclass(frozen=True)
+class OnFailure:
+    """What a closed machine does, and after how many seconds."""
+
+    ending: Ending = Ending.STAY
+    seconds: int = 0
+
+
+STAY = OnFailure()
+
+
 @dataclass(frozen=True)
 class Policy:
     """The whole file."""
@@ -222,3 +241,4 @@ class Policy:
     entries: tuple[Entry, ...]
     denies: tuple[Deny, ...] = ()
     expectations: tuple[Expectation, ...] = ()
+    on_failure: OnFailure = STAY

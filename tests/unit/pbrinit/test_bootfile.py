@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit import bootfile
+from pbrinit.bootfile import BootPlan
 from pbrinit.cli import load
 from pbrinit.netlink import encode
 
@@ -31,7 +32,22 @@ def test_a_changed_bit_is_found_wherever_it_is(bit: int) -> None:
             bootfile.unpack(bytes(damaged))
 
 
-@pytest.mark.parametrize("length", [0, 1, 14, 15, 18, 19, 20, len(DATA) // 2, len(DATA) - 1])
+def test_what_to_do_on_failure_is_known_although_the_plan_is_damaged() -> None:
+    data = bytearray(bootfile.pack(BootPlan(**{**vars(PLAN), "on_failure": ("reboot", 7)})))
+    data[len(data) // 2] ^= 1
+    with pytest.raises(bootfile.BootFileError):
+        bootfile.unpack(bytes(data))
+    assert bootfile.on_failure(bytes(data)) == ("reboot", 7)
+
+
+def test_bytes_after_the_end_are_refused() -> None:
+    with pytest.raises(bootfile.BootFileError):
+        bootfile.unpack(DATA + b"\0")
+
+
+@pytest.mark.parametrize(
+    "length", [0, 1, 14, 15, 18, 23, 24, 40, 47, 60, len(DATA) // 2, len(DATA) - 1]
+)
 def test_a_file_that_is_cut_short_is_refused(length: int) -> None:
     with pytest.raises(bootfile.BootFileError):
         bootfile.unpack(DATA[:length])

@@ -9,8 +9,9 @@ import pytest
 
 from pbrinit import cli
 from pbrinit.addresses import Family
+from pbrinit.compiler import compile_policy
 from pbrinit.language import read
-from pbrinit.policy import Direction, Ports, Service
+from pbrinit.policy import Direction, Ending, OnFailure, Ports, Service
 from pbrinit.problems import PolicyError
 
 HOST = Path("examples/host.toml")
@@ -42,10 +43,42 @@ def test_the_example_is_read_with_every_name_resolved() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stay", OnFailure(Ending.STAY)),
+        ("reboot", OnFailure(Ending.REBOOT, 30)),
+        ("reboot after 0 s", OnFailure(Ending.REBOOT)),
+        ("reboot after 86400 s", OnFailure(Ending.REBOOT, 86400)),
+        ("poweroff", OnFailure(Ending.POWEROFF)),
+        ("poweroff after 5 s", OnFailure(Ending.POWEROFF, 5)),
+    ],
+)
+def test_a_machine_is_told_what_to_do_on_failure(
+    tmp_path: Path, text: str, expected: OnFailure
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(f'on-failure = "{text}"\n{SOUND}')
+    assert read(path).on_failure == expected
+    assert compile_policy(read(path)).on_failure == expected
+
+
+def test_a_machine_that_is_told_nothing_stays_closed() -> None:
+    assert read(HOST).on_failure == OnFailure(Ending.STAY)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ('hostname = "gate"', "", "hostname: is missing"),
         ('"gate"', '"ga te"', 'hostname: "ga te" is no host name'),
+        ('"gate"', '"gate"\non-failure = "reboot after 5 min"',
+         'on-failure: "reboot after 5 min" is nothing to do on failure (did you mean "reboot"?'),
+        ('"gate"', '"gate"\non-failure = "power-off"', 'did you mean "poweroff"? write "stay",'),
+        ('"gate"', '"gate"\non-failure = "stay after 5 s"', "to stay needs no time"),
+        ('"gate"', '"gate"\non-failure = "reboot after 99999 s"', "is more than a day"),
+        ('"gate"', '"gate"\non-failure = ""', 'on-failure: "" is nothing to do on failure (write'),
+        ('"gate"', '"gate"\non-failure = 30', "on-failure: must be a text in quotes"),
+        ('"gate"', '"gate"\non_failure = "stay"', 'there is no such key here (did you mean "on-f'),
         ("[network]", "[netwrok]", 'netwrok: there is no such key here (did you mean "network"?)'),
         ("gateway =", "gatway =", 'interface.wan.gatway: there is no such key here (did you mean'),
         ('device  = "eth0"', "", "interface.wan: needs either device or mac"),

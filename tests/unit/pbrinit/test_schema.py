@@ -23,6 +23,7 @@ EXAMPLES = sorted(Path("examples").glob("*.toml"))
 EVERY_KEY = tomllib.loads(
     """
     hostname = "gate"
+    on-failure = "reboot after 30 s"
     [interface.wan]
     device = "eth0"
     address = ["192.0.2.2/24"]
