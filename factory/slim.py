@@ -17,7 +17,7 @@ from pathlib import Path
 
 from factory import closure
 
-ENTRY = "pbrinit.boot.init"
+ENTRY = "pbrinit.boot.pid1"
 # All that may be in the image of ours: the boot path knows neither TOML nor the compiler.
 SHIPPED = ("pbrinit", "pbrinit.boot", "pbrinit.bootfile")
 # Imported by the interpreter itself, where no import statement shows it: the file system's

@@ -18,10 +18,6 @@ import struct
 from binascii import crc32
 from types import SimpleNamespace
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 MAGIC = b"pbrinit plan 3\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
@@ -80,7 +76,10 @@ def pack(plan: BootPlan) -> bytes:
     """The file's bytes; the same for the same plan."""
     values = {**vars(plan), "links": tuple(_values(link, LINK_FIELDS) for link in plan.links)}
     body = tuple(values[name] for name in FIELDS)
-    return MAGIC + _part(plan.on_failure) + _part(body)
+    return MAGIC + b"".join(
+        PART.pack(len(part), crc32(part)) + part
+        for part in (marshal.dumps(one, MARSHAL_VERSION) for one in (plan.on_failure, body))
+    )
 
 
 def unpack(data: bytes) -> BootPlan:
@@ -92,7 +91,7 @@ def unpack(data: bytes) -> BootPlan:
     body, end = _read(data, at)
     if end != len(data):
         raise BootFileError("it is longer than it says")
-    values = dict(zip(FIELDS, body, strict=True))
+    values = dict(zip(FIELDS, marshal.loads(body), strict=True))  # noqa: S302  checked
     links = (LinkPlan(**dict(zip(LINK_FIELDS, link, strict=True))) for link in values["links"])
     return BootPlan(**{**values, "links": tuple(links)})
 
@@ -102,17 +101,13 @@ def on_failure(data: bytes) -> tuple[str, int]:
 
     Raises BootFileError where the head is.
     """
-    (ending, seconds), _ = _read(data, _start(data))
+    head, _ = _read(data, _start(data))
+    ending, seconds = marshal.loads(head)  # noqa: S302  checked
     return str(ending), int(seconds)
 
 
 def _values(record: SimpleNamespace, names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple(getattr(record, name) for name in names)
-
-
-def _part(value: tuple[Any, ...]) -> bytes:
-    body: bytes = marshal.dumps(value, MARSHAL_VERSION)
-    return PART.pack(len(body), crc32(body)) + body
 
 
 def _start(data: bytes) -> int:
@@ -121,7 +116,7 @@ def _start(data: bytes) -> int:
     return len(MAGIC)
 
 
-def _read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+def _read(data: bytes, at: int) -> tuple[bytes, int]:
     """The part that begins there, and where it ends."""
     if len(data) < at + PART.size:
         raise BootFileError("it is cut short")
@@ -129,4 +124,4 @@ def _read(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
     body = data[at + PART.size : at + PART.size + length]
     if crc32(body) != checksum:
         raise BootFileError("it is damaged, its checksum does not match")
-    return marshal.loads(body), at + PART.size + length  # noqa: S302  checked above
+    return body, at + PART.size + length

@@ -1,4 +1,4 @@
-"""PID 1: the order of things at boot, and what happens when one of them fails.
+"""The order of things at boot.
 
 In: the boot file.  Out: a machine on which the rules are in force before any interface is
 up, with a console; or one on which no interface is up, which says why.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import calls, links, rules, sysctl, terminals
+from pbrinit.boot import audit, calls, links, rules, sysctl, terminals
 from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import others, say, seconds
@@ -31,23 +31,7 @@ MOUNTS = (
 
 
 class ClosedError(Exception):
-    """A step before the links that failed: the machine stays closed."""
-
-
-def main() -> None:
-    """Run as PID 1. Never returns, and never raises."""
-    plan = None
-    why = None
-    try:
-        plan = before_links()
-    except BaseException as error:
-        why = str(error) or type(error).__name__
-        _say_closed(why)
-    if plan is not None:
-        bring_up(plan)
-    from pbrinit.boot import supervise  # noqa: PLC0415  not before the rules
-
-    supervise.forever(plan, why)
+    """A step that failed without which no interface may be up."""
 
 
 class Step:
@@ -65,8 +49,9 @@ class Step:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if isinstance(error, Exception):
-            raise ClosedError(f"{self._name}: {error}") from error
+        if isinstance(error, Exception) and not isinstance(error, ClosedError):
+            told = str(error) or type(error).__name__
+            raise ClosedError(f"{self._name}: {told}") from error
 
 
 def before_links() -> BootPlan:
@@ -82,7 +67,7 @@ def before_links() -> BootPlan:
     with Step("sysctls"):
         sysctl.write(SYSCTLS)
         sysctl.write(plan.sysctls)
-    with Kernel() as kernel:
+    with Step("netlink"), Kernel() as kernel:
         start = seconds()
         with Step("rules"):
             rules.enforce(kernel, plan)
@@ -93,14 +78,19 @@ def before_links() -> BootPlan:
         compared = seconds()
     if different:
         raise ClosedError("the rules read back differ: " + "; ".join(different))
-    up = [device for device in links.devices() if links.is_up(device)]
+    with Step("looking for interfaces that are up"):
+        up = [device for device in links.devices() if links.is_up(device)]
     if up:
         raise ClosedError(f"{' '.join(up)} was up before the rules were in force")
     with Step("loopback and the tables of sets"), Kernel() as kernel:
         links.bring_up(kernel, plan.links[0])
+    poured = seconds()
+    with Step("reading the routes back"):
+        routes = audit.check_routes(plan)
     say(
         f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'
-        f" ms, read back and equal in {(compared - sent) * 1000:.0f} ms; no interface is up yet"
+        f" ms, read back and equal in {(compared - sent) * 1000:.0f} ms; {routes} routes read back"
+        f" and equal in {(seconds() - poured) * 1000:.0f} ms; no interface is up yet"
     )
     for sentence in plan.summary:
         say(f"allowed: {sentence}")
@@ -116,7 +106,8 @@ def bring_up(plan: BootPlan) -> None:
     """
     import _socket  # noqa: PLC0415  the module is loaded, its name is needed here alone
 
-    _socket.sethostname(plan.hostname)
+    with Step("the host name"):
+        _socket.sethostname(plan.hostname)
     with Kernel() as kernel:
         for link in plan.links[1:]:
             try:
@@ -124,9 +115,12 @@ def bring_up(plan: BootPlan) -> None:
                 say(f"{link.name}: {link.device} is up")
             except Exception as error:
                 say(f"{link.name}: FAILED: {error}")
+                if link.device in links.devices():
+                    links.take_down(link.device)
         for address in links.wait_for_addresses(kernel):
             say(f"{address}: another machine has this address; it is not used")
-    sysctl.write(plan.last)
+    with Step("forwarding"):
+        sysctl.write(plan.last)
     planned = {link.device for link in plan.links}
     for device in links.devices():
         if device not in planned:
@@ -148,13 +142,3 @@ def _mount() -> None:
 def _read_plan() -> BootPlan:
     with open(PLAN, "rb") as file:  # noqa: PTH123  pathlib is not in the image
         return bootfile.unpack(file.read())
-
-
-def _say_closed(why: str) -> None:
-    say("CLOSED: the rules are not in force, so no interface is brought up.")
-    say(f"CLOSED: {why}")
-    say("CLOSED: the machine stays like this; `poweroff` and `reboot` work on the console.")
-
-
-if __name__ == "__main__":
-    main()

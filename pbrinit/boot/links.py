@@ -11,8 +11,8 @@ import os
 import struct
 import time
 
-from pbrinit.boot import sysctl
-from pbrinit.boot.rtnetlink import KernelError, attributes
+from pbrinit.boot import addresses, sysctl
+from pbrinit.boot.rtnetlink import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +20,8 @@ if TYPE_CHECKING:
     from pbrinit.bootfile import LinkPlan
 
 DEVICES = "/sys/class/net"
-FAMILIES = (2, 10)
-RTM_GETADDR = 22
-ADDRESS = struct.Struct("=BBBBI")
-IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
-IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x08, 0x40
 IFF_UP = 1
+EEXIST = 17
 TENTATIVE_SECONDS = 4
 """Duplicate address detection takes one second and a random one before (RFC 4862, 5.4.2)."""
 
@@ -61,8 +57,21 @@ def _told(device: str, name: str) -> str:
         return file.read().strip()
 
 
-def bring_up(kernel: Kernel, link: LinkPlan) -> None:
+def has_mac(mac: str | None) -> bool:
+    """Whether some device has this address."""
+    return any(_told(device, "address") == mac for device in devices())
+
+
+def index(device: str) -> int:
+    """The number that netlink has for the device."""
+    return _socket.if_nametoindex(device)
+
+
+def bring_up(kernel: Kernel, link: LinkPlan, *, again: bool = False) -> None:
     """Do all of one link: name, sysctls, up, routes, addresses, in the plan's order.
+
+    `again` is for a link whose routes may be there in part: what is there already is no error
+    then, and the routes that come in great numbers are left to the audit, which knows which.
 
     Raises LinkError, OSError or SysctlError; the link may then be up, and is filtered.
     """
@@ -71,16 +80,16 @@ def bring_up(kernel: Kernel, link: LinkPlan) -> None:
         if found is None:
             raise LinkError(f"no device has the MAC address {link.mac}")
         if found != link.device:
-            _send(kernel, (link.rename,), _socket.if_nametoindex(found))
+            _send(kernel, (link.rename,), index(found))
     if link.device not in devices():
         raise LinkError(f"there is no device {link.device}, only {' '.join(devices())}")
     sysctl.write(link.sysctls)
-    index = _socket.if_nametoindex(link.device)
-    _send(kernel, link.messages, index)
-    for text, pieces, size, offset in link.bulks:
+    number = index(link.device)
+    _send(kernel, link.messages, number, again=again)
+    for text, pieces, size, offset in () if again else link.bulks:
         for piece in pieces:
             try:
-                kernel.pour(_pointed(piece, size, offset, index))
+                kernel.pour(_pointed(piece, size, offset, number))
             except KernelError as error:
                 raise LinkError(f"{text}, route {error.index}: {error.reason}") from None
 
@@ -96,38 +105,46 @@ def _pointed(piece: bytes, size: int, offset: int, index: int) -> bytes:
 
 
 def _send(
-    kernel: Kernel, messages: tuple[tuple[str, bytes, tuple[int, ...]], ...], index: int
+    kernel: Kernel,
+    messages: tuple[tuple[str, bytes, tuple[int, ...]], ...],
+    number: int,
+    *,
+    again: bool = False,
 ) -> None:
     ready = []
     for _, message, offsets in messages:
         data = bytearray(message)
         for at in offsets:
-            data[at : at + 4] = struct.pack("=I", index)
+            data[at : at + 4] = struct.pack("=I", number)
         ready.append(bytes(data))
+    if again:
+        for (text, _, _), error in zip(messages, kernel.attempt(ready), strict=True):
+            if error not in (0, EEXIST):
+                raise LinkError(f"{text}: {os.strerror(error)}")
+        return
     try:
         kernel.apply(ready)
     except KernelError as error:
         raise LinkError(f"{messages[error.index][0]}: {error.reason}") from None
 
 
-def addresses(kernel: Kernel) -> list[tuple[int, str, int]]:
-    """Every address: the device's index, the address with its prefix length, its flags."""
-    found = []
-    for family in FAMILIES:
-        for payload in kernel.dump(RTM_GETADDR, family, ADDRESS.size):
-            family_, length, _, _, index = ADDRESS.unpack_from(payload)
-            told = dict(attributes(payload, ADDRESS.size))
-            text = _socket.inet_ntop(family_, told.get(IFA_LOCAL) or told[IFA_ADDRESS])
-            flags = int.from_bytes(told.get(IFA_FLAGS, b"\0"), "little")
-            found.append((index, f"{text}/{length}", flags))
-    return found
+def take_down(device: str) -> None:
+    """Set the device down, without netlink: the way that works when that one does not.
+
+    Raises OSError.  Source: flags_store, net/core/net-sysfs.c.
+    """
+    flags = int(_told(device, "flags"), 16) & ~IFF_UP
+    with open(f"{DEVICES}/{device}/flags", "w") as file:  # noqa: PTH123
+        file.write(hex(flags))
 
 
 def wait_for_addresses(kernel: Kernel) -> list[str]:
     """Wait until no address is tentative; the ones that somebody else has are returned."""
     end = time.monotonic() + TENTATIVE_SECONDS
     while True:
-        found = addresses(kernel)
-        if time.monotonic() > end or not any(flags & IFA_F_TENTATIVE for _, _, flags in found):
-            return [text for _, text, flags in found if flags & IFA_F_DADFAILED]
+        found = addresses.Book(kernel).listed()
+        if time.monotonic() > end or not any(
+            flags & addresses.IFA_F_TENTATIVE for _, _, flags in found
+        ):
+            return [text for _, text, flags in found if flags & addresses.IFA_F_DADFAILED]
         time.sleep(0.05)

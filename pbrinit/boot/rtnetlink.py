@@ -13,7 +13,7 @@ import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 HEADER = struct.Struct("=IHHII")
@@ -26,6 +26,10 @@ TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK: without the nested and byte order bits
 AT_ONCE = 64
 """Messages sent before their answers are read, so that these fit the receive buffer."""
 
+SOL_NETLINK = 270
+NETLINK_GET_STRICT_CHK = 12
+RTA_TABLE = 15
+NLM_F_ACK = 0x4
 ANSWER_SECONDS = 10
 BUFFER = 1 << 16
 
@@ -109,12 +113,54 @@ class Kernel:
                     )
                 found.append(payload)
 
+    def attempt(self, messages: Sequence[bytes]) -> list[int]:
+        """Send messages that each ask for an answer, in order, whatever becomes of one.
+
+        Returns the error number of each, 0 where the kernel took it.  Raises KernelError where
+        there is no answer.
+        """
+        errors: list[int] = []
+        for start in range(0, len(messages), AT_ONCE):
+            piece = messages[start : start + AT_ONCE]
+            self._socket.send(b"".join(piece))
+            while len(errors) < start + len(piece):
+                for kind, _, payload in self._receive(len(errors)):
+                    if kind == NLMSG_ERROR:
+                        errors.append(-int.from_bytes(payload[:4], "little", signed=True))
+        return errors
+
+    def stream(
+        self,
+        kind: int,
+        family: int,
+        header_size: int,
+        table: int | None,
+        take: Callable[[bytes], bool],
+    ) -> None:
+        """Everything of one kind and family, and of one table where it is given, as the kernel
+        sends it: `take` gets each datagram and says whether it was the last.
+
+        Raises KernelError where the kernel does not answer, and what `take` raises.
+        """
+        size = HEADER.size + header_size + (8 if table is not None else 0)
+        request = HEADER.pack(size, kind, NLM_F_REQUEST_DUMP, 0, 0) + bytes([family])
+        request = request.ljust(HEADER.size + header_size, b"\0")
+        if table is not None:
+            # Without it a kernel does not look at the table that it is asked for.
+            self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
+            request += ATTRIBUTE.pack(8, RTA_TABLE) + struct.pack("=I", table)
+        self._socket.send(request)
+        while not take(self._datagram(0)):
+            pass
+
     def _receive(self, index: int) -> list[tuple[int, int, bytes]]:
+        return list(_messages(self._datagram(index)))
+
+    def _datagram(self, index: int) -> bytes:
         try:
-            data = self._socket.recv(BUFFER)
+            return self._socket.recv(BUFFER)
         except TimeoutError:
             raise KernelError(index, f"no answer in {ANSWER_SECONDS} s") from None
-        return list(_messages(data))
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -126,6 +172,12 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             raise KernelError(0, "a message that is cut short")
         yield kind, flags, data[at + HEADER.size : at + length]
         at += (length + 3) & ~3
+
+
+def numbered(message: bytes, kind: int, number: int) -> bytes:
+    """The message as one that asks for an answer, of this kind and sequence number."""
+    flags = struct.unpack_from("=H", message, 6)[0] | NLM_F_ACK
+    return HEADER.pack(len(message), kind, flags, number, 0) + message[HEADER.size :]
 
 
 def attributes(payload: bytes, start: int) -> Iterator[tuple[int, bytes]]:

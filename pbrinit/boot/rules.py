@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from pbrinit.boot.rtnetlink import Kernel
     from pbrinit.bootfile import BootPlan
 
+    Repair = tuple[str, tuple[bytes, ...]]
     Meaning = tuple[int, int, frozenset[tuple[int, bytes]]]
 
 FAMILIES = (2, 10)
-RTM_GETRULE = 34
+RTM_DELRULE, RTM_GETRULE = 33, 34
+CHANGE = 0x5  # NLM_F_REQUEST | NLM_F_ACK
 RULE = struct.Struct("=BBBBBBBBI")
 FRA_GOTO, FRA_PRIORITY, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_PROTOCOL = 4, 6, 14, 15, 21
 FRA_SPORT_MASK, FRA_DPORT_MASK = 28, 29
@@ -89,18 +91,26 @@ def in_force(kernel: Kernel) -> list[bytes]:
 
 def differences(plan: BootPlan, found: Iterable[bytes]) -> list[str]:
     """How the rules found differ from the plan's; empty where they are the same."""
+    return [text for text, _ in repairs(plan, found)]
+
+
+def repairs(plan: BootPlan, found: Iterable[bytes]) -> list[Repair]:
+    """The same, each with the message that makes it right."""
     planned = {
-        meaning(message[HEADER.size :]): text
+        meaning(message[HEADER.size :]): (text, message)
         for message, text in zip(plan.rules, plan.texts, strict=True)
     }
     counted: dict[Meaning, int] = {}
-    different = []
+    different: list[Repair] = []
     for payload in found:
         told = meaning(payload)
         counted[told] = counted.get(told, 0) + 1
         if counted[told] > 1 or told not in planned:
-            different.append(
-                f"not in the plan: family {payload[0]}, preference {preference(payload)},"
-                f" {payload.hex()}"
-            )
-    return different + [f"missing: {text}" for told, text in planned.items() if told not in counted]
+            text = f"family {payload[0]}, preference {preference(payload)}, {payload.hex()}"
+            removal = HEADER.pack(HEADER.size + len(payload), RTM_DELRULE, CHANGE, 0, 0) + payload
+            different.append((f"not in the plan: {text}", (removal,)))
+    return different + [
+        (f"missing: {text}", (message,))
+        for told, (text, message) in planned.items()
+        if told not in counted
+    ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import _socket
 
-from pbrinit.boot import links, rules, sysctl
+from pbrinit.boot import addresses, links, rules, sysctl
 from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import seconds
@@ -36,7 +36,7 @@ def status(plan: BootPlan) -> Iterator[str]:
     with Kernel() as kernel:
         found = rules.in_force(kernel)
         wrong = rules.differences(plan, found)
-        addresses = links.addresses(kernel)
+        held = addresses.Book(kernel).listed()
     planned_sysctls = {**dict(SYSCTLS), **dict(plan.sysctls), **dict(plan.last)}
     wrong += sysctl.differences(planned_sysctls.items())
     yield f'{plan.hostname}, policy "{plan.policy}", up {seconds():.0f} s'
@@ -52,9 +52,9 @@ def status(plan: BootPlan) -> Iterator[str]:
         cable = "" if links.carrier(device) else ", no carrier"
         yield f"{device} ({name}): up{cable}, {received} frames in, {sent} out"
         index = _socket.if_nametoindex(device)
-        for owner, text, flags in addresses:
+        for owner, text, flags in held:
             if owner == index:
-                refused = ", another machine has it" if flags & links.IFA_F_DADFAILED else ""
+                refused = ", another machine has it" if flags & addresses.IFA_F_DADFAILED else ""
                 yield f"  {text}{refused}"
     dropped = [f"{count} {what}" for count, what in drops() if count]
     yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")

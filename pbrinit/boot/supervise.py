@@ -1,22 +1,24 @@
 """PID 1's rest of life: it keeps its duties running, reaps the dead, and ends the machine.
 
-In: the plan, or why there is none.  Out: nothing; it ends with the machine.
+In: the plan, or why there is none in force.  Out: nothing; it ends with the machine.
 Signals: SIGUSR2 powers off, SIGTERM reboots, SIGINT is Ctrl-Alt-Del.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
 
-from pbrinit.boot import calls, console, powerbutton, terminals, watchdog
-from pbrinit.boot.say import say
+from pbrinit.boot import calls, closed, console, guard, powerbutton, terminals, watchdog
+from pbrinit.boot.say import say, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pbrinit.boot.closed import Closed
     from pbrinit.boot.watchdog import Watchdog
     from pbrinit.bootfile import BootPlan
 
@@ -25,48 +27,94 @@ ENDS: dict[int, int] = {
     calls.REBOOT: calls.RB_AUTOBOOT,
     signal.SIGINT: calls.RB_AUTOBOOT,
 }
+ENDINGS = {"poweroff": calls.RB_POWER_OFF, "reboot": calls.RB_AUTOBOOT}
+LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024), (resource.RLIMIT_NPROC, 512))
+"""What a program may have: no core dump, and so many files and processes (setrlimit(2))."""
+
 PAUSE_SECONDS = 1.0
 """Between a duty that ended and its next start, so that one that cannot start does not spin."""
 
 STOP_SECONDS = 2.0
+DEATHS, DEATHS_SECONDS = 3, 60.0
+"""A guard that ends so often in that time is one that cannot do its work."""
+
+CLOSED_STATUS = 3
 
 
-def forever(plan: BootPlan | None, why_closed: str | None) -> None:
-    """A console on each terminal, the power button, the watchdog; reap; obey the signals."""
+def forever(plan: BootPlan | None, end: Closed | None) -> None:
+    """A console on each terminal, the power button, the watchdog and, unless closed, a guard;
+    reap; obey the signals and what is to follow.
+    """
     signals = {signal.SIGCHLD, *ENDS}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     calls.reboot(calls.RB_DISABLE_CAD)
+    for what, most in LIMITS:
+        resource.setrlimit(what, (most, most))
     fed = watchdog.start()
     if fed:
         say(f"watchdog: a reset follows {fed.seconds} s after PID 1's last word")
-    running = {_start(duty, signals): duty for duty in _duties(plan, why_closed)}
+    guarded = plan if end is None else None
+    running = {_start(duty, signals): duty for duty in _duties(plan, end)}
+    warden = _start(lambda: _guard(guarded), signals) if guarded else 0
+    deaths: list[float] = []
     while True:
-        received = _next(signals, fed)
+        received = _next(signals, fed, end)
         if received in ENDS:
             _end(ENDS[received])
-        ended = [running.pop(child) for child in _reap() if child in running]
+        gone = _reap()
+        if warden in gone:
+            deaths = [at for at in (*deaths, seconds()) if at > seconds() - DEATHS_SECONDS]
+            if gone[warden] == CLOSED_STATUS or len(deaths) >= DEATHS:
+                end = closed.close(closed.reason() or "the guard ends again and again")
+                warden = 0
+            else:
+                say("the guard ended, and is started again")
+                warden = _start(lambda: _guard(guarded), signals)
+        ended = [running.pop(child) for child in gone if child in running]
         if ended:
             time.sleep(PAUSE_SECONDS)
             running |= {_start(duty, signals): duty for duty in ended}
 
 
-def _duties(plan: BootPlan | None, why_closed: str | None) -> list[Callable[[], None]]:
+def _duties(plan: BootPlan | None, end: Closed | None) -> list[Callable[[], None]]:
     """What runs in a process of its own and is started again when it ends."""
+    why = end.why if end else None
+    shown = plan if end is None else None
     duties: list[Callable[[], None]] = []
     for terminal in terminals.usable():
-        duties.append(lambda terminal=terminal: console.run(terminal, plan, why_closed))  # type: ignore[misc]
+        duties.append(lambda terminal=terminal: console.run(terminal, shown, why))  # type: ignore[misc]
     if buttons := powerbutton.devices():
         duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
     return duties
 
 
-def _next(signals: set[int], fed: Watchdog | None) -> int:
-    """The next signal; the watchdog is fed meanwhile, by this very loop and no other."""
-    if fed is None:
-        return signal.sigwaitinfo(signals).si_signo
+def _guard(plan: BootPlan | None) -> None:
+    """Guard the machine; where that cannot be done, take its links down and say so by a status."""
+    calls.die_with_parent(signal.SIGKILL)
+    try:
+        if plan is not None:
+            guard.watch(plan)
+    except guard.GuardError as error:
+        closed.take_down(str(error))
+        os._exit(CLOSED_STATUS)
+
+
+def _next(signals: set[int], fed: Watchdog | None, end: Closed | None) -> int:
+    """The next signal; the machine ends first where that is due. The watchdog is fed meanwhile,
+    by this very loop and no other.
+    """
     while True:
-        fed.feed()
-        told = signal.sigtimedwait(signals, fed.pause)
+        pauses = []
+        if fed is not None:
+            fed.feed()
+            pauses.append(fed.pause)
+        if end is not None and end.ending in ENDINGS:
+            if end.is_due():
+                _end(ENDINGS[end.ending])
+            pauses.append(max(0.0, end.at - seconds()))
+        if not pauses:
+            return signal.sigwaitinfo(signals).si_signo
+        told = signal.sigtimedwait(signals, min(pauses))
         if told is not None:
             return told.si_signo
 
@@ -87,17 +135,19 @@ def _start(duty: Callable[[], None], signals: set[int]) -> int:
         os._exit(status)
 
 
-def _reap() -> set[int]:
-    """Every child that has ended, also those that came here when their parent died."""
-    ended: set[int] = set()
+def _reap() -> dict[int, int]:
+    """The exit status of every child that has ended, also of those that came here when their
+    parent died.
+    """
+    ended: dict[int, int] = {}
     while True:
         try:
-            child, _ = os.waitpid(-1, os.WNOHANG)
+            child, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return ended
         if child == 0:
             return ended
-        ended.add(child)
+        ended[child] = os.waitstatus_to_exitcode(status)
 
 
 def _end(command: int) -> None:
@@ -108,7 +158,16 @@ def _end(command: int) -> None:
         except ProcessLookupError:
             break
         end = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < end and _reap():
+        while time.monotonic() < end and _alive():
             time.sleep(0.05)
     os.sync()
     calls.reboot(command)
+
+
+def _alive() -> bool:
+    """Whether a child is left; those that have ended are reaped."""
+    _reap()
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False

@@ -6,6 +6,8 @@ In: (key, value) pairs, the key with slashes.  Out: nothing, or an OSError or a
 
 from __future__ import annotations
 
+import os
+
 ROOT = "/proc/sys/"
 
 TYPE_CHECKING = False
@@ -34,6 +36,11 @@ def read(key: str) -> str:
     """The value as the kernel has it, without the line's end."""
     with open(ROOT + key) as file:  # noqa: PTH123
         return file.read().removesuffix("\n")
+
+
+def is_there(key: str) -> bool:
+    """Whether there is such a sysctl: those of a device go with it."""
+    return os.path.exists(ROOT + key)  # noqa: PTH110
 
 
 def differences(sysctls: Iterable[tuple[str, str]]) -> list[str]:

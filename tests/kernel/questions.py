@@ -15,7 +15,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from pbrinit.addresses import Family
-from pbrinit.boot import links
+from pbrinit.boot import addresses
 from pbrinit.boot.rtnetlink import Kernel, attributes
 from pbrinit.bootfile import BootPlan
 from tests.kernel import acts
@@ -73,7 +73,7 @@ def enforce(plan: BootPlan, devices: tuple[str, ...]) -> dict[str, str]:
         raise AssertionError(f"the kernel has other rules than the plan: {different}")
     with Kernel() as kernel:
         told = {}
-        for index, text, _ in links.addresses(kernel):
+        for index, text, _ in addresses.Book(kernel).listed():
             address = ip_address(text.partition("/")[0])
             if isinstance(address, IPv6Address) and address.is_link_local:
                 told[socket.if_indextoname(index)] = str(address)

@@ -1,0 +1,163 @@
+"""The guard: for as long as the machine runs, it is what the plan says, or closed.
+
+In: a `BootPlan`.  Out: differences repaired, said and counted; or a `GuardError` where one comes
+back.  It looks at what changes when the kernel tells of it, at sysctls every second, as nobody
+tells of these, and at everything now and then.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pbrinit.boot import sysctl
+from pbrinit.boot.audit import Audit
+from pbrinit.boot.events import Changes, Events
+from pbrinit.boot.record import Record
+from pbrinit.boot.rtnetlink import Kernel, KernelError
+from pbrinit.boot.say import seconds
+from pbrinit.boot.tend import Tend
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.boot.routes import Repair
+    from pbrinit.bootfile import BootPlan
+
+TICK_SECONDS = 0.8
+FULL_SECONDS = 30.0
+SHARE = 50
+"""A full audit takes at most one part in so many of the machine's time."""
+
+ROUNDS = 5
+"""So often a difference is repaired before it is taken for one that cannot be."""
+
+AGAIN, AGAIN_SECONDS = 12, 10.0
+"""As often in that time, and somebody works against the guard. What is missing after a link went
+down and came up is not counted: a bad cable must not close the machine."""
+
+SHOWN = 10
+
+
+class GuardError(Exception):
+    """What differs from the plan and cannot be repaired."""
+
+
+class Guard:
+    """One machine and its plan."""
+
+    def __init__(self, plan: BootPlan) -> None:
+        self._record = Record()
+        self._written = 0
+        self._recent: list[tuple[float, str]] = []
+        self._events = Events()
+        self._audit = Audit(plan)
+        self._tend = Tend(plan, self._record)
+
+    def watch(self) -> None:
+        """Watch without end.
+
+        Raises GuardError, KernelError or OSError: what is on the machine then is not known.
+        """
+        changes = Changes()
+        changes.all = True
+        due = 0.0
+        while True:
+            if time.monotonic() >= due:
+                changes.all = True
+            start = time.monotonic()
+            self.settle(changes)
+            if changes.all:
+                end = time.monotonic()
+                due = end + max(FULL_SECONDS, (end - start) * SHARE)
+            changes = self._events.wait(TICK_SECONDS)
+
+    def settle(self, changes: Changes) -> None:
+        """Compare what may have changed, and repair until it is as planned.
+
+        Raises GuardError where it still is not after some rounds.
+        """
+        wrong: list[Repair] = []
+        for _ in range(ROUNDS):
+            with Kernel() as kernel:
+                before = self._record.repairs
+                if changes.all or changes.links:
+                    changes.routes |= self._tend.look(kernel)
+                wrong = self._compare(kernel, changes)
+                self._repair(kernel, wrong)
+            differing = self._sysctls()
+            if not wrong and not differing and before == self._record.repairs:
+                self._note(changes)
+                return
+        told = [text for text, _ in wrong if text] + [key for key, _ in differing]
+        raise GuardError(f"cannot be repaired: {'; '.join(told[:SHOWN])}")
+
+    def _note(self, changes: Changes) -> None:
+        """Write down what was compared, and whatever was repaired or seen before that."""
+        if changes:
+            self._record.verified += 1
+            self._record.at = seconds()
+            self._record.routes = self._audit.count
+        if changes or self._record.repairs != self._written:
+            self._record.write()
+            self._written = self._record.repairs
+
+    def _compare(self, kernel: Kernel, changes: Changes) -> list[Repair]:
+        wrong: list[Repair] = []
+        if changes.all or changes.rules:
+            wrong += self._audit.rules(kernel)
+        if changes.all or changes.routes:
+            wrong += self._audit.routes(kernel)
+        elif changes.tables:
+            wrong += self._audit.routes(kernel, changes.tables)
+        return wrong
+
+    def _repair(self, kernel: Kernel, wrong: list[Repair]) -> None:
+        for text, _ in [repair for repair in wrong if repair[0]][:SHOWN]:
+            self._record.say(f"repaired: {text}")
+            self._count(text)
+        if len(wrong) > SHOWN:
+            self._record.say(f"repaired: {len(wrong)} differences in all")
+        kernel.attempt([message for _, messages in wrong for message in messages])
+        self._record.repairs += len(wrong)
+
+    def _count(self, text: str) -> None:
+        """Raise GuardError where this was repaired too often of late."""
+        now = time.monotonic()
+        self._recent = [kept for kept in self._recent if kept[0] > now - AGAIN_SECONDS]
+        follows_links = text.startswith(("missing: route", "missing: address"))
+        self._recent += [] if follows_links else [(now, text)]
+        if sum(kept[1] == text for kept in self._recent) > AGAIN:
+            raise GuardError(f"comes back again and again: {text}")
+
+    def _sysctls(self) -> list[tuple[str, str]]:
+        """Those that were another value, each set again; one that went with its device is none."""
+        differing = []
+        for key, value in self._audit.sysctls().items():
+            try:
+                found = sysctl.read(key)
+                if found == value:
+                    continue
+                self._record.say(f"repaired: {key} was {found!r}")
+                self._count(key)
+                self._record.repairs += 1
+                differing.append((key, value))
+                sysctl.write([(key, value)])
+            except (FileNotFoundError, sysctl.SysctlError):
+                continue
+        return differing
+
+
+def watch(plan: BootPlan) -> None:
+    """Watch without end, over what is no more than a race with the kernel.
+
+    Raises GuardError or OSError.
+    """
+    guard = Guard(plan)
+    failures = 0
+    while True:
+        try:
+            guard.watch()
+        except KernelError as error:
+            failures += 1
+            if failures > ROUNDS:
+                raise GuardError(f"the kernel cannot be asked: {error}") from None
+            time.sleep(0.1)

@@ -1,0 +1,287 @@
+"""Routes: read back from the kernel and compared with the plan.
+
+In: the links of the plan that are up, and a `Kernel`.  Out: how the kernel's routes differ, each
+with the messages that make it right.  Which routes the kernel makes by itself: `ownroutes`.
+
+A route is told apart into its shape, which many have in common, and its prefix, so that 200,000
+of them are compared as sets of bytes.  Source: rtnetlink(7); fib_dump_info in
+net/ipv4/fib_semantics.c and rt6_fill_node in net/ipv6/route.c, which put the table first and
+then the destination, else the source.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+from pbrinit.boot.rtnetlink import (
+    ATTRIBUTE,
+    HEADER,
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    KernelError,
+    attributes,
+    numbered,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pbrinit.boot.rtnetlink import Kernel
+    from pbrinit.bootfile import LinkPlan
+
+    Shape = tuple[int, int, frozenset[tuple[int, bytes]]]
+    Link = tuple[LinkPlan, int]
+    Repair = tuple[str, tuple[bytes, ...]]
+
+FAMILIES = (2, 10)
+V6 = 10
+SIZES = {2: 4, 10: 16}
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+CHANGE = 0x5  # NLM_F_REQUEST | NLM_F_ACK
+ROUTE = struct.Struct("=BBBBBBBBI")
+RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 1, 2, 4, 5, 6
+RTA_CACHEINFO, RTA_TABLE, RTA_PREF = 12, 15, 20
+RTPROT_KERNEL = 2
+ENOENT = 2
+RTNH_F_ONLINK, RTM_F_CLONED = 0x4, 0x200
+KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole",
+         7: "unreachable", 8: "prohibit", 9: "throw"}  # fmt: skip
+REFUSING = (6, 7, 8, 9)
+"""blackhole, unreachable, prohibit, throw: IPv6 gives them loopback (fib6_nh_init)."""
+
+SAYS_NOTHING = {(RTA_PRIORITY, struct.pack("=I", 1024)), (RTA_PREF, b"\0")}
+"""What IPv6 adds when it tells a route: the metric and preference that it takes by default."""
+
+PREFIX_AT = HEADER.size + ROUTE.size + ATTRIBUTE.size + 4 + ATTRIBUTE.size
+"""Where the prefix is in a message of a dump: after the table, in its own attribute."""
+
+SHOWN = 10
+"""Differences of one shape that are said one by one."""
+
+
+class Planned:
+    """The prefixes of one shape, with a message of the plan to make others from."""
+
+    def __init__(self, message: bytes, prefixes: set[bytes]) -> None:
+        self._message = message
+        self.prefixes = prefixes
+
+    def message(self, prefix: bytes) -> bytes:
+        """The plan's message for one of the prefixes."""
+        made = bytearray(self._message)
+        made[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
+        place = _prefix_place(made)
+        if place is not None:
+            made[place : place + len(prefix) - 2] = prefix[2:]
+        return numbered(bytes(made), struct.unpack_from("=H", made, 4)[0], 0)
+
+
+class Found:
+    """What a dump told: prefixes by shape, and the kernel's own routes as they were told."""
+
+    def __init__(self) -> None:
+        self.prefixes: dict[Shape, set[bytes]] = {}
+        self.payloads: dict[Shape, bytes] = {}
+        self.own: list[bytes] = []
+
+
+def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
+    """The routes that these links hold, each link with its device's index."""
+    found: dict[Shape, Planned] = {}
+    for link, index in links:
+        for _, message, offsets in link.messages:
+            if struct.unpack_from("=H", message, 4)[0] == RTM_NEWROUTE:
+                _note(found, _pointed(message, offsets, index), None)
+        for _, pieces, size, offset in link.bulks:
+            first = _pointed(pieces[0][:size], (offset,) if offset else (), index)
+            place = _prefix_place(first) or 0
+            end = place + SIZES[first[HEADER.size]]
+            _note(found, first, {
+                piece[at + 17 : at + 19] + piece[at + place : at + end]
+                for piece in pieces for at in range(0, len(piece), size)
+            })  # fmt: skip
+    return found
+
+
+def in_force(kernel: Kernel, tables: Iterable[tuple[int, int]] | None = None) -> Found:
+    """The routes that the kernel has: all, or those of tables, given as family and number."""
+    found = Found()
+    shapes: dict[bytes, Shape | None] = {}
+
+    def take(data: bytes) -> bool:
+        return _gather(data, found, shapes)
+
+    asked = [(family, None) for family in FAMILIES] if tables is None else list(tables)
+    for family, table in asked:
+        kernel.stream(RTM_GETROUTE, family, ROUTE.size, table, take)
+    return found
+
+
+def differences(
+    plan: dict[Shape, Planned], found: Found, tables: object = None
+) -> Iterator[Repair]:
+    """What is missing and what should not be there, the kernel's own left out.
+
+    `tables`, where only some were asked for, are those.
+    """
+    for shape, here in plan.items():
+        if tables is not None and _table(shape) not in tables:  # type: ignore[operator]
+            continue
+        missing = here.prefixes - found.prefixes.get(shape, set())
+        for number, prefix in enumerate(sorted(missing)):
+            text = f"missing: route {describe(here.message(prefix)[HEADER.size :])}"
+            yield (text if number < SHOWN else ""), (here.message(prefix),)
+    for shape, prefixes in found.prefixes.items():
+        extra = prefixes - plan[shape].prefixes if shape in plan else prefixes
+        for number, prefix in enumerate(sorted(extra)):
+            message = _removal(found.payloads[shape], prefix)
+            text = f"not in the plan: route {describe(message[HEADER.size :])}"
+            yield (text if number < SHOWN else ""), (message,)
+
+
+def removal(payload: bytes) -> bytes:
+    """The message that takes away a route that was told like this."""
+    size = HEADER.size + len(payload)
+    return HEADER.pack(size, RTM_DELROUTE, CHANGE, 0, 0) + payload
+
+
+def describe(payload: bytes) -> str:
+    """The route in short: its prefix, its type and its table."""
+    family, to, source, _, table, _, _, kind, _ = ROUTE.unpack_from(payload)
+    told = dict(attributes(payload, ROUTE.size))
+    number = int.from_bytes(told.get(RTA_TABLE, bytes([table])), "little")
+    value, length, word = (
+        (told[RTA_SRC], source, "from ") if RTA_SRC in told and RTA_DST not in told
+        else (told.get(RTA_DST, bytes(SIZES[family])), to, "")
+    )  # fmt: skip
+    prefix = f"{word}{_socket.inet_ntop(family, value)}/{length}"
+    return f"{prefix}, {KINDS.get(kind, kind)} in table {number}"
+
+
+def _gather(data: bytes, found: Found, shapes: dict[bytes, Shape | None]) -> bool:
+    """The messages of one datagram, and whether it is the last of a dump. This is the loop that
+    200,000 routes go through.
+
+    Raises KernelError.
+    """
+    at, end, unpack, sizes = 0, len(data), HEADER.unpack_from, SIZES
+    prefixes = found.prefixes
+    while at < end:
+        length, kind, flags, _, _ = unpack(data, at)
+        if kind != RTM_NEWROUTE or flags & NLM_F_DUMP_INTR or at + length > end:
+            return _ended(data, at, end)
+        stop = at + PREFIX_AT
+        if length > PREFIX_AT and data[stop - 2] in (RTA_DST, RTA_SRC):
+            stop += sizes[data[at + 16]]
+            prefix = data[at + 17 : at + 19] + data[at + PREFIX_AT : stop]
+            key = data[at + 16 : at + 17] + data[at + 19 : stop - len(prefix) + 2]
+            key += data[stop : at + length]
+        else:
+            prefix = data[at + 17 : at + 19]
+            key = data[at + 16 : at + 17] + data[at + 19 : at + length]
+        try:
+            shape = shapes[key]
+        except KeyError:
+            shape = shapes[key] = _shape_of_found(data[at + 16 : at + length], found)
+        if shape is None:
+            payload = data[at + 16 : at + length]
+            if not ROUTE.unpack_from(payload)[8] & RTM_F_CLONED:
+                found.own.append(payload)
+        else:
+            prefixes[shape].add(prefix)
+        at += (length + 3) & ~3
+    return False
+
+
+def _ended(data: bytes, at: int, end: int) -> bool:
+    """True at the end of a dump, or where there is no such table.
+
+    Raises KernelError where the message there is another that is no route, or not whole.
+    """
+    length, kind, flags, _, _ = HEADER.unpack_from(data, at)
+    if length < HEADER.size or at + length > end:
+        raise KernelError(0, "a message that is cut short")
+    if flags & NLM_F_DUMP_INTR:
+        raise KernelError(0, "it changed while it was read")
+    if kind not in (NLMSG_DONE, NLMSG_ERROR):
+        raise KernelError(0, f"unexpected answer of type {kind}")
+    error = -int.from_bytes(data[at + 16 : at + 20], "little", signed=True)
+    if error not in (0, ENOENT):
+        raise KernelError(0, os.strerror(error))
+    return True
+
+
+def _shape_of_found(payload: bytes, found: Found) -> Shape | None:
+    """The shape, noted with one route that has it; None for those that the kernel made."""
+    if payload[5] == RTPROT_KERNEL or ROUTE.unpack_from(payload)[8] & RTM_F_CLONED:
+        return None
+    told = shape(payload)
+    found.prefixes.setdefault(told, set())
+    found.payloads.setdefault(told, payload)
+    return told
+
+
+def shape(payload: bytes) -> Shape:
+    """What a route says but for its prefix, in a form that is equal for equal routes.
+
+    Left out are what follows the cable (RTNH_F_LINKDOWN), and what IPv6 does not keep, scopes.
+    """
+    family, _, _, tos, _, protocol, scope, kind, flags = ROUTE.unpack_from(payload)
+    told = dict(attributes(payload, ROUTE.size))
+    told.pop(RTA_DST if RTA_DST in told else RTA_SRC, None)
+    told.pop(RTA_CACHEINFO, None)
+    if family == V6 and kind in REFUSING:
+        told.pop(RTA_OIF, None)
+    told.setdefault(RTA_TABLE, payload[4:5] + bytes(3))
+    kept = {item for item in told.items() if family != V6 or item not in SAYS_NOTHING}
+    number = family | tos << 8 | protocol << 16 | kind << 24
+    return number, (0 if family == V6 else scope) | (flags & RTNH_F_ONLINK) << 8, frozenset(kept)
+
+
+def _table(told: Shape) -> tuple[int, int]:
+    number = int.from_bytes(dict(told[2])[RTA_TABLE], "little")
+    return told[0] & 0xFF, number
+
+
+def _note(found: dict[Shape, Planned], message: bytes, prefixes: set[bytes] | None) -> None:
+    payload = message[HEADER.size :]
+    if prefixes is None:
+        place = _prefix_place(message)
+        value = b"" if place is None else message[place : place + SIZES[payload[0]]]
+        prefixes = {payload[1:3] + value}
+    told = shape(payload)
+    if told in found:
+        found[told].prefixes |= prefixes
+    else:
+        found[told] = Planned(message, prefixes)
+
+
+def _prefix_place(message: bytes | bytearray) -> int | None:
+    """Where the destination's bytes are, else the source's."""
+    places = {}
+    at = HEADER.size + ROUTE.size
+    while at < len(message):
+        length, kind = ATTRIBUTE.unpack_from(message, at)
+        places[kind] = at + ATTRIBUTE.size
+        at += (length + 3) & ~3
+    return places.get(RTA_DST, places.get(RTA_SRC))
+
+
+def _pointed(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:
+    made = bytearray(message)
+    for at in offsets:
+        struct.pack_into("=I", made, at, index)
+    return bytes(made)
+
+
+def _removal(payload: bytes, prefix: bytes) -> bytes:
+    made = bytearray(removal(payload))
+    made[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
+    place = _prefix_place(made)
+    if place is not None:
+        made[place : place + len(prefix) - 2] = prefix[2:]
+    return bytes(made)

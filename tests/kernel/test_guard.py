@@ -1,0 +1,106 @@
+"""A machine that runs is what its plan says: whatever is changed is put right within a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pbrinit.cli import load
+from pbrinit.netlink import encode
+from tests.kernel import acts, watched
+from tests.kernel.lab import Lab
+
+PLAN = encode(load(Path("examples/host.toml")), "host")
+PEER = ("192.0.2.1/24", "2001:db8::1/64")
+SECOND = 1.0
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Lab]:
+    """The example's machine with a guard, and a peer on its link."""
+    with Lab(PEER, ()) as lab:
+        assert lab.machine.do(acts.enforce, PLAN) == []
+        lab.machine.do(watched.start, PLAN)
+        assert until(lambda: lab.machine.do(watched.seen).verified > 0, 10)
+        yield lab
+        lab.machine.do(watched.stop)
+
+
+def until(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether it comes true in that time."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+CHANGES = {
+    "a rule is taken away": "ip rule del pref 1",
+    "a rule is added": "ip rule add pref 5 lookup main",
+    "a rule of IPv6 is added": "ip -6 rule add pref 0 lookup local",
+    "all rules are taken away": "ip rule flush; ip -6 rule flush",
+    "a rule is there twice": "ip rule add pref 100000 lookup main",
+    "a route is added": "ip route add 203.0.113.0/24 dev eth0",
+    "a route of the kernel's own is forged": "ip route add 203.0.113.0/24 dev eth0 proto kernel",
+    "a route is added to the hairpin": "ip route add 203.0.113.0/24 dev eth0 table 1000",
+    "the hairpin is taken away": "ip route flush table 1000",
+    "the gateway is taken away": "ip route del default; ip -6 route del default",
+    "the sink is taken away": "ip route flush table 100",
+    "an address is added": "ip addr add 192.0.2.77/24 dev eth0",
+    "an address is taken away": "ip addr del 192.0.2.2/24 dev eth0",
+    "an address of IPv6 is taken away": "ip addr del 2001:db8::2/64 dev eth0",
+    "an own route is taken away": "ip route del local 192.0.2.2 dev eth0 table local",
+    "a sysctl is changed": "sysctl -w net.ipv4.conf.all.rp_filter=0",
+    "a sysctl of the device is changed": "sysctl -w net.ipv6.conf.eth0.accept_ra=1",
+    "forwarding is switched on": "sysctl -w net.ipv4.ip_forward=1",
+    "the link is set down": "ip link set eth0 down",
+    "the link flaps": "ip link set eth0 down; ip link set eth0 up",
+    "loopback is set down": "ip link set lo down",
+    "a device appears and is set up": (
+        "ip link add eth9 type veth peer name eth8; ip link set eth9 up; ip link set eth8 up"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_changed_is_put_right_within_a_second(guarded: Lab, change: str) -> None:
+    before = guarded.machine.do(watched.seen)
+    start = time.monotonic()
+    guarded.machine.run("sh", "-c", CHANGES[change])
+    assert until(lambda: guarded.machine.do(watched.seen).repairs > before.repairs, 3 * SECOND)
+    assert until(lambda: guarded.machine.do(watched.differences, PLAN) == [], 3 * SECOND)
+    assert time.monotonic() - start < 4 * SECOND
+    assert until(lambda: lines(guarded)[-1] not in before.lines, SECOND)
+    assert guarded.machine.do(watched.is_alive)
+
+
+def test_a_link_that_is_replaced_comes_back_filtered(guarded: Lab) -> None:
+    guarded.machine.run("ip", "link", "del", "eth0")
+    assert until(lambda: any("eth0 is gone" in line for line in lines(guarded)), 3)
+    repairs = guarded.machine.do(watched.seen).repairs
+    guarded.machine.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
+    assert until(lambda: guarded.machine.do(watched.seen).repairs > repairs, 3 * SECOND)
+    assert "eth0 is up again, as planned" in "".join(lines(guarded)[-3:])
+    assert until(lambda: guarded.machine.do(watched.differences, PLAN) == [], 3)
+    assert guarded.machine.run("ip", "route", "show", "table", "1000").startswith("local default")
+
+
+def lines(lab: Lab) -> list[str]:
+    return lab.machine.do(watched.seen).lines
+
+
+def test_what_comes_back_again_and_again_closes_the_machine(guarded: Lab) -> None:
+    again = (
+        "while ip link show eth0 up | grep -q eth0; do ip rule add pref 5 lookup main; done; true"
+    )
+    guarded.machine.run("sh", "-c", again)
+    assert until(lambda: not guarded.machine.do(watched.is_alive), 5)
+    assert "comes back again and again: not in the plan: family 2" in guarded.machine.do(
+        watched.why
+    )
+    assert guarded.machine.run("ip", "-br", "link", "show", "up").strip() == ""

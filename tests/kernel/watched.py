@@ -1,0 +1,68 @@
+"""A guard inside a namespace, and what it says: acts of `tests.kernel.lab`.
+
+In: plans.  Out: plain values.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import traceback
+
+from pbrinit.boot import audit, closed, guard, record, rtnetlink, sysctl
+from pbrinit.boot.record import Record
+from pbrinit.bootfile import BootPlan
+
+guards: list[int] = []
+
+
+def start(plan: BootPlan) -> None:
+    """Run the guard as PID 1 does, in a process of its own, with a /run of its own."""
+    subprocess.run(["mount", "-t", "tmpfs", "run", "/run"], check=True)
+    child = os.fork()
+    if child:
+        guards.append(child)
+        return
+    os.dup2(2, 1)
+    try:
+        guard.watch(plan)
+    except guard.GuardError as error:
+        closed.take_down(str(error))
+    except BaseException:
+        traceback.print_exc(file=sys.stderr)
+    os._exit(3)
+
+
+def stop() -> None:
+    """End it."""
+    if is_alive():
+        os.kill(guards[-1], signal.SIGKILL)
+        os.waitpid(guards[-1], 0)
+
+
+def is_alive() -> bool:
+    """Whether it still watches."""
+    try:
+        return os.waitpid(guards[-1], os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
+
+
+def seen() -> Record:
+    """What it has seen."""
+    return record.read()
+
+
+def why() -> str:
+    """Why it closed the machine."""
+    return str(closed.reason())
+
+
+def differences(plan: BootPlan) -> list[str]:
+    """All that differs now, found by an audit of its own."""
+    audited = audit.Audit(plan)
+    with rtnetlink.Kernel() as kernel:
+        wrong = [*audited.rules(kernel), *audited.routes(kernel)]
+    return [text for text, _ in wrong] + sysctl.differences(audited.sysctls().items())
