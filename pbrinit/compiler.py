@@ -35,7 +35,10 @@ def compile_policy(policy: Policy) -> Plan:
     hairpins = ((TABLE_HAIRPIN + n, f"hairpin.{i.name}") for n, i in enumerate(policy.interfaces))
     return Plan(
         hostname=policy.hostname,
-        summary=tuple(str(entry) for entry in (*policy.entries, *policy.denies)),
+        summary=(
+            *(f"allowed: {entry}" for entry in policy.entries),
+            *(f"denied: {str(deny).removeprefix('deny ')}" for deny in policy.denies),
+        ),
         users=policy.users,
         sysctls=sysctls.machine(),
         rules=tuple(rules),

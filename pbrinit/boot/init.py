@@ -93,7 +93,7 @@ def before_links() -> BootPlan:
         f" and equal in {(seconds() - poured) * 1000:.0f} ms; no interface is up yet"
     )
     for sentence in plan.summary:
-        say(f"allowed: {sentence}")
+        say(sentence)
     say("all else is dropped")
     return plan
 
