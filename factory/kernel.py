@@ -27,6 +27,17 @@ VARIANTS = ("vm", "pc")
 # and 13 have this one under one name; the version is part of the key.
 LLVM = "-19"
 
+# What a finished kernel's folder has; one that an older checkout left without is made anew.
+PARTS = (
+    "bzImage",
+    "config",
+    "System.map",
+    "release",
+    "selected.json",
+    "anatomy.json",
+    "misread.json",
+)
+
 # Part of the key: raise it where the way a kernel is made changes, and with it the bytes.
 RECIPE = 2
 
@@ -77,7 +88,7 @@ def build(variant: str = VARIANTS[0], source_word: str | None = None) -> Kernel:
     place = cache.directory("kernel")
     done = place / key
     with lock.held(place):
-        if not done.is_dir():
+        if not all((done / part).exists() for part in PARTS):
             _Making(source, asked_of, asked, key, place / "work").make(variant, done)
     version = (done / "release").read_text().strip()
     return Kernel(variant, f"{source.name} {source.version}", version, done, key)
@@ -136,6 +147,7 @@ class _Making:
         inside.write(result / "anatomy.json")
         misread = anatomy.misread(inside, tree, kconfig.settings(config.read_text()))
         (result / "misread.json").write_text(json.dumps(misread, indent=0) + "\n")
+        shutil.rmtree(done, ignore_errors=True)
         result.replace(done)
         shutil.rmtree(self.work)
         say.step(f"made {done / 'bzImage'}, {say.size(done / 'bzImage')}")
