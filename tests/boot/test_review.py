@@ -42,7 +42,7 @@ def test_it_is_less_in_every_respect_than_what_debian_builds(made: Review) -> No
     for one in debian:
         assert own.options < one.options
         assert len(own.files) < len(one.files)
-        assert set(own.calls) < set(one.calls)
+        assert len(own.calls) < len(one.calls)
         assert own.checks_open < one.checks_open
         assert made.flaws.contained(set(own.files)) < made.flaws.contained(set(one.files))
         assert any("/netfilter/" in name for name in one.files)

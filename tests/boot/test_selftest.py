@@ -19,10 +19,13 @@ def test_none_of_them_failed(found: tuple[Outcome, ...]) -> None:
     assert failed == []
 
 
-def test_all_of_them_ran_and_passed_checks(found: tuple[Outcome, ...]) -> None:
+def test_all_of_them_ran_and_passed_checks(
+    found: tuple[Outcome, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert [(one.script, one.test) for one in found] == list(dict.fromkeys(selftest.listed()))
     assert [one.test for one in found if not one.passed] == []
     counts = {one.test: len(one.passed) for one in found}
-    assert counts["fib_rule4"] >= 50
-    assert counts["fib_rule6"] >= 50
-    print(counts)
+    assert counts["fib_rule4"] >= 40
+    assert counts["fib_rule6"] >= 40
+    with capsys.disabled():
+        print("\nchecks passed:", ", ".join(f"{test} {count}" for test, count in counts.items()))
