@@ -13,6 +13,9 @@ from pbrinit.boot.say import say, seconds
 DEVICES = "/sys/class/net"
 REASON = "/run/closed"
 PLAN = "/etc/pbrinit/plan"
+HEAD_SIZE = 256
+"""Of the plan, with its head in it: memory may be short."""
+
 IFF_UP = 1
 STAY = ("stay", 0)
 
@@ -99,7 +102,7 @@ def _on_failure() -> tuple[str, int]:
         from pbrinit import bootfile  # noqa: PLC0415  it may be what is missing
 
         with open(PLAN, "rb") as file:  # noqa: PTH123
-            return bootfile.on_failure(file.read())
+            return bootfile.on_failure(file.read(HEAD_SIZE))
     except Exception as error:
         say(f"CLOSED: what the policy wants done cannot be read: {error}")
         return STAY

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from pbrinit.boot import calls, terminals
+from pbrinit.boot import audit, calls, closed, lineedit, sysctl, terminals
 from pbrinit.boot.absent import absent, there
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 PROMPT = "pbrinit> "
 PORTS = range(1, 65536)
 HELP = """\
-  status                             rules, interfaces, what was dropped
+  status                             rules, interfaces, what was repaired and dropped
+  audit                              rules, routes, addresses and sysctls, compared now
   rules                              the rules in force, as `ip` commands
   probe tcp|udp ADDRESS PORT [as USER]
   probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
   listen tcp|udp PORT [PORT ...] [as USER]
                                      hear the network, see what the policy lets in
   absent                             what this kernel does not have or give, each tried
-  poweroff, reboot                   end"""
+  poweroff                           switch the machine off
+  reboot                             start it again"""
 ENDS = {"poweroff": calls.POWER_OFF, "reboot": calls.REBOOT}
 
 
@@ -43,6 +45,7 @@ def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
     """Read commands until the terminal ends. `plan` is None on a machine that is closed."""
     terminals.take(terminal)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    lineedit.prepare([line.split()[0].rstrip(",") for line in HELP.splitlines()] + ["help"])
     if plan is not None:
         print(f"\n{plan.hostname}: no packet filter, one policy. Type help.", flush=True)
     while True:
@@ -72,12 +75,14 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
         signal.pause()
     elif command == "help":
         print(HELP)
-    elif plan is None:
-        print(f"CLOSED: {why_closed}")
+    elif plan is None or closed.reason() is not None:
+        print(f"CLOSED: {why_closed or closed.reason()}")
     elif command == "status" and not rest:
         print("\n".join(status(plan)))
     elif command == "rules" and not rest:
         _rules(plan)
+    elif command == "audit" and not rest:
+        _audit(plan)
     elif command == "absent" and not rest:
         _absent()
     elif command == "probe":
@@ -98,6 +103,17 @@ def _rules(plan: BootPlan) -> None:
     for difference in wrong:
         print(difference)
     print(f"{len(found)} rules, " + ("as planned" if not wrong else "NOT AS PLANNED"))
+
+
+def _audit(plan: BootPlan) -> None:
+    now = audit.Audit(plan)
+    with Kernel() as kernel:
+        wrong = [text for text, _ in (*now.rules(kernel), *now.routes(kernel))]
+    wrong += sysctl.differences(now.sysctls().items())
+    for text in wrong:
+        print(text)
+    print(f"{len(plan.rules)} rules, {now.count} routes, {len(now.sysctls())} sysctls: ", end="")
+    print("NOT AS PLANNED" if wrong else "as planned")
 
 
 def _absent() -> None:

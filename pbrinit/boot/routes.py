@@ -210,7 +210,7 @@ def _ended(data: bytes, at: int, end: int) -> bool:
     if kind not in (NLMSG_DONE, NLMSG_ERROR):
         raise KernelError(0, f"unexpected answer of type {kind}")
     error = -int.from_bytes(data[at + 16 : at + 20], "little", signed=True)
-    if error not in (0, ENOENT):
+    if error not in ((0, ENOENT) if kind == NLMSG_DONE else (ENOENT,)):
         raise KernelError(0, os.strerror(error))
     return True
 

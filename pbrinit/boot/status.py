@@ -6,8 +6,9 @@ In: a `BootPlan` and the kernel.  Out: text.
 from __future__ import annotations
 
 import _socket
+import time
 
-from pbrinit.boot import addresses, links, rules, sysctl
+from pbrinit.boot import addresses, links, record, rules, sysctl
 from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import seconds
@@ -16,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pbrinit.boot.record import Record
     from pbrinit.bootfile import BootPlan
 
 DROPS = (
@@ -39,9 +41,14 @@ def status(plan: BootPlan) -> Iterator[str]:
         held = addresses.Book(kernel).listed()
     planned_sysctls = {**dict(SYSCTLS), **dict(plan.sysctls), **dict(plan.last)}
     wrong += sysctl.differences(planned_sysctls.items())
-    yield f'{plan.hostname}, policy "{plan.policy}", up {seconds():.0f} s'
+    seen = record.read()
+    now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    policy = f'policy "{plan.policy}" {plan.digest[:16]}'
+    yield f"{plan.hostname}, {policy}, up {seconds():.0f} s, {now} UTC"
     yield f"rules: {len(found)} in force, " + ("as planned" if not wrong else "NOT AS PLANNED")
     yield from (f"  {difference}" for difference in wrong)
+    yield _verified(seen)
+    yield from (f"  {line}" for line in seen.lines)
     planned = {link.device: link.name for link in plan.links}
     for device in links.devices():
         name = planned.get(device, "not in the policy")
@@ -49,8 +56,8 @@ def status(plan: BootPlan) -> Iterator[str]:
             yield f"{device} ({name}): down"
             continue
         received, sent = links.counters(device)
-        cable = "" if links.carrier(device) else ", no carrier"
-        yield f"{device} ({name}): up{cable}, {received} frames in, {sent} out"
+        cable = "carrier" if links.carrier(device) else "no carrier"
+        yield f"{device} ({name}): up, {cable}, {received} frames in, {sent} out"
         index = _socket.if_nametoindex(device)
         for owner, text, flags in held:
             if owner == index:
@@ -58,6 +65,17 @@ def status(plan: BootPlan) -> Iterator[str]:
                 yield f"  {text}{refused}"
     dropped = [f"{count} {what}" for count, what in drops() if count]
     yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")
+
+
+def _verified(seen: Record) -> str:
+    if not seen.verified:
+        return "verified: not yet"
+    ago = f"{seconds() - seen.at:.0f} s ago"
+    carriers = f", carrier changed {seen.carriers} times" if seen.carriers else ""
+    return (
+        f"verified: {seen.verified} times, last {ago}, {seen.routes} routes;"
+        f" {seen.repairs} repairs{carriers}"
+    )
 
 
 def drops() -> Iterator[tuple[int, str]]:

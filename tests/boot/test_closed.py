@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -11,13 +14,17 @@ import pytest
 from factory.image import Artefacts, archive
 from factory.qemu import Accelerator, Machine, Nic
 from pbrinit import bootfile
-from pbrinit.bootfile import BootPlan
+from pbrinit.addresses import Family
+from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.cli import load
 from pbrinit.netlink import encode
-from tests.boot.conftest import CLOSED, GUEST_MAC, MEMORY, Booted, boot, direct
+from pbrinit.plan import Route, RouteKind
+from tests.boot.conftest import CLOSED, GUEST_MAC, LOGS, MEMORY, Booted, boot, direct
+from tests.boot.guest import BOOT_SECONDS, Guest
 from tests.boot.wire import Wire
 
-PLAN = encode(load(Path("examples/host.toml")), "host")
+PLANNED = load(Path("examples/host.toml"))
+PLAN = encode(PLANNED, "host")
 
 
 def changed(**fields: object) -> bytes:
@@ -31,6 +38,19 @@ def one_byte_flipped() -> bytes:
     return bytes(data)
 
 
+def set_twice() -> bytes:
+    """A set of 80 prefixes on loopback, of which each route is sent twice."""
+    routes = [
+        Route(Family.V4, 3000, RouteKind.THROW, IPv4Network(f"203.0.{number}.0/24"))
+        for number in range(80)
+    ]
+    loopback = replace(PLANNED.links[0], early_routes=(*PLANNED.links[0].early_routes, *routes))
+    plan = encode(replace(PLANNED, links=(loopback, *PLANNED.links[1:])), "host")
+    [(text, pieces, size, offset)] = plan.links[0].bulks
+    first = LinkPlan(**{**vars(plan.links[0]), "bulks": ((text, pieces * 2, size, offset),)})
+    return bootfile.pack(BootPlan(**{**vars(plan), "links": (first, *plan.links[1:])}))
+
+
 FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "damaged": (one_byte_flipped, "the plan: it is damaged, its checksum does not match"),
     "refused": (
@@ -41,11 +61,22 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: changed(removals=PLAN.removals[:-1]),
         "the rules read back differ: not in the plan: family 10, preference 0",
     ),
+    "set": (set_twice, "loopback and the tables of sets: 80 routes from"),
     "sysctl": (
         lambda: changed(sysctls=(*PLAN.sysctls, ("net/ipv4/no_such_thing", "1"))),
         "sysctls: [Errno 2] No such file or directory",
     ),
 }
+
+
+def with_plan(artefacts: Artefacts, folder: Path, plan: bytes) -> Path:
+    """The image's initramfs with another plan."""
+    (folder / "fault.cpio").write_bytes(archive("etc/pbrinit", {"plan": plan}))
+    subprocess.run(["zstd", "-q", folder / "fault.cpio"], check=True)
+    initramfs = folder / "initramfs"
+    fault = (folder / "fault.cpio.zst").read_bytes()
+    initramfs.write_bytes(artefacts.initramfs.read_bytes() + fault)
+    return initramfs
 
 
 @pytest.fixture(params=FAULTS, scope="module")
@@ -57,12 +88,7 @@ def closed(
 ) -> Iterator[tuple[Booted, str]]:
     """The image with one fault in its plan, and what the console must say of it."""
     make, message = FAULTS[request.param]
-    folder = tmp_path_factory.mktemp("closed")
-    (folder / "fault.cpio").write_bytes(archive("etc/pbrinit", {"plan": make()}))
-    subprocess.run(["zstd", "-q", folder / "fault.cpio"], check=True)
-    initramfs = folder / "initramfs"
-    fault = (folder / "fault.cpio.zst").read_bytes()
-    initramfs.write_bytes(artefacts.initramfs.read_bytes() + fault)
+    initramfs = with_plan(artefacts, tmp_path_factory.mktemp("closed"), make())
     with Wire() as wire:
         machine = Machine(direct(artefacts, initramfs), (Nic(wire.netdev, GUEST_MAC),), MEMORY)
         for booted in boot(f"closed-{request.param}", machine, accelerated, wire):
@@ -81,3 +107,24 @@ def test_it_stays_closed_and_says_why(closed: tuple[Booted, str]) -> None:
     booted.guest.expect("going down")
     booted.guest.wait_for_end()
     assert booted.wire.frames() == []
+
+
+@pytest.mark.parametrize(
+    ("ending", "last"), [("reboot", "Restarting system"), ("poweroff", "Power down")]
+)
+def test_a_damaged_plan_is_followed_by_what_the_policy_wants_done(
+    artefacts: Artefacts, accelerated: Accelerator, tmp_path: Path, ending: str, last: str
+) -> None:
+    plan = bytearray(changed(on_failure=(ending, 2)))
+    plan[len(plan) // 2] ^= 1
+    initramfs = with_plan(artefacts, tmp_path, bytes(plan))
+    with Wire() as wire:
+        machine = Machine(direct(artefacts, initramfs), (Nic(wire.netdev, GUEST_MAC),), MEMORY)
+        with Guest(f"closed-{ending}", machine, accelerated, LOGS) as guest:
+            guest.expect(f"CLOSED: on-failure is {ending}, in 2 s", BOOT_SECONDS)
+            closed = time.monotonic()
+            guest.expect("going down")
+            assert time.monotonic() - closed > 1
+            guest.wait_for_end()
+            assert f"reboot: {last}" in guest.transcript
+        assert wire.frames() == []
