@@ -115,17 +115,20 @@ class Arrival:
             code.goto(refused, source=source, note="no one host's address")
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
-        given, denied = AddressSet(self._family), AddressSet(self._family)
-        if not any(claim.role is Role.ALLOW for claim in claims):
-            return _Leaf(given, "", "")
-        for claim in claims:
-            if claim.role is Role.ALLOW:
-                given = given | claim.sources
-            else:
-                denied = denied | claim.sources
-        telling = (c.key for c in claims if c.role is Role.ALLOW and c.sources)
-        denying = (c.key for c in claims if c.role is Role.DENY and c.sources & given)
-        return _Leaf(given - denied, _joined(telling), _joined(denying))
+        allowed = AddressSet(self._family)
+        telling = [c for c in claims if c.role is Role.ALLOW and c.sources]
+        denying: list[str] = []
+        for answer in (False, True) if telling else ():
+            given, denied = AddressSet(self._family), AddressSet(self._family)
+            for claim in (c for c in claims if c.answer is answer):
+                if claim.role is Role.ALLOW:
+                    given = given | claim.sources
+                else:
+                    denied = denied | claim.sources
+            allowed = allowed | (given - denied)
+            denying += [c.key for c in claims if c.role is Role.DENY and c.answer is answer
+                        and c.sources & given]  # fmt: skip
+        return _Leaf(allowed, _joined(c.key for c in telling), _joined(denying))
 
     def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
         """The few by their prefixes. A large set is decided in IPv4 by the return path, which is

@@ -6,6 +6,7 @@ In: nothing (values only).  Out: `Box`, and `Part`, what passes on one path.  `m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from pbrinit.addresses import Address, AddressSet
 from pbrinit.forms import Form
@@ -55,7 +56,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Part:
-    """What passes on one path: what the entries allow less what they deny, and what always does."""
+    """What passes on one path: what the entries allow less what they deny, and what always does.
+
+    Exchanges are allowed and denied: a deny entry takes what asks from what asks, and answers
+    from answers.
+    """
 
     allowed: tuple[Box, ...]
     denied: tuple[Box, ...] = ()
@@ -63,17 +68,31 @@ class Part:
 
     def passes(self, packet: Seen) -> bool:
         """Whether the packet is to pass."""
-        return any(box.holds(packet) for box in self.always) or (
-            any(box.holds(packet) for box in self.allowed)
-            and not any(box.holds(packet) for box in self.denied)
+        return any(box.holds(packet) for box in self.always) or any(
+            any(box.holds(packet) for box in allowed)
+            and not any(box.holds(packet) for box in denied)
+            for allowed, denied in self.halves
+        )
+
+    @cached_property
+    def halves(self) -> tuple[tuple[tuple[Box, ...], tuple[Box, ...]], ...]:
+        """What is allowed and what is denied, of those who ask and of those who answer."""
+        return tuple(
+            (
+                tuple(box for box in self.allowed if box.answer is answer),
+                tuple(box for box in self.denied if box.answer is answer),
+            )
+            for answer in (False, True)
         )
 
     def tells(self, packet: Seen) -> bool | None:
         """Whether its sender is told that it is denied: where it would pass were it not rejected.
         None, as it comes: where it would not pass anyhow, and the sender is one who is rejected.
         """
-        said = {box.reject for box in self.denied if box.holds(packet)}
-        if said == {True} and any(box.holds(packet) for box in self.allowed):
+        asks, denied = self.halves[0]
+        said = {box.reject for box in denied if box.holds(packet)}
+        asked = any(box.holds(packet) for box in asks)
+        if said == {True} and asked and not self.passes(packet):
             return True
         named = any(box.reject and packet.source in box.sources for box in self.denied
                     if packet.source is not None)  # fmt: skip

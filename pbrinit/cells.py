@@ -103,8 +103,15 @@ class Grid:
 
     def passing(self, part: Part) -> list[Cell]:
         """What passes on a path."""
-        allowed = minus(map(self.cell, part.allowed), map(self.cell, part.denied))
-        return joined([*map(self.cell, part.always), *allowed])
+        return joined([*map(self.cell, part.always), *self.granted(part)])
+
+    def granted(self, part: Part) -> list[Cell]:
+        """What the entries let pass on a path."""
+        return [
+            cell
+            for allowed, denied in part.halves
+            for cell in minus(map(self.cell, allowed), map(self.cell, denied))
+        ]
 
     def addresses(self, mask: int) -> AddressSet:
         """The addresses of some pieces."""

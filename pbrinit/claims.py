@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.places import Places
@@ -47,13 +47,15 @@ PROHIBITED = {Family.V4: Ports(3 << 8 | 13, 3 << 8 | 13), Family.V6: Ports(1 << 
 
 
 class Role(enum.Enum):
-    """What a claim is for: HEARD and NOT_HEARD stand, among what leaves, for what may arrive and
-    what may not, turned round as the return path check turns it.
+    """What a claim is for: TOLD is what the kernel itself says, whatever is denied; HEARD and
+    NOT_HEARD stand, among what leaves, for what may arrive and what may not, turned round as the
+    return path check turns it.
     """
 
     ALLOW = "allow"
     DENY = "deny"
     REJECT = "reject"
+    TOLD = "told"
     HEARD = "heard"
     NOT_HEARD = "not heard"
 
@@ -74,7 +76,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Claim:
-    """Packets that an entry names, as one look-up sees them; `uid` None is every user."""
+    """Packets that an entry names, as one look-up sees them; `uid` None is every user.
+
+    `answer` says whether they have the form of answers: what is denied takes what asks from what
+    asks, and answers from answers.
+    """
 
     role: Role
     key: str
@@ -82,6 +88,7 @@ class Claim:
     sources: AddressSet
     destinations: AddressSet
     uid: int | None = None
+    answer: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ class Claims:
                 if incoming and exchange.role is Role.ALLOW and _answered_by_kernel(service):
                     uid = ROOT
                 for shape in self._sent(exchange, service):
-                    yield Claim(exchange.role, exchange.key, shape, self._all, peers, uid)
+                    yield Claim(exchange.role, exchange.key, shape, self._all, peers, uid, incoming)
         if self._family is Family.V4:
             yield from self._heard()
 
@@ -179,7 +186,9 @@ class Claims:
                 shape = self._asks(service, ANY_PORT)
                 if not incoming:
                     shape = self._asks(service, exchange.clients).turned
-                yield Claim(exchange.role, exchange.key, shape, peers, self._all)
+                yield Claim(
+                    exchange.role, exchange.key, shape, peers, self._all, answer=not incoming
+                )
 
     def passing(self, interface: Interface) -> Iterator[Claim]:
         """What comes in by the interface to be passed on to another."""
@@ -195,7 +204,7 @@ class Claims:
                 # An answer that is denied is not what somebody who asks has to be told.
                 role = Role.DENY if role is Role.REJECT else role
                 here, there = self._ends(exchange, interface, exchange.far, exchange.near)
-                yield Claim(role, key, shape.turned, asked & here, asking & there)
+                yield Claim(role, key, shape.turned, asked & here, asking & there, answer=True)
 
     def _ends(
         self,
@@ -255,7 +264,10 @@ class Claims:
                 if claim.shape.protocol == Protocol.ICMP:
                     shapes = [Shape(Protocol.ICMP, destination_ports=none) for none in NO_PORT]
                 for shape in shapes:
-                    yield Claim(roles[claim.role], claim.key, shape, self._all, claim.sources, ROOT)
+                    yield replace(
+                        claim, role=roles[claim.role], shape=shape, sources=self._all,
+                        destinations=claim.sources, uid=ROOT,
+                    )  # fmt: skip
 
     def _said_to_those_passing(self, exchange: _Exchange) -> Iterator[Claim]:
         """What the kernel itself says to those whose packets it passes on, or rejects."""
@@ -270,4 +282,4 @@ class Claims:
             peers = peers | self._of(exchange.destinations) & far
         types = PROHIBITED if rejected else TOO_BIG
         shape = Shape(icmp, destination_ports=types[self._family])
-        yield Claim(Role.ALLOW, exchange.key, shape, self._all, peers, ROOT)
+        yield Claim(Role.TOLD, exchange.key, shape, self._all, peers, ROOT)

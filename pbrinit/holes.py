@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.boxes import Box, Part
-from pbrinit.cells import Grid, minus
+from pbrinit.cells import Cell, Grid, joined, minus
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_TYPES
@@ -65,21 +65,28 @@ class _Holes:
     def _of_path(self, entry: Entry, part: Part, named: list[Box], way: Way) -> Iterator[Hole]:
         users = self._policy.users
         grid = Grid(way.family, [*part.allowed, *part.denied, *part.always])
-        denied = [grid.cell(box) for box in part.denied]
-        asked = [grid.cell(box) for box in (*part.allowed, *part.always) if not box.answer]
+        (asks, not_asked), (_, not_answered) = part.halves
+        denied = {False: [*map(grid.cell, not_asked)], True: [*map(grid.cell, not_answered)]}
+        asked = [*minus(map(grid.cell, asks), denied[False]), *map(grid.cell, part.always)]
         answers = [grid.cell(box) for box in named if box.answer and not _is_icmp(box)]
+
+        def left(boxes: list[Box]) -> Iterator[Cell]:
+            for answer, taken in denied.items():
+                same = (grid.cell(box) for box in boxes if box.answer is answer)
+                yield from minus(same, taken)
+
         why = THROUGH if entry.direction is Direction.FORWARD else UNASKED
         why = ANYWHERE if way.way_in is None else why
-        for cell in minus(answers, [*denied, *asked]):
+        for cell in minus(answers, [*denied[True], *asked]):
             yield Hole(entry.key, packets(cell, grid, way, users), why)
         if way.way_in is None:
             return
-        types = [grid.cell(box) for box in named if _is_icmp(box)] if _of_echo(entry) else []
-        for cell in minus(types, denied):
+        types = [box for box in named if _is_icmp(box)] if _of_echo(entry) else []
+        for cell in joined(left(types)):
             yield Hole(entry.key, packets(cell, grid, way, users), EVERY_TYPE)
         if way.family is Family.V4 and way.way_out is None:
-            heard = [grid.cell(box) for box in named if box.form.protocol != Protocol.TCP]
-            for cell in minus(heard, denied):
+            heard = [box for box in named if box.form.protocol != Protocol.TCP]
+            for cell in joined(left(heard)):
                 yield Hole(entry.key, packets(cell, grid, way, users), TO_ALL)
 
     def always(self) -> Iterator[Hole]:

@@ -163,8 +163,7 @@ class Meaning:
             for peers, asked in self._denied_here(deny, family)
             for form in refused(deny.services, family, answer=not asked)
         ]
-        allowed += self._told(family, interface)
-        return Part(tuple(allowed), tuple(denied))
+        return Part(tuple(allowed), tuple(denied), tuple(self._told(family, interface)))
 
     def _denied_here(self, deny: Deny, family: Family) -> Iterator[tuple[AddressSet, bool]]:
         """Those who may not open an exchange with this machine; those with whom it may not, whose

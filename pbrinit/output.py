@@ -17,7 +17,7 @@ from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, NOBODY, UNSPECIFIED_4, Places
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
 from pbrinit.policy import Policy, Protocol
-from pbrinit.regions import protocols, region
+from pbrinit.regions import NAMING, protocols, region
 from pbrinit.selection import Choice, among, to_table, tree
 from pbrinit.tables import Tables, Use
 
@@ -122,28 +122,33 @@ class Output:
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
         family = self._family
-        if not any(claim.role in (Role.ALLOW, Role.HEARD) for claim in claims):
+        telling = [c for c in claims if c.role in NAMING and c.destinations]
+        if not telling:
             return _Leaf(((None, AddressSet(family)),), AddressSet(family), "", "")
         users = sorted({c.uid for c in claims if c.uid is not None and c.role is not Role.HEARD})
         if family is Family.V4 and ROOT not in users:
             users = [ROOT, *users]
 
-        def total(role: Role, uid: int | None) -> AddressSet:
+        def total(role: Role, uid: int | None, answer: bool) -> AddressSet:
             found = AddressSet(family)
             for claim in claims:
-                if claim.role is role and claim.uid in (None, uid):
+                if claim.role is role and claim.uid in (None, uid) and claim.answer is answer:
                     found = found | claim.destinations
             return found
 
-        given = {uid: total(Role.ALLOW, uid) for uid in (*users, None)}
-        allowed = {uid: found - total(Role.DENY, uid) for uid, found in given.items()}
-        heard = total(Role.HEARD, ROOT) - total(Role.NOT_HEARD, ROOT)
+        def left(given: Role, denied: Role, uid: int | None) -> AddressSet:
+            asks, answers = (total(given, uid, a) - total(denied, uid, a) for a in (False, True))
+            return asks | answers | total(Role.TOLD, uid, answer=False)
+
+        allowed = {uid: left(Role.ALLOW, Role.DENY, uid) for uid in (*users, None)}
+        heard = left(Role.HEARD, Role.NOT_HEARD, ROOT)
         sink = heard - allowed[ROOT] if family is Family.V4 else heard
         chosen = {uid: found for uid, found in allowed.items()
                   if uid is None or found != allowed[None] or (uid == ROOT and sink)}  # fmt: skip
-        telling = [c for c in claims if c.role in (Role.ALLOW, Role.HEARD) and c.destinations]
-        denying = [c for c in claims if c.role is Role.DENY
-                   and c.destinations & given.get(c.uid, given[None])]  # fmt: skip
+        denying = [
+            c for c in claims if c.role is Role.DENY
+            and c.destinations & total(Role.ALLOW, c.uid, c.answer)
+        ]  # fmt: skip
         return _Leaf(tuple(chosen.items()), sink, _keys(telling), _keys(denying))
 
     def _write_leaf(self, leaf: _Leaf) -> None:

@@ -96,15 +96,23 @@ class Passing:
             tree(code, number, region(self._claims, number, self._leaf), "passes", leaf)
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
-        """Allowed is what is left of each product; products with one side in common are joined."""
-        allow, deny, reject = (
-            [Product(c.sources, c.destinations, c.key) for c in claims if c.role is role
-             and c.sources and c.destinations]
-            for role in (Role.ALLOW, Role.DENY, Role.REJECT)
-        )  # fmt: skip
-        allowed = without(allow, [*deny, *reject])
+        """Allowed is what is left of each product; who is allowed something as an answer is not
+        told that he may not ask.
+        """
+        left: list[Product] = []
+        for answer in (False, True):
+            allow, deny = (
+                [Product(c.sources, c.destinations, c.key) for c in claims
+                 if c.role in roles and c.answer is answer and c.sources and c.destinations]
+                for roles in ((Role.ALLOW,), (Role.DENY, Role.REJECT))
+            )  # fmt: skip
+            left += without(allow, deny)
+        allowed = without(left, ())
+        reject = [Product(c.sources, c.destinations, c.key) for c in claims
+                  if c.role is Role.REJECT and c.sources and c.destinations]  # fmt: skip
+        given = any(c.role is Role.ALLOW for c in claims)
         denying = dict.fromkeys(c.key for c in claims if c.role in (Role.DENY, Role.REJECT))
-        return _Leaf(allowed, tuple(reject), ", ".join(denying) if allow else "")
+        return _Leaf(allowed, without(reject, allowed), ", ".join(denying) if given else "")
 
     def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
         """Who is told comes first: a look-up that leaves the source to the second one would take

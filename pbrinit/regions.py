@@ -33,6 +33,7 @@ class Strips(Generic[V]):
 Region = Strips[Strips[L]]
 """By destination port, then by source port."""
 
+NAMING = (Role.ALLOW, Role.TOLD, Role.HEARD, Role.REJECT)
 Evaluate = Callable[[tuple[Claim, ...]], L]
 
 
@@ -40,7 +41,7 @@ def protocols(claims: Iterable[Claim]) -> list[int]:
     """The protocols of which something is allowed, told or heard, in the order of their numbers,
     but TCP and UDP first, since most packets are theirs.
     """
-    found = {c.shape.protocol for c in claims if c.role in (Role.ALLOW, Role.HEARD, Role.REJECT)}
+    found = {c.shape.protocol for c in claims if c.role in NAMING}
     numbers = {number for number in found if number is not None}
     common = [number for number in (6, 17) if number in numbers]
     return common + sorted(numbers - set(common))

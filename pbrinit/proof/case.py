@@ -135,9 +135,13 @@ class Case:
         self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
     ) -> z3.BoolRef:
         """Whether the entries allow a packet, what always passes apart."""
-        denied = self.held(part.denied, protocol, packet, outgoing=outgoing)
-        allowed = self.held(part.allowed, protocol, packet, outgoing=outgoing)
-        return z3.And(allowed, z3.Not(denied))
+        return any_of(
+            z3.And(
+                self.held(allowed, protocol, packet, outgoing=outgoing),
+                z3.Not(self.held(denied, protocol, packet, outgoing=outgoing)),
+            )
+            for allowed, denied in part.halves
+        )
 
     def held(
         self, boxes: Iterable[Box], protocol: int, packet: Variables, *, outgoing: bool = False

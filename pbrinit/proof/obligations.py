@@ -173,9 +173,11 @@ def _tells(case: Case, interface: Interface, protocols: frozenset[int]) -> Oblig
 
         to_tell = []
         for part in parts:
-            silent = held(box for box in part.denied if not box.reject)
-            rejected = held(box for box in part.denied if box.reject)
-            to_tell.append(z3.And(held(part.allowed), rejected, z3.Not(silent)))
+            asks, denied = part.halves[0]
+            silent = held(box for box in denied if not box.reject)
+            rejected = held(box for box in denied if box.reject)
+            passes = case.passes(part, protocol, steps.packet)
+            to_tell.append(z3.And(held(asks), rejected, z3.Not(silent), z3.Not(passes)))
         anyhow = any_of(
             steps.packet.source.within(case.classes.mask(box.sources))
             for part in parts

@@ -213,14 +213,25 @@ def test_a_deny_entry_from_is_about_what_those_open_and_our_answers_to_it() -> N
         ALL_OPEN + '[[deny]]\nfrom = "bad"\n',
         ("in wan tcp 198.51.100.65:40000 > 192.0.2.2:22", NOWHERE),
         ("out tcp 192.0.2.2:22 > 198.51.100.65:40000", NOWHERE),
-        ("in wan icmp 198.51.100.65 > 192.0.2.2", NOWHERE),
         ("in lan tcp 10.0.66.1:40000 > 203.0.113.7:443", NOWHERE),
         ("in wan tcp 203.0.113.7:443 > 10.0.66.1:40000", NOWHERE),
         ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", HERE),
         ("in lan tcp 10.0.9.9:40000 > 203.0.113.7:443", "wan"),
-        # without a service every packet is meant, in both directions
-        ("out tcp 192.0.2.2:40000 > 198.51.100.65:443", NOWHERE),
-        ("in lan tcp 10.0.9.9:40000 > 198.51.100.65:443", NOWHERE),
+        # what is opened to those is not what they open, and has its answers
+        ("out tcp 192.0.2.2:40000 > 198.51.100.65:443", "wan"),
+        ("in wan tcp 198.51.100.65:443 > 192.0.2.2:40000", HERE),
+        ("in lan tcp 10.0.9.9:40000 > 198.51.100.65:443", "wan"),
+        ("in wan icmp 198.51.100.65 > 192.0.2.2", HERE),
+    )
+
+
+def test_who_may_not_be_asked_may_ask() -> None:
+    """Whoever asks is, to the other side, somebody who might answer: that is not what is denied."""
+    check(
+        '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n[[deny]]\nto = "bad"\n',
+        ("in lan tcp 10.0.66.1:40000 > 203.0.113.7:443", "wan"),
+        ("in wan tcp 203.0.113.7:443 > 10.0.66.1:40000", "lan"),
+        ("in wan tcp 203.0.113.7:40000 > 10.0.66.1:443", NOWHERE),
     )
 
 
