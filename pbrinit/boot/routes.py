@@ -100,10 +100,11 @@ def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
             first = _pointed(pieces[0][:size], (offset,) if offset else (), index)
             place = _prefix_place(first) or 0
             end = place + SIZES[first[HEADER.size]]
-            _note(found, first, {
-                piece[at + 17 : at + 19] + piece[at + place : at + end]
-                for piece in pieces for at in range(0, len(piece), size)
-            })  # fmt: skip
+            places = [17, 18, *range(place, end)]
+            prefixes: set[bytes] = set()
+            for piece in pieces:
+                prefixes |= _columns(piece, 0, len(piece) // size, size, places)
+            _note(found, first, prefixes)
     return found
 
 
@@ -168,33 +169,58 @@ def _gather(data: bytes, found: Found, shapes: dict[bytes, Shape | None]) -> boo
 
     Raises KernelError.
     """
-    at, end, unpack, sizes = 0, len(data), HEADER.unpack_from, SIZES
-    prefixes = found.prefixes
+    at, end = 0, len(data)
     while at < end:
-        length, kind, flags, _, _ = unpack(data, at)
+        length, kind, flags, _, _ = HEADER.unpack_from(data, at)
         if kind != RTM_NEWROUTE or flags & NLM_F_DUMP_INTR or at + length > end:
             return _ended(data, at, end)
-        stop = at + PREFIX_AT
-        if length > PREFIX_AT and data[stop - 2] in (RTA_DST, RTA_SRC):
-            stop += sizes[data[at + 16]]
-            prefix = data[at + 17 : at + 19] + data[at + PREFIX_AT : stop]
-            key = data[at + 16 : at + 17] + data[at + 19 : stop - len(prefix) + 2]
-            key += data[stop : at + length]
+        places = [17, 18]
+        if length > PREFIX_AT and data[at + PREFIX_AT - 2] in (RTA_DST, RTA_SRC):
+            places += range(PREFIX_AT, PREFIX_AT + SIZES[data[at + 16]])
+        stride = (length + 3) & ~3
+        count, key = _alike(data, at, stride, places)
+        if key not in shapes:
+            shapes[key] = _shape_of_found(data[at + 16 : at + length], found)
+        told = shapes[key]
+        if told is not None:
+            found.prefixes[told] |= _columns(data, at, count, stride, places)
         else:
-            prefix = data[at + 17 : at + 19]
-            key = data[at + 16 : at + 17] + data[at + 19 : at + length]
-        try:
-            shape = shapes[key]
-        except KeyError:
-            shape = shapes[key] = _shape_of_found(data[at + 16 : at + length], found)
-        if shape is None:
+            # Every one is looked at by itself: they are few.
+            count = 1
             payload = data[at + 16 : at + length]
             if not ROUTE.unpack_from(payload)[8] & RTM_F_CLONED:
                 found.own.append(payload)
-        else:
-            prefixes[shape].add(prefix)
-        at += (length + 3) & ~3
+        at += count * stride
     return False
+
+
+def _alike(data: bytes, at: int, stride: int, places: list[int]) -> tuple[int, bytes]:
+    """How many messages from there on differ in these places alone, and what they have in common.
+
+    The kernel tells a table in order, so there are hundreds in one datagram, and to compare
+    them at once is what makes 200,000 a matter of a second.
+    """
+    common = bytearray(data[at : at + stride])
+    for place in places:
+        common[place] = 0
+    count = (len(data) - at) // stride
+    while count > 1:
+        blank = bytearray(data[at : at + count * stride])
+        for place in places:
+            blank[place::stride] = bytes(count)
+        if blank == common * count:
+            break
+        count //= 4
+    return max(count, 1), bytes(common)
+
+
+def _columns(data: bytes, at: int, count: int, stride: int, places: list[int]) -> set[bytes]:
+    """What is in these places, of each of so many messages."""
+    width = len(places)
+    packed = bytearray(count * width)
+    for number, place in enumerate(places):
+        packed[number::width] = data[at + place : at + count * stride : stride]
+    return {one for (one,) in struct.iter_unpack(f"{width}s", packed)}
 
 
 def _ended(data: bytes, at: int, end: int) -> bool:
