@@ -9,7 +9,7 @@ VENV := build/venv/bin/python
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel review selftest image boot test lint fuzz format lock clean
+.PHONY: help deps kernel review selftest image boot test lint fuzz soak format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -58,6 +58,12 @@ test: ## build what is tested, then run everything: lint, unit, kernel and boot 
 fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)
 	@$(PYTHON) -m factory.host test
 	@$(AS_ROOT) $(VENV) -m tests.kernel.fuzz --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+
+soak: ## pull 1,000 cables, replace 1,000 cards, put a fault at every message (N=1000)
+	@$(PYTHON) -m factory.host test
+	@$(VENV) -m factory image --output build/test examples/host.toml
+	@$(AS_ROOT) $(VENV) -m tests.boot.soak --count $(or $(N),1000)
+	@STRIDE=1 $(AS_ROOT) $(VENV) -m pytest tests/boot/test_faults.py
 
 format: ## format the code
 	@$(VENV) -m ruff format .

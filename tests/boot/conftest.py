@@ -37,16 +37,17 @@ CLOSED, IN_FORCE = "CLOSED", "rules in force"
 @pytest.fixture(scope="session")
 def artefacts() -> Artefacts:
     """What `make test` built before it started us."""
-    return _built(IMAGE)
+    return artefacts_in(IMAGE)
 
 
 @pytest.fixture(scope="session")
 def pc_artefacts() -> Artefacts:
     """The same of the variant for real machines."""
-    return _built(PC_IMAGE)
+    return artefacts_in(PC_IMAGE)
 
 
-def _built(folder: Path) -> Artefacts:
+def artefacts_in(folder: Path) -> Artefacts:
+    """What is in a folder; fails where something is missing."""
     names = ("vmlinuz", "initramfs.cpio.zst", "cmdline", "pbrinit.efi", "pbrinit.img")
     found = Artefacts(*(folder / name for name in names))
     for path in vars(found).values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import tempfile
@@ -28,7 +27,7 @@ from tests.boot.conftest import (
 )
 from tests.boot.wire import Wire
 
-FLAPS = int(os.environ.get("FLAPS", "10"))
+FLAPS = 10
 GONE, BACK = "eth0 has lost its carrier", "eth0 has its carrier again"
 UP_KEY, TAB = "\x1b[A", "\t"
 
@@ -45,19 +44,24 @@ class Running:
         self.monitor.sendall(f"set_link net0 {state}\n".encode())
 
 
-@pytest.fixture(scope="module")
-def running(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Running]:
+def machine_running(artefacts: Artefacts, accelerated: Accelerator, name: str) -> Iterator[Running]:
     """The example's machine, on a wire, with QEMU's monitor."""
     with (
         tempfile.TemporaryDirectory(prefix="monitor-") as folder,
-        Wire(LOGS / "boot-running.pcap") as wire,
+        Wire(LOGS / f"boot-{name}.pcap") as wire,
         socket.socket(socket.AF_UNIX) as monitor,
     ):
         path = Path(folder, "socket")
         machine = Machine(direct(artefacts), (Nic(wire.netdev, GUEST_MAC),), MEMORY, monitor=path)
-        for booted in boot("running", machine, accelerated, wire):
+        for booted in boot(name, machine, accelerated, wire):
             monitor.connect(str(path))
             yield Running(booted, monitor)
+
+
+@pytest.fixture(scope="module")
+def running(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Running]:
+    """That machine, for the tests here."""
+    yield from machine_running(artefacts, accelerated, "running")
 
 
 def as_planned(booted: Booted) -> None:

@@ -1,0 +1,78 @@
+"""What takes long: a thousand pulled cables, a thousand replaced cards, a fault at every message.
+
+In: how many.  Out: a bar, and status 1 where something is not as planned at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.progress import track
+
+from factory.image import Artefacts
+from factory.qemu import accelerator
+from pbrinit.cli import load
+from pbrinit.netlink import encode
+from tests.boot.conftest import IMAGE, artefacts_in
+from tests.boot.test_running import BACK, GONE, as_planned, machine_running
+from tests.kernel import acts, watched
+from tests.kernel.lab import Lab
+
+EVERY = 100
+REPLUG_SECONDS = 3.0
+
+
+def cables(artefacts: Artefacts, count: int) -> None:
+    """Pull the cable of a guest and plug it in, so often; all is as planned now and then."""
+    for running in machine_running(artefacts, accelerator(), "soak"):
+        guest = running.booted.guest
+        for number in track(range(1, count + 1), "cables pulled"):
+            running.cable("off")
+            guest.expect(GONE)
+            running.cable("on")
+            guest.expect(BACK)
+            if number % EVERY == 0 or number == count:
+                guest.send_line("")
+                guest.wait_for_prompt()
+                time.sleep(2)
+                as_planned(running.booted)
+        assert f"carrier changed {2 * count} times" in guest.run("status")
+
+
+def cards(count: int) -> None:
+    """Take the card of a machine away and put another in, so often; each time all comes back."""
+    plan = encode(load(Path("examples/host.toml")), "host")
+    with Lab(("192.0.2.1/24", "2001:db8::1/64"), ()) as lab:
+        assert lab.machine.do(acts.enforce, plan) == []
+        lab.machine.do(watched.start, plan)
+        for _ in track(range(count), "cards replaced"):
+            repairs = lab.machine.do(watched.seen).repairs
+            lab.machine.run("ip", "link", "del", "eth0")
+            lab.machine.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
+            end = time.monotonic() + REPLUG_SECONDS
+            while (
+                lab.machine.do(watched.seen).repairs == repairs
+                or lab.machine.do(watched.differences, plan)
+                or "local default" not in lab.machine.run("ip", "route", "show", "table", "1000")
+            ):
+                assert time.monotonic() < end, lab.machine.do(watched.differences, plan)
+                time.sleep(0.02)
+        assert lab.machine.do(watched.is_alive)
+        lab.machine.do(watched.stop)
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1000)
+    asked = parser.parse_args()
+    cards(asked.count)
+    cables(artefacts_in(IMAGE), asked.count)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
