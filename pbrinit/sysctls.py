@@ -52,6 +52,7 @@ DEVICE = {
         ("arp_accept", "0", "nobody enters himself into the neighbour table"),
         ("bc_forwarding", "0", "no broadcast is passed on"),
         ("drop_gratuitous_arp", "1", "nobody changes the neighbour table unasked"),
+        ("drop_unicast_in_l2_multicast", "1", "a frame to everybody asks one machine nothing"),
     ),
     Family.V6: (
         ("accept_ra", "0", "routers do not configure this machine"),
@@ -62,6 +63,7 @@ DEVICE = {
         ("proxy_ndp", "0", "only our own addresses are answered for"),
         ("keep_addr_on_down", "1", "a cable that comes back finds its addresses"),
         ("drop_unsolicited_na", "1", "nobody changes the neighbour table unasked"),
+        ("drop_unicast_in_l2_multicast", "1", "a frame to everybody asks one machine nothing"),
         ("use_tempaddr", "0", "addresses are the policy's"),
     ),
 }
