@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -64,11 +65,18 @@ class _Transcript:
 class Guest:
     """A running QEMU. A context manager: the guest is gone when it is left, come what may."""
 
-    def __init__(self, name: str, machine: Machine, accelerator: Accelerator, logs: Path) -> None:
-        """Switch it on. The console goes to `logs`/boot-`name`.log."""
+    def __init__(
+        self,
+        name: str,
+        machine: Machine,
+        accelerator: Accelerator,
+        logs: Path,
+        more: Sequence[str] = (),
+    ) -> None:
+        """Switch it on. The console goes to `logs`/boot-`name`.log; `more` is for QEMU alone."""
         self._log = _Transcript(logs / f"boot-{name}.log")
         self.power_on = time.monotonic()
-        first, *rest = command(machine, accelerator)
+        first, *rest = [*command(machine, accelerator), *more]
         self._child = pexpect.spawn(
             first, rest, encoding="utf-8", codec_errors="replace", echo=False, dimensions=(50, 500)
         )

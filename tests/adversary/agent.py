@@ -1,0 +1,233 @@
+#!/usr/bin/python3 -ISB
+"""The program inside: runs in the guest beside PID 1, and does what it is told.
+
+In: lines on the second serial port, each (function, arguments) as a Python literal.  Out: a line
+for each, (True, result) or (False, error).  It is a test's own archive beside the shipped image,
+started by the kernel's `rdinit=`: it leaves a child behind and becomes the shipped `/init`.
+It has the modules that are in the image, and no others.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import struct
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Steps = list[tuple[Any, ...]]
+
+PORT = "/dev/ttyS1"
+MAGIC = b"\x5a\xa5"
+TAPS: list[tuple[int, int, socket.socket]] = []
+BUFFER = 4 * 1024 * 1024
+SO_RCVBUFFORCE = 33
+NLMSG_ERROR = 2
+LISTENERS: list[socket.socket] = []
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def tap() -> int:
+    """Raw sockets of every protocol in both families: they get a copy of all that is delivered.
+
+    raw_local_deliver (net/ipv4/raw.c) and raw6_local_deliver (net/ipv6/raw.c) come after the
+    look-ups and before the protocol's own code. Protocol 0 has no raw socket.
+    """
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for protocol in range(1, 256):
+            raw = socket.socket(family, socket.SOCK_RAW, protocol)
+            raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+            raw.setblocking(False)
+            TAPS.append((4 if family == socket.AF_INET else 6, protocol, raw))
+    return len(TAPS)
+
+
+def untap() -> None:
+    """No taps any more, so that the kernel itself has to answer for protocols that it lacks."""
+    for _, _, raw in TAPS:
+        raw.close()
+    TAPS.clear()
+
+
+def tapped() -> list[tuple[int, int, int]]:
+    """The tags of all that was delivered since it was last asked, with version and protocol."""
+    found: set[tuple[int, int, int]] = set()
+    for version, protocol, raw in TAPS:
+        while True:
+            try:
+                data = raw.recv(65535)
+            except BlockingIOError:
+                break
+            at = data.find(MAGIC)
+            while at >= 0:
+                found.add((data[at + 2] << 8 | data[at + 3], version, protocol))
+                at = data.find(MAGIC, at + 2)
+    return sorted(found)
+
+
+def listen(protocol: str, port: int, family: int, address: str = "") -> None:
+    """A listener, kept for good."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    server = socket.socket(family, kind)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    server.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        server.listen(128)
+    LISTENERS.append(server)
+
+
+def heard(number: int) -> list[tuple[bytes, Any]]:
+    """What came to a listener, by its number in order: (data, source) of each."""
+    server = LISTENERS[number]
+    server.setblocking(False)
+    found: list[tuple[bytes, Any]] = []
+    while True:
+        try:
+            if server.type == socket.SOCK_STREAM:
+                connection, source = server.accept()
+                connection.close()
+                found.append((b"", source[:2]))
+            else:
+                data, source = server.recvfrom(65535)
+                found.append((data, source[:2]))
+        except BlockingIOError:
+            return found
+
+
+def read(path: str) -> str:
+    """A file's text."""
+    with open(path) as file:
+        return file.read()
+
+
+def write(path: str, text: str) -> None:
+    """Write into a file that is there."""
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def attempt(uid: int, steps: Steps) -> str:
+    """Do socket calls as a user in a child of its own: what came of it, in one word or two.
+
+    Each step is (name of a socket's method, arguments), the first one `socket`; or one of the
+    names below. It ends with the first step that fails: `EACCES at connect`. All done: `done`,
+    or what the last step gave back.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            signal.alarm(10)
+            if uid:
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+            os.write(writer, _steps(steps).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    answer = b""
+    while piece := os.read(reader, 4096):
+        answer += piece
+    os.close(reader)
+    os.waitpid(child, 0)
+    return answer.decode() or "died"
+
+
+def _steps(steps: Steps) -> str:
+    sock = socket.socket()
+    last: Any = None
+    for name, *arguments in steps:
+        try:
+            if name == "socket":
+                sock = socket.socket(*arguments)
+                sock.settimeout(0.3)
+            elif name in ("unshare", "open", "syscall"):
+                _system(name, arguments)
+            elif name == "netlink":
+                sock.send(arguments[0])
+                number = _netlink_error(sock.recv(65535))
+                if number:
+                    return f"{errno.errorcode[number]} at netlink"
+            else:
+                sock.setblocking(name != "connect")
+                last = getattr(sock, name)(*arguments)
+        except BlockingIOError:
+            return "begun"
+        except OSError as error:
+            return f"{errno.errorcode.get(error.errno or 0, str(error))} at {name}"
+    return "done" if last is None or isinstance(last, int) else f"done {last!r}"
+
+
+def _system(name: str, arguments: list[Any]) -> None:
+    if name == "open":
+        os.close(os.open(*arguments))
+    elif name == "unshare":
+        _call(LIBC.unshare(*arguments))
+    else:
+        _call(LIBC.syscall(*map(ctypes.c_long, arguments)))
+
+
+def _call(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _netlink_error(answer: bytes) -> int:
+    kind: int = struct.unpack_from("=H", answer, 4)[0]
+    code: int = struct.unpack_from("=i", answer, 16)[0]
+    return -code if kind == NLMSG_ERROR else 0
+
+
+def _serve() -> None:
+    """Do what the lines say, until the machine ends."""
+    while not os.path.exists(PORT):
+        time.sleep(0.05)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    os.setsid()
+    port = os.open(PORT, os.O_RDWR | os.O_NOCTTY)
+    _raw(port)
+    commands = os.fdopen(os.dup(port), "rb", buffering=4096)
+    _say(port, (True, "here"))
+    for line in commands:
+        try:
+            name, arguments = eval(line)
+            result = (True, globals()[name](*arguments))
+        except BaseException as error:
+            result = (False, f"{type(error).__name__}: {error}")
+        _say(port, result)
+
+
+def _say(port: int, result: tuple[bool, Any]) -> None:
+    data = repr(result).encode() + b"\n"
+    while data:
+        data = data[os.write(port, data) :]
+
+
+def _raw(port: int) -> None:
+    """No echo and no line discipline: termios(3) through ctypes, as the image has no termios."""
+    state = ctypes.create_string_buffer(60)
+    LIBC.tcgetattr(port, state)
+    LIBC.cfmakeraw(state)
+    LIBC.tcsetattr(port, 0, state)
+
+
+def main() -> None:
+    """As the kernel starts it: leave a child and become the shipped PID 1."""
+    if os.getpid() == 1 and os.fork():
+        os.execv("/init", ["/init"])
+    _serve()
+
+
+if __name__ == "__main__":
+    main()

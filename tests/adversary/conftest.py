@@ -1,0 +1,22 @@
+"""The shipped image under fire, booted once for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from factory.image import Artefacts
+from factory.qemu import Accelerator
+from tests.adversary import images
+from tests.adversary.bench import Bench
+from tests.boot.conftest import accelerated, artefacts
+
+__all__ = ["accelerated", "artefacts"]
+
+
+@pytest.fixture(scope="session")
+def gate(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
+    """The image with examples/host.toml."""
+    with images.gate("gate", artefacts, accelerated) as bench:
+        yield bench

@@ -1,0 +1,65 @@
+"""The images that are put under fire, booted and made ready: taps set, ports listened on.
+
+In: what `make test` built, and a plan where it is not to be the shipped one.  Out: a `Bench`.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from factory.image import Artefacts, archive
+from factory.qemu import Accelerator, Direct
+from pbrinit import bootfile
+from pbrinit.netlink import encode
+from pbrinit.plan import Plan
+from tests.adversary.bench import Bench, Fences, booted
+from tests.boot.conftest import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF
+
+HOST = Path("examples/host.toml")
+
+
+@contextmanager
+def gate(
+    name: str, artefacts: Artefacts, accelerated: Accelerator, plan: Plan | None = None
+) -> Iterator[Bench]:
+    """examples/host.toml, or another plan for the same machine; a program listens on port 22."""
+    on_link = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
+    fences = Fences(MGMT[4], SELF[4])
+    with image(artefacts, plan) as initramfs:
+        cmdline = artefacts.cmdline.read_text().strip()
+        boots = Direct(artefacts.vmlinuz, initramfs, cmdline)
+        with booted(name, boots, accelerated, fences, [on_link]) as bench:
+            make_ready(bench)
+            yield bench
+
+
+def make_ready(bench: Bench) -> None:
+    """Listen on port 22, tell the guest where its gateways are, and tap all that is delivered."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        bench.inside.do("listen", "tcp", 22, int(family))
+    for version in (4, 6):
+        assert bench.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"
+    bench.inside.do("tap")
+
+
+@contextmanager
+def image(artefacts: Artefacts, plan: Plan | None, policy: str = "host") -> Iterator[Path]:
+    """The shipped initramfs in a place of its own, its plan written over by another if given.
+
+    The kernel unpacks archive after archive, and the last file of a name stays.
+    """
+    with TemporaryDirectory(prefix="adversary-") as folder:
+        initramfs = Path(folder) / "initramfs"
+        data = artefacts.initramfs.read_bytes()
+        if plan is not None:
+            over = archive("etc/pbrinit", {"plan": bootfile.pack(encode(plan, policy))})
+            data += subprocess.run(
+                ["zstd", "-q", "-c"], input=over, check=True, capture_output=True
+            ).stdout
+        initramfs.write_bytes(data)
+        yield initramfs

@@ -1,0 +1,40 @@
+"""A hostile peer against examples/host.toml: every table, shot by shot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from pbrinit.cli import load
+from pbrinit.language import read
+from tests.adversary import host_tricks, host_wire
+from tests.adversary.bench import Bench
+from tests.adversary.images import HOST
+from tests.adversary.question import verdict
+from tests.adversary.report import report
+from tests.adversary.shot import Shot
+
+PLAN = load(HOST)
+TABLES = (*host_wire.TABLES, *host_tricks.TABLES)
+tables = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+
+
+@tables
+def test_what_comes_of_each_is_what_its_line_says(
+    gate: Bench, table: Callable[[], Iterable[Shot]]
+) -> None:
+    wrong = [seen for seen in gate.fire(list(table())) if not seen.good]
+    assert not wrong, report(wrong, PLAN, read(HOST), "eth0")
+
+
+@tables
+def test_the_model_expects_the_same(table: Callable[[], Iterable[Shot]]) -> None:
+    """Two who were written apart: the lines here by hand, the model from the kernel's source."""
+    differ = [
+        f"{shot.what}: the line says {(shot.arrives, shot.passes)}, the model {found}"
+        for shot in table()
+        if (found := verdict(PLAN, shot, "eth0")) is not None
+        and found != (shot.arrives, shot.passes)
+    ]
+    assert not differ, "\n".join(differ)
