@@ -25,6 +25,7 @@ from scapy.packet import Packet
 
 from factory.image import archive
 from factory.qemu import Accelerator, Direct, Machine, Nic
+from tests.adversary.acts import Act
 from tests.adversary.inside import AGENT, BEGIN, END, Inside
 from tests.adversary.shot import Shot, ip, tags
 from tests.boot.guest import Guest
@@ -210,9 +211,18 @@ class Bench:
         self._wait(number)
         return number
 
-    def during(self) -> _Stretch:
-        """What the guest sends between two fences: a context manager whose `frames` tell."""
-        return _Stretch(self)
+    def act(self, acts: Sequence[Act]) -> list[tuple[Act, tuple[str, str]]]:
+        """Have acts done inside; what the program was told of each, and what left by any card."""
+        since, first = len(self._log), self.fence()
+        done = []
+        for act in acts:
+            said = self.inside.do("attempt", act.uid, list(act.steps))
+            done.append((act, said, self.fence()))
+        heard = self._between(since, [first, *(end for _, _, end in done)])
+        return [
+            (act, (said, " ".join(dict.fromkeys(words(f.packet) for _, f in heard[end]))))
+            for act, said, end in done
+        ]
 
     def _send_fence(self) -> int:
         number, frame = self._fences.frame()
@@ -252,43 +262,34 @@ class Bench:
         return False
 
 
-class _Stretch:
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.frames: tuple[tuple[int, Frame], ...] = ()
-
-    def __enter__(self) -> _Stretch:
-        self._first = self._bench.fence()
-        self._since = len(self._bench._log)
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            last = self._bench.fence()
-            self.frames = tuple(self._bench._between(self._since, [last])[last])
-
-
 def told(packet: Packet) -> str:
-    """What a frame says, in a word or two."""
+    """What a frame says to a shot, in a word or two."""
     said = answer(packet)
-    if said is not None:
-        # With ECN a SYN-ACK has one flag more (RFC 3168 6.1.1).
-        return "syn-ack" if said.verdict == "tcp SAE" else said.verdict
+    if said is None:
+        return words(packet)
+    # With ECN a SYN-ACK has one flag more (RFC 3168 6.1.1).
+    return "syn-ack" if said.verdict == "tcp SAE" else said.verdict
+
+
+def words(packet: Packet) -> str:
+    """Whose frame it is and what it asks."""
     body = packet.payload
     inner = body.payload
-    if isinstance(inner, ICMP):
-        return f"icmp {inner.type}/{inner.code}"
-    words = packet.summary()
+    found = packet.summary()
     if isinstance(body, ARP):
-        words = f"arp who-has {body.pdst}" if body.op == 1 else "arp reply"
+        found = f"arp who-has {body.pdst}" if body.op == 1 else "arp reply"
+    elif isinstance(inner, ICMP):
+        found = f"icmp {inner.type}/{inner.code}"
     elif isinstance(inner, ICMPv6ND_NS):
-        words = f"who-has {inner.tgt}"
+        found = f"who-has {inner.tgt}"
     elif isinstance(inner, ICMPv6ND_NA):
-        words = f"neighbour {inner.tgt}"
+        found = f"neighbour {inner.tgt}"
     elif isinstance(inner, TCP | UDP):
         kind = "tcp" if isinstance(inner, TCP) else "udp"
-        words = f"{kind} {body.src}:{inner.sport} > {body.dst}:{inner.dport}"
-    return words
+        found = f"{kind} {body.src}:{inner.sport} > {body.dst}:{inner.dport}"
+    elif isinstance(body, IP):
+        found = f"protocol {body.proto} {body.src} > {body.dst}"
+    return found
 
 
 @contextmanager

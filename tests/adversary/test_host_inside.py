@@ -1,0 +1,26 @@
+"""Hostile programs against examples/host.toml: each act, with the wire watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from tests.adversary import host_inside, host_kernel
+from tests.adversary.acts import Act
+from tests.adversary.bench import Bench
+
+TABLES = (*host_inside.TABLES, *host_kernel.TABLES)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
+def test_what_leaves_and_what_the_program_is_told(
+    gate: Bench, table: Callable[[], Iterable[Act]]
+) -> None:
+    wrong = [
+        f"{act.kind}, {act.user}: {act.what}: told {told!r}, expected {act.told!r}; left "
+        f"{left!r}, expected {act.leaves!r}"
+        for act, (told, left) in gate.act(list(table()))
+        if (act.told is not None and told != act.told) or left != act.leaves
+    ]
+    assert not wrong, f"{len(wrong)} acts failed\n" + "\n".join(wrong)

@@ -1,0 +1,79 @@
+"""Plans that are weaker than the compiler's, each in one thing: some probe finds each out.
+
+The image is the shipped one; a second archive writes over its plan (tests/adversary/images.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from factory.image import Artefacts
+from factory.qemu import Accelerator
+from pbrinit.cli import load
+from pbrinit.plan import Plan, Rule
+from pbrinit.policy import Ports
+from tests.adversary import host_inside, host_tricks, host_wire, images
+from tests.adversary.acts import NOBODY
+from tests.adversary.bench import Bench
+
+PLAN = load(images.HOST)
+SSH = Ports(22, 22)
+
+
+def without(*notes: str) -> Plan:
+    """The plan without the rules that have such a note."""
+    rules = tuple(rule for rule in PLAN.rules if not rule.note.startswith(notes))
+    assert len(rules) < len(PLAN.rules)
+    return replace(PLAN, rules=rules)
+
+
+def portless() -> Plan:
+    """The plan with ssh let in by its protocol alone, which is what a fragment shows."""
+
+    def weaker(rule: Rule) -> Rule:
+        opens = rule.destination_ports == SSH and rule.note == "for us"
+        return replace(rule, destination_ports=None) if opens else rule
+
+    rules = tuple(map(weaker, PLAN.rules))
+    assert rules != PLAN.rules
+    return replace(PLAN, rules=rules)
+
+
+def spoofed(bench: Bench) -> list[str]:
+    return [seen.shot.what for seen in bench.fire(list(host_wire.spoofed())) if not seen.good]
+
+
+def fragments(bench: Bench) -> list[str]:
+    return [seen.shot.what for seen in bench.fire(list(host_tricks.fragments())) if not seen.good]
+
+
+def bound(bench: Bench) -> list[str]:
+    acts = [act for act in host_inside.sockets() if act.uid == NOBODY]
+    return [act.what for act, (_, left) in bench.act(acts) if left != act.leaves]
+
+
+WEAKENED: dict[str, tuple[Callable[[], Plan], Callable[[Bench], list[str]], str]] = {
+    "anti-spoofing": (
+        lambda: without("forged"),
+        spoofed,
+        "an answer of https from 2001:db8::2",
+    ),
+    "fragments": (portless, fragments, "IPv4 ssh from mgmt, tiny first"),
+    "hairpin": (
+        lambda: without("from a bound socket"),
+        bound,
+        "IPv4 udp to the neighbour with SO_BINDTODEVICE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEAKENED)
+def test_a_weaker_plan_is_found_out(
+    name: str, artefacts: Artefacts, accelerated: Accelerator
+) -> None:
+    make, probe, caught = WEAKENED[name]
+    with images.gate(f"weak-{name}", artefacts, accelerated, make()) as bench:
+        assert caught in probe(bench)
