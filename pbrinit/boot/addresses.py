@@ -11,7 +11,7 @@ import _socket
 import struct
 
 from pbrinit.boot import routes
-from pbrinit.boot.rtnetlink import HEADER, attributes
+from pbrinit.boot.rtnetlink import HEADER, attributes, pointed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,11 +171,3 @@ def _address(message: bytes) -> tuple[int, int, bytes] | None:
 def _removal(payload: bytes) -> bytes:
     size = HEADER.size + len(payload)
     return HEADER.pack(size, RTM_DELADDR, routes.CHANGE, 0, 0) + payload
-
-
-def pointed(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:
-    """The message about the device with this index."""
-    made = bytearray(message)
-    for at in offsets:
-        struct.pack_into("=I", made, at, index)
-    return bytes(made)

@@ -16,6 +16,9 @@ PLAN = "/etc/pbrinit/plan"
 HEAD_SIZE = 256
 """Of the plan, with its head in it: memory may be short."""
 
+GOING = (2, 19, 22)
+"""What /sys says of a device that is gone or about to be: ENOENT, ENODEV, EINVAL."""
+
 IFF_UP = 1
 STAY = ("stay", 0)
 
@@ -62,8 +65,10 @@ def take_down(why: str) -> list[str]:
         say("CLOSED: there is no place to write down why")
     try:
         devices = os.listdir(DEVICES)  # noqa: PTH208
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        return [f"whatever there is ({error})"]
     for device in devices:
         # Told by the file and not by an error: what counts is that it is down.
         try:
@@ -92,8 +97,8 @@ def _flags(device: str) -> int:
 def _is_up(device: str) -> bool:
     try:
         return bool(_flags(device) & IFF_UP)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in GOING
 
 
 def _on_failure() -> tuple[str, int]:

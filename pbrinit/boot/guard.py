@@ -34,6 +34,7 @@ AGAIN, AGAIN_SECONDS = 12, 10.0
 """As often in that time, and somebody works against the guard. What is missing after a link went
 down and came up is not counted: a bad cable must not close the machine."""
 
+RETRY_SECONDS = 0.05
 SHOWN = 10
 
 
@@ -147,17 +148,18 @@ class Guard:
 
 
 def watch(plan: BootPlan) -> None:
-    """Watch without end, over what is no more than a race with the kernel.
+    """Watch without end, over what is no more than a race with a device that comes or goes.
 
-    Raises GuardError or OSError.
+    Raises GuardError.
     """
     guard = Guard(plan)
-    failures = 0
+    failures: list[float] = []
     while True:
         try:
             guard.watch()
-        except KernelError as error:
-            failures += 1
-            if failures > ROUNDS:
+        except (KernelError, OSError) as error:
+            now = time.monotonic()
+            failures = [at for at in (*failures, now) if at > now - AGAIN_SECONDS]
+            if len(failures) > AGAIN:
                 raise GuardError(f"the kernel cannot be asked: {error}") from None
-            time.sleep(0.1)
+            time.sleep(RETRY_SECONDS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import audit, calls, links, rules, sysctl, terminals
+from pbrinit.boot import calls, links, rules, sysctl, terminals
 from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import others, say, seconds
@@ -86,6 +86,8 @@ def before_links() -> BootPlan:
         links.bring_up(kernel, plan.links[0])
     poured = seconds()
     with Step("reading the routes back"):
+        from pbrinit.boot import audit  # noqa: PLC0415  not before the rules
+
         routes = audit.check_routes(plan)
     say(
         f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'

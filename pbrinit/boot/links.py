@@ -11,8 +11,8 @@ import os
 import struct
 import time
 
-from pbrinit.boot import addresses, sysctl
-from pbrinit.boot.rtnetlink import KernelError
+from pbrinit.boot import sysctl
+from pbrinit.boot.rtnetlink import KernelError, pointed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 DEVICES = "/sys/class/net"
 IFF_UP = 1
 EEXIST = 17
+GOING = (2, 19, 22)
+"""What /sys says of a device that is gone or about to be: ENOENT, ENODEV, EINVAL
+(netdev_show, net/core/net-sysfs.c)."""
+
 TENTATIVE_SECONDS = 4
 """Duplicate address detection takes one second and a random one before (RFC 4862, 5.4.2)."""
 
@@ -36,13 +40,23 @@ def devices() -> list[str]:
 
 
 def is_up(device: str) -> bool:
-    """Whether the device is up, as `ip link set up` means it."""
-    return bool(int(_told(device, "flags"), 16) & IFF_UP)
+    """Whether the device is up, as `ip link set up` means it. One that is just going is not."""
+    try:
+        return bool(int(_told(device, "flags"), 16) & IFF_UP)
+    except OSError as error:
+        if error.errno in GOING:
+            return False
+        raise
 
 
 def carrier(device: str) -> bool:
     """Whether the device is up and has a cable, or what stands for one."""
-    return is_up(device) and _told(device, "carrier") == "1"
+    try:
+        return is_up(device) and _told(device, "carrier") == "1"
+    except OSError as error:
+        if error.errno in GOING:
+            return False
+        raise
 
 
 def counters(device: str) -> tuple[int, int]:
@@ -111,12 +125,7 @@ def _send(
     *,
     again: bool = False,
 ) -> None:
-    ready = []
-    for _, message, offsets in messages:
-        data = bytearray(message)
-        for at in offsets:
-            data[at : at + 4] = struct.pack("=I", number)
-        ready.append(bytes(data))
+    ready = [pointed(message, offsets, number) for _, message, offsets in messages]
     if again:
         for (text, _, _), error in zip(messages, kernel.attempt(ready), strict=True):
             if error not in (0, EEXIST):
@@ -140,6 +149,8 @@ def take_down(device: str) -> None:
 
 def wait_for_addresses(kernel: Kernel) -> list[str]:
     """Wait until no address is tentative; the ones that somebody else has are returned."""
+    from pbrinit.boot import addresses  # noqa: PLC0415  not before the rules
+
     end = time.monotonic() + TENTATIVE_SECONDS
     while True:
         found = addresses.Book(kernel).listed()

@@ -24,6 +24,7 @@ from pbrinit.boot.rtnetlink import (
     KernelError,
     attributes,
     numbered,
+    pointed,
 )
 
 TYPE_CHECKING = False
@@ -95,9 +96,9 @@ def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
     for link, index in links:
         for _, message, offsets in link.messages:
             if struct.unpack_from("=H", message, 4)[0] == RTM_NEWROUTE:
-                _note(found, _pointed(message, offsets, index), None)
+                _note(found, pointed(message, offsets, index), None)
         for _, pieces, size, offset in link.bulks:
-            first = _pointed(pieces[0][:size], (offset,) if offset else (), index)
+            first = pointed(pieces[0][:size], (offset,) if offset else (), index)
             place = _prefix_place(first) or 0
             end = place + SIZES[first[HEADER.size]]
             places = [17, 18, *range(place, end)]
@@ -295,13 +296,6 @@ def _prefix_place(message: bytes | bytearray) -> int | None:
         places[kind] = at + ATTRIBUTE.size
         at += (length + 3) & ~3
     return places.get(RTA_DST, places.get(RTA_SRC))
-
-
-def _pointed(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:
-    made = bytearray(message)
-    for at in offsets:
-        struct.pack_into("=I", made, at, index)
-    return bytes(made)
 
 
 def _removal(payload: bytes, prefix: bytes) -> bytes:

@@ -180,6 +180,14 @@ def numbered(message: bytes, kind: int, number: int) -> bytes:
     return HEADER.pack(len(message), kind, flags, number, 0) + message[HEADER.size :]
 
 
+def pointed(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:
+    """The message about the device with this index, which goes to these offsets."""
+    made = bytearray(message)
+    for at in offsets:
+        struct.pack_into("=I", made, at, index)
+    return bytes(made)
+
+
 def attributes(payload: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """Type and value of each attribute from offset `start` on."""
     at = start

@@ -31,6 +31,7 @@ STRIDE = "pbrinit.stride="
 CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 MNT_DETACH = 2
 RLIMIT_AS = 9
+UNLIMITED = b"\xff" * 16
 NO_SUCH_TYPE = 999
 NLMSG_NOOP = 1  # is acknowledged, and nothing is done (netlink_rcv_skb)
 IFLA_NET_NS_PID = 19
@@ -265,6 +266,7 @@ def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:
     """What /init does, up to PID 1's rest of life; does not return."""
 
     def forever(plan: object, end: Any) -> None:
+        libc.setrlimit(RLIMIT_AS, UNLIMITED)
         if end is None and plan is None:
             os._exit(8)
         libc.mount(b"sysfs", b"/sys", b"sysfs", 0, None)

@@ -120,7 +120,7 @@ STEPS = {
     "answer": "(netlink|rules|reading the rules back|loopback and the tables of sets|"
     "reading the routes back): ",
     "memory": "",
-    "module": "No module named ",
+    "module": "(reading the routes back: )?No module named ",
 }
 """What the console names, by the first word of a fault."""
 
