@@ -43,19 +43,19 @@ def fragments() -> Iterator[Shot]:
         for who in ("mgmt", "stranger", "resolver"):
             for how in CUTS:
                 for what, body in (
-                    ("ssh", tcp(next(CALLERS), 22)),
+                    ("ssh", tcp(next(CALLERS), 22) / Raw(bytes(64))),
                     ("an answer of dns", udp(53, 40000) / Raw(bytes(64))),
                     ("ping", echo(version) / Raw(bytes(64))),
                 ):
                     pieces = cut(ip(PEERS[who][version], SELF[version]) / body, how)
                     heard = what == "ping" and (who == "mgmt" or version == 6)
-                    arrives = heard and how in ("tiny first", "later first")
+                    arrives = heard and how in ("header first", "tiny first", "later first")
                     yield Shot("fragment", f"IPv{version} {what} from {who}, {how}",
                                tuple(map(to_us, pieces)), arrives,
                                "reply" if arrives and who == "mgmt" else "")  # fmt: skip
 
 
-CUTS = ("tiny first", "later first", "never the first", "only the first")
+CUTS = ("header first", "tiny first", "later first", "never the first", "only the first")
 
 
 def cut(packet: Packet, how: str) -> list[Packet]:
@@ -73,6 +73,8 @@ def cut(packet: Packet, how: str) -> list[Packet]:
 
     first, later = piece(0, 1, data[:8]), piece(1, 0, data[8:])
     return {
+        # IPv6 drops what has its header in two (ipv6frag_thdr_truncated), whatever the rules say.
+        "header first": [piece(0, 1, data[:24]), piece(3, 0, data[24:])],
         "tiny first": [first, later],
         "later first": [later, first],
         "never the first": [later],

@@ -31,11 +31,14 @@ def without(*notes: str) -> Plan:
 
 
 def portless() -> Plan:
-    """The plan with ssh let in by its protocol alone, which is what a fragment shows."""
+    """The plan with ssh let in by its protocol alone, which is what a fragment shows; the return
+    path too, where IPv4 asks.
+    """
 
     def weaker(rule: Rule) -> Rule:
-        opens = rule.destination_ports == SSH and rule.note == "for us"
-        return replace(rule, destination_ports=None) if opens else rule
+        if rule.destination_ports == SSH:
+            return replace(rule, destination_ports=None)
+        return replace(rule, source_ports=None) if rule.source_ports == SSH else rule
 
     rules = tuple(map(weaker, PLAN.rules))
     assert rules != PLAN.rules
@@ -55,17 +58,21 @@ def bound(bench: Bench) -> list[str]:
     return [act.what for act, (_, left) in bench.act(acts) if left != act.leaves]
 
 
-WEAKENED: dict[str, tuple[Callable[[], Plan], Callable[[Bench], list[str]], str]] = {
+WEAKENED: dict[str, tuple[Callable[[], Plan], Callable[[Bench], list[str]], tuple[str, ...]]] = {
     "anti-spoofing": (
         lambda: without("forged"),
         spoofed,
-        "an answer of https from 2001:db8::2",
+        ("an answer of https from 2001:db8::2",),
     ),
-    "fragments": (portless, fragments, "IPv4 ssh from mgmt, tiny first"),
+    "fragments": (
+        portless,
+        fragments,
+        ("IPv6 ssh from mgmt, header first", "IPv4 ssh from mgmt, tiny first"),
+    ),
     "hairpin": (
         lambda: without("from a bound socket"),
         bound,
-        "IPv4 udp to the neighbour with SO_BINDTODEVICE",
+        ("IPv4 udp to the neighbour with SO_BINDTODEVICE",),
     ),
 }
 
@@ -76,4 +83,4 @@ def test_a_weaker_plan_is_found_out(
 ) -> None:
     make, probe, caught = WEAKENED[name]
     with images.gate(f"weak-{name}", artefacts, accelerated, make()) as bench:
-        assert caught in probe(bench)
+        assert set(caught) <= set(probe(bench))
