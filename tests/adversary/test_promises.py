@@ -1,0 +1,45 @@
+"""docs/security.md says what is tested, and how often: no more and no less."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.adversary import host_inside, host_kernel, host_tricks, host_wire, promises
+from tests.boot.conftest import NEIGHBOUR
+
+SECURITY = Path("docs/security.md").read_text()
+WAYS_OUT = Path("docs/ways-out.md").read_text()
+
+
+def test_the_table_of_promises_is_what_the_probes_are() -> None:
+    assert promises.table() in SECURITY, "python -m tests.adversary.promises prints the right one"
+
+
+def test_every_table_of_probes_is_for_a_promise() -> None:
+    modules = (host_wire, host_tricks, host_inside, host_kernel)
+    tables = {table for module in modules for table in module.TABLES}
+    assert {probes for _, probes in promises.PROMISES} == tables
+
+
+def test_security_counts_the_ways_out() -> None:
+    listed = re.findall(r"^## \d+\. ", WAYS_OUT, re.MULTILINE)
+    assert f"{len(listed)} ways out" in SECURITY
+
+
+def test_what_leaves_is_among_the_ways_out() -> None:
+    """Every act in a line that names what leaves, but for those that are allowed, is documented."""
+    leaving = {
+        act.leaves.split(" ")[0] + " " + act.leaves.rpartition("> ")[2].partition(":")[0]
+        for table in host_inside.TABLES
+        for act in table()
+        if act.leaves and act.kind != "allowed"
+    }
+    known = {
+        *(f"udp {group}" for group in ("224.0.0.1", "224.0.0.251", "239.1.1.1")),
+        "udp 255.255.255.255",
+        f"protocol {NEIGHBOUR[4]}",
+    }
+    assert leaving == known
+    for word in ("224.0.0.0/24", "239.1.1.1", "255.255.255.255", "IGMP"):
+        assert word in WAYS_OUT
