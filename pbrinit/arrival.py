@@ -54,8 +54,8 @@ class Arrival:
         """All of the band but its end."""
         code, interface = self._code, self._interface
         code.add(Action.NOP, note=f"arrives by {interface.name}")
-        if not self._behind:
-            code.goto(refused, note="nobody lives here")
+        if not interface.own(self._family):
+            code.goto(refused, note="this family is not spoken here")
             return
         known = Label("source known")
         self._head(known)

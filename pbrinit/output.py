@@ -138,9 +138,12 @@ class Output:
 
         def left(given: Role, denied: Role, uid: int | None) -> AddressSet:
             asks, answers = (total(given, uid, a) - total(denied, uid, a) for a in (False, True))
-            return asks | answers | total(Role.TOLD, uid, answer=False)
+            return asks | answers
 
-        allowed = {uid: left(Role.ALLOW, Role.DENY, uid) for uid in (*users, None)}
+        allowed = {
+            uid: left(Role.ALLOW, Role.DENY, uid) | total(Role.TOLD, uid, answer=False)
+            for uid in (*users, None)
+        }
         heard = left(Role.HEARD, Role.NOT_HEARD, ROOT)
         sink = heard - allowed[ROOT] if family is Family.V4 else heard
         chosen = {uid: found for uid, found in allowed.items()

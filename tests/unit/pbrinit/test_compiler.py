@@ -77,6 +77,14 @@ def test_what_is_sent_asks_the_local_table_for_single_addresses_alone(plan: Plan
 
 
 @pytest.mark.parametrize("family", Family)
+def test_a_rule_names_addresses_of_its_own_family_alone(plan: Plan, family: Family) -> None:
+    """The kernel refuses any other, and the machine would stay closed."""
+    for rule in of(plan, family):
+        for prefix in (rule.source, rule.destination):
+            assert prefix is None or Family.of(prefix) is family
+
+
+@pytest.mark.parametrize("family", Family)
 def test_no_rule_is_out_of_reach(plan: Plan, family: Family) -> None:
     rules = of(plan, family)
     led_to = {rule.argument for rule in rules if rule.action is Action.GOTO}
