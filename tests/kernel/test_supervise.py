@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys, time
-from pbrinit.boot import calls, closed, console, guard, supervise
+from pbrinit.boot import calls, closed, console, guard, powerbutton, supervise, terminals, watchdog
 told = sys.argv[1]
 
 def note(word):
@@ -32,7 +32,7 @@ def orphan():
     os.wait()
 
 starts = 0
-def run(plan, why):
+def run(terminal, plan, why):
     note("console " + str(why))
     {console}
 
@@ -41,6 +41,8 @@ def watch(plan):
     {guard}
 
 calls.reboot, console.run, guard.watch = reboot, run, watch
+terminals.usable, powerbutton.devices = lambda: ['tty'], lambda: []
+watchdog.start = lambda: None
 supervise.PAUSE_SECONDS = 0.05
 closed.DEVICES, closed.REASON = "/nowhere", told + ".reason"
 end = {end}
