@@ -20,3 +20,10 @@ def gate(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
     """The image with examples/host.toml."""
     with images.gate("gate", artefacts, accelerated) as bench:
         yield bench
+
+
+@pytest.fixture(scope="session")
+def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
+    """The image with examples/router.toml and two cards."""
+    with images.router(artefacts, accelerated) as bench:
+        yield bench

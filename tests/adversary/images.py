@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,16 @@ from tempfile import TemporaryDirectory
 from factory.image import Artefacts, archive
 from factory.qemu import Accelerator, Direct
 from pbrinit import bootfile
+from pbrinit.cli import load
 from pbrinit.netlink import encode
 from pbrinit.plan import Plan
+from tests.adversary import router_wire
 from tests.adversary.bench import Bench, Fences, booted
+from tests.adversary.inside import ANSWER_SECONDS
 from tests.boot.conftest import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF
 
 HOST = Path("examples/host.toml")
+ROUTER_POLICY = Path("examples/router.toml")
 
 
 @contextmanager
@@ -35,6 +40,24 @@ def gate(
         boots = Direct(artefacts.vmlinuz, initramfs, cmdline)
         with booted(name, boots, accelerated, fences, [on_link]) as bench:
             make_ready(bench)
+            yield bench
+
+
+@contextmanager
+def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
+    """examples/router.toml, with a program on port 22; everybody answers who is asked for."""
+    near = ["192.0.2.1", "2001:db8::1"]
+    inside = [place[version] for place in router_wire.INSIDE.values() for version in (4, 6)]
+    fences = Fences(router_wire.HOST[4], router_wire.ROUTER[router_wire.LAN][4], router_wire.LAN)
+    with image(artefacts, load(ROUTER_POLICY), "router") as initramfs:
+        boots = Direct(artefacts.vmlinuz, initramfs, artefacts.cmdline.read_text().strip())
+        with booted("router", boots, accelerated, fences, [near, inside]) as bench:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                bench.inside.do("listen", "tcp", 22, int(family))
+            bench.inside.do("tap")
+            give_up = time.monotonic() + ANSWER_SECONDS
+            while not all(seen.good for seen in bench.fire(list(router_wire.first_words()))):
+                assert time.monotonic() < give_up, "the router passes nothing on"
             yield bench
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.adversary import host_inside, host_kernel, host_tricks, host_wire
+from tests.adversary import host_inside, host_kernel, host_tricks, host_wire, router_wire
 
 PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("A port is reached by those whom an entry names, and by nobody else", host_wire.ports),
@@ -29,6 +29,10 @@ PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("Extension headers hide no port", host_tricks.chains),
     ("Damaged headers are answered by nothing", host_tricks.damaged),
     ("What is within a tunnel or a VLAN is not unpacked", host_tricks.inside_others),
+    ("Between two networks passes what a forward entry names, and its answer", router_wire.passing),
+    ("A source that lives behind another interface passes nothing", router_wire.spoofed),
+    ("Fragments, options and headers open no way through", router_wire.tricks),
+    ("A router's own addresses are reached from the side that has them", router_wire.to_itself),
     ("No preparation of a socket sends where no entry leads", host_inside.sockets),
     ("The ways of one user are no other's", host_inside.others_ways),
     ("Raw sockets and headers of one's own send nothing more", host_inside.raw),

@@ -18,14 +18,14 @@ MOST = 10
 """So many are shown whole, the rest by name."""
 
 
-def report(wrong: Sequence[Seen], plan: Plan, policy: Policy, device: str) -> str:
+def report(wrong: Sequence[Seen], plan: Plan, policy: Policy, devices: Sequence[str]) -> str:
     """All of it."""
-    whole = [_whole(seen, plan, policy, device) for seen in wrong[:MOST]]
+    whole = [_whole(seen, plan, policy, devices) for seen in wrong[:MOST]]
     names = [seen.shot.what for seen in wrong[MOST:]]
     return "\n\n".join([f"{len(wrong)} probes failed", *whole, *names])
 
 
-def _whole(seen: Seen, plan: Plan, policy: Policy, device: str) -> str:
+def _whole(seen: Seen, plan: Plan, policy: Policy, devices: Sequence[str]) -> str:
     shot = seen.shot
     sent = "\n".join(f"  {Ether(frame).summary()}\n  {frame.hex()}" for frame in shot.frames)
     expected = _verdict(shot.arrives, shot.answer, shot.passes)
@@ -33,7 +33,7 @@ def _whole(seen: Seen, plan: Plan, policy: Policy, device: str) -> str:
     stray = f"\nleft elsewhere: {', '.join(seen.stray)}" if seen.stray else ""
     return (
         f"{shot.kind}: {shot.what}\nsent:\n{sent}\nexpected: {expected}\nseen: {found}, as "
-        f"{seen.arrived}{stray}\nexplain: {explained(plan, policy, shot, device)}"
+        f"{seen.arrived}{stray}\nexplain: {explained(plan, policy, shot, devices[shot.nic])}"
     )
 
 

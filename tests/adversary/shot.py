@@ -29,7 +29,8 @@ class Shot:
 
     `arrives`: what they carry is handed to a protocol of the guest.  `answer`: what comes back
     to the peer, in the words of `told`, or nothing.  `passes`: leaves by the other card.
-    `kind` is what it counts as in docs/security.md.
+    `limited`: the kernel does not say it each time
+    (icmp_ratelimit).  `kind` is what it counts as in docs/security.md.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Shot:
     answer: str = ""
     passes: bool = False
     nic: int = 0
+    limited: bool = False
 
     @property
     def tags(self) -> frozenset[int]:

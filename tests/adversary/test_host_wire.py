@@ -25,7 +25,7 @@ def test_what_comes_of_each_is_what_its_line_says(
     gate: Bench, table: Callable[[], Iterable[Shot]]
 ) -> None:
     wrong = [seen for seen in gate.fire(list(table())) if not seen.good]
-    assert not wrong, report(wrong, PLAN, read(HOST), "eth0")
+    assert not wrong, report(wrong, PLAN, read(HOST), ["eth0"])
 
 
 @tables

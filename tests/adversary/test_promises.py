@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.adversary import host_inside, host_kernel, host_tricks, host_wire, promises
+from tests.adversary import (
+    host_inside,
+    host_kernel,
+    host_tricks,
+    host_wire,
+    promises,
+    router_wire,
+)
 from tests.boot.conftest import NEIGHBOUR
 
 SECURITY = Path("docs/security.md").read_text()
@@ -17,7 +24,7 @@ def test_the_table_of_promises_is_what_the_probes_are() -> None:
 
 
 def test_every_table_of_probes_is_for_a_promise() -> None:
-    modules = (host_wire, host_tricks, host_inside, host_kernel)
+    modules = (host_wire, host_tricks, router_wire, host_inside, host_kernel)
     tables = {table for module in modules for table in module.TABLES}
     assert {probes for _, probes in promises.PROMISES} == tables
 

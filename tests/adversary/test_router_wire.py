@@ -1,0 +1,28 @@
+"""Hostile peers on both sides of examples/router.toml, shot by shot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from pbrinit.cli import load
+from pbrinit.language import read
+from tests.adversary import router_wire
+from tests.adversary.bench import Bench
+from tests.adversary.images import ROUTER_POLICY
+from tests.adversary.report import report
+from tests.adversary.shot import Shot
+
+PLAN = load(ROUTER_POLICY)
+
+
+@pytest.mark.parametrize("table", router_wire.TABLES, ids=lambda table: table.__name__)
+def test_what_comes_of_each_is_what_its_line_says(
+    router: Bench, table: Callable[[], Iterable[Shot]]
+) -> None:
+    found = router.fire(list(table()))
+    wrong = [seen for seen in found if not seen.good]
+    assert not wrong, report(wrong, PLAN, read(ROUTER_POLICY), ("eth0", "eth1"))
+    limited = [seen for seen in found if seen.shot.limited]
+    assert not limited or any(seen.answer for seen in limited), "no sender was told anything"
