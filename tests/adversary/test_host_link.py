@@ -1,0 +1,141 @@
+"""What a neighbour on the link tries to change, and what is left of the machine after a flood."""
+
+from __future__ import annotations
+
+import time
+
+from scapy.layers.inet import ICMP
+from scapy.layers.inet6 import (
+    ICMPv6ND_NA,
+    ICMPv6ND_RA,
+    ICMPv6ND_Redirect,
+    ICMPv6NDOptDstLLAddr,
+    ICMPv6NDOptMTU,
+    ICMPv6NDOptPrefixInfo,
+    ICMPv6NDOptSrcLLAddr,
+    IPv6,
+)
+from scapy.layers.l2 import ARP
+from scapy.packet import Packet
+
+from tests.adversary.bench import GUEST_MACS, PEER_MACS, Bench
+from tests.adversary.shot import Shot, ether, ip, tcp, udp
+from tests.boot.conftest import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
+
+OTHER_MAC = "52:54:00:66:66:66"
+ROUTES = ("/proc/net/route", "/proc/net/ipv6_route", "/proc/net/if_inet6", "/proc/net/fib_trie")
+FLOOD = 20000
+EVERY = 500
+SPARE_KIB = 3000
+FREED_SECONDS = 30.0
+
+
+def _lies() -> list[tuple[str, Packet]]:
+    """What would move a route, an address or a setting, if anybody listened."""
+    prefix = ICMPv6NDOptPrefixInfo(prefix="2001:db8:bad::", prefixlen=64, L=1, A=1)
+    advert = ICMPv6ND_RA(routerlifetime=1800, prf=1, chlim=3)
+    quoted = ip(SELF[4], STRANGER[4]) / tcp(40000, 443)
+    quoted_six = bytes(ip(SELF[6], STRANGER[6]) / tcp(40000, 443))
+    found: list[tuple[str, Packet]] = [
+        (
+            "a router advertisement",
+            IPv6(src=source, dst=to, hlim=255)
+            / advert
+            / ICMPv6NDOptSrcLLAddr(lladdr=OTHER_MAC)
+            / prefix
+            / ICMPv6NDOptMTU(mtu=1280),
+        )
+        for source in ("fe80::1", ROUTER[6])
+        for to in (SELF[6], "ff02::1", "fe80::5054:ff:fe12:3456")
+    ]
+    redirect = ICMPv6ND_Redirect(tgt="fe80::66", dst=STRANGER[6])
+    found += [
+        ("an IPv6 redirect", IPv6(src=source, dst=SELF[6], hlim=255) / redirect / quoted_six)
+        for source in ("fe80::1", ROUTER[6])
+    ]
+    found += [
+        ("a redirect", ip(ROUTER[4], SELF[4]) / ICMP(type=5, code=code, gw=NEIGHBOUR[4]) / quoted)
+        for code in (0, 1, 2, 3)
+    ]  # fmt: skip
+    found += [
+        ("an advertisement of our own address",
+         IPv6(src=source, dst=to, hlim=255) / ICMPv6ND_NA(tgt=SELF[6], R=0, S=0, O=1)
+         / ICMPv6NDOptDstLLAddr(lladdr=OTHER_MAC))
+        for source in (NEIGHBOUR[6], "fe80::66") for to in (SELF[6], "ff02::1")
+    ]  # fmt: skip
+    return found
+
+
+def _arps() -> list[tuple[str, Packet]]:
+    """ARP that tells what nobody asked for."""
+    claims = (SELF[4], STRANGER[4], "0.0.0.0", "127.0.0.1", "192.0.2.99")
+    return [
+        (f"ARP {op}, {address} is at another's",
+         ARP(op=op, hwsrc=OTHER_MAC, psrc=address, pdst=asked))
+        for op in (1, 2) for address in claims for asked in (address, "192.0.2.99")
+    ]  # fmt: skip
+
+
+def _state(bench: Bench) -> dict[str, list[list[str]]]:
+    """What is in the files, but for IPv6's counts of references and of use."""
+    found = {}
+    for path in ROUTES:
+        rows = [line.split() for line in bench.inside.do("read", path).splitlines()]
+        found[path] = [[*row[:6], *row[8:]] if "ipv6_route" in path else row for row in rows]
+    return found
+
+
+def test_nobody_on_the_link_changes_a_route_or_an_address(gate: Bench) -> None:
+    mac, everybody = GUEST_MACS[0], "ff:ff:ff:ff:ff:ff"
+    before = _state(gate)
+    shots = [
+        Shot("link", what, (bytes(ether(OTHER_MAC, to) / packet),))
+        for what, packet in [*_lies(), *_arps()]
+        for to in ((mac, everybody) if ARP in packet else (mac,))
+    ]
+    seen = gate.fire(shots)
+    assert [(s.shot.what, s.answer) for s in seen if s.answer] == []
+    assert _state(gate) == before
+    assert "as planned" in gate.guest.run("status")
+
+
+def test_during_a_flood_who_is_allowed_is_answered_and_afterwards_memory_is_back(
+    gate: Bench,
+) -> None:
+    """As fast as the guest takes it: refused, forged, in fragments, and half-open calls."""
+    peer, mac = PEER_MACS[0], GUEST_MACS[0]
+    kinds = [
+        bytes(ether(peer, mac) / packet)
+        for version in (4, 6)
+        for packet in (
+            ip(STRANGER[version], SELF[version]) / tcp(40000, 22),
+            ip(STRANGER[version], SELF[version]) / udp(40000, 53),
+            ip(SELF[version], SELF[version]) / tcp(443, 40000),
+            ip(STRANGER[version], SELF[version]) / tcp(443, 40000),
+            ip(MGMT[version], SELF[version]) / tcp(40000, 22),
+        )
+    ]
+    fragment = [
+        bytes(ether(peer, mac) / ip(MGMT[4], SELF[4], proto=1, id=n, flags=1) / bytes(1400))
+        for n in range(500)
+    ]  # fmt: skip
+    before = _available(gate)
+    for number in range(FLOOD):
+        gate.wires[0].send(kinds[number % len(kinds)])
+        if number < len(fragment):
+            gate.wires[0].send(fragment[number])
+        if number % EVERY == 0:
+            gate.fence()
+    give_up = time.monotonic() + FREED_SECONDS + 30
+    while _available(gate) < before - SPARE_KIB and time.monotonic() < give_up:
+        time.sleep(1)
+    assert _available(gate) >= before - SPARE_KIB
+    assert gate.peers[0].tcp(MGMT[4], SELF[4], 22).verdict == "syn-ack"
+    assert gate.peers[0].tcp(MGMT[6], SELF[6], 22).verdict == "syn-ack"
+
+
+def _available(bench: Bench) -> int:
+    """Kibibytes that the guest can still give, once the taps are empty."""
+    bench.inside.do("tapped")
+    text = bench.inside.do("read", "/proc/meminfo")
+    return int(text.partition("MemAvailable:")[2].split()[0])
