@@ -85,7 +85,7 @@ def test_a_link_that_is_replaced_comes_back_filtered(guarded: Lab) -> None:
     repairs = guarded.machine.do(watched.seen).repairs
     guarded.machine.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
     assert until(lambda: guarded.machine.do(watched.seen).repairs > repairs, 3 * SECOND)
-    assert "eth0 is up again, as planned" in "".join(lines(guarded)[-3:])
+    assert until(lambda: "eth0 is up again, as planned" in "".join(lines(guarded)[-3:]), 3)
     assert until(lambda: guarded.machine.do(watched.differences, PLAN) == [], 3)
     assert guarded.machine.run("ip", "route", "show", "table", "1000").startswith("local default")
 
@@ -99,7 +99,7 @@ def test_what_comes_back_again_and_again_closes_the_machine(guarded: Lab) -> Non
         "while ip link show eth0 up | grep -q eth0; do ip rule add pref 5 lookup main; done; true"
     )
     guarded.machine.run("sh", "-c", again)
-    assert until(lambda: not guarded.machine.do(watched.is_alive), 5)
+    assert until(lambda: not guarded.machine.do(watched.is_alive), 20)
     assert "comes back again and again: not in the plan: family 2" in guarded.machine.do(
         watched.why
     )
