@@ -45,6 +45,10 @@ FRAGMENTS = {"first-fragment": Fragment.FIRST, "later-fragment": Fragment.LATER}
 WORDS = {"tcp": Protocol.TCP, "udp": Protocol.UDP}
 
 
+ECHO = "icmp/echo"
+"""As a policy has it; `icmp` alone is the same here."""
+
+
 class QuestionError(Exception):
     """A question that cannot be understood: what is wrong, and the way out."""
 
@@ -141,7 +145,7 @@ def _end(text: str) -> tuple[Address, int | None]:
 
 
 def _protocol(text: str, version: int) -> tuple[int, tuple[int, int] | None]:
-    word, *numbers = text.split("/")
+    word, *numbers = text.split("/") if text != ECHO else ["icmp"]
     if word in WORDS and not numbers:
         return WORDS[word], None
     if not all(n.isascii() and n.isdigit() and int(n) <= HIGHEST_BYTE for n in numbers):
@@ -152,7 +156,9 @@ def _protocol(text: str, version: int) -> tuple[int, tuple[int, int] | None]:
         return protocol, (kind, int(numbers[1]) if numbers[1:] else 0)
     if word == "ip" and len(numbers) == 1 and int(numbers[0]) not in (*WITH_PORTS, *WITH_TYPES):
         return int(numbers[0]), None
-    raise QuestionError(f'"{text}" is no protocol', "tcp, udp, icmp, icmp/TYPE/CODE or ip/NUMBER")
+    raise QuestionError(
+        f'"{text}" is no protocol', "tcp, udp, icmp/echo, icmp/TYPE/CODE or ip/NUMBER"
+    )
 
 
 def _device(text: str, policy: Policy) -> str:

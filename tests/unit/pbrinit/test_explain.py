@@ -40,6 +40,7 @@ def ask(capsys: pytest.CaptureFixture[str], question: str) -> str:
     [
         ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", "input[1]"),
         ("in eth0 tcp 198.51.100.9 > 192.0.2.2:22", "input[1]"),
+        ("in wan icmp/echo 198.51.100.9 > 192.0.2.2", "input[1]"),
         ("in wan icmp 198.51.100.9 > 192.0.2.2", "input[1]"),
         ("in wan tcp [2001:db8:5::9]:40000 > [2001:db8::2]:22", "input[1]"),
         ("out tcp > 203.0.113.7:443 as updater", "output[2]"),
