@@ -19,8 +19,7 @@ from pbrinit.passing import Passing
 from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6, Places
 from pbrinit.plan import TABLE_LOCAL, Action
 from pbrinit.policy import Interface, Protocol
-from pbrinit.regions import protocols, region
-from pbrinit.selection import Choice, among, to_table, tree
+from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Tables, Use
 
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
@@ -69,17 +68,15 @@ class Arrival:
         self._passing.dispatch(refused)
         code.mark(delivered)
         code.add(Action.NOP, note="for us")
-        starts = {number: Label(f"for us, protocol {number}") for number in protocols(self._claims)}
-        for number, label in starts.items():
-            code.goto(label, iif=interface.device, protocol=number, note="for us")
-        code.goto(refused, note="nothing of this protocol")
 
         def leaf(found: _Leaf) -> None:
             self._write_leaf(found, refused)
 
-        for number, label in starts.items():
-            code.mark(label)
-            tree(code, number, region(self._claims, number, self._leaf), "for us", leaf)
+        def unnamed() -> None:
+            code.goto(refused, note="nothing of this protocol")
+
+        by_protocol(code, self._claims, self._leaf, leaf, unnamed, within="for us",
+                    iif=interface.device, note="for us")  # fmt: skip
         self._passing.write(refused)
 
     def _head(self, known: Label) -> None:

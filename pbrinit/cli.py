@@ -47,8 +47,17 @@ def load(path: Path) -> Plan:
 
     Raises PolicyError with everything that is wrong.
     """
+    return loaded(path)[1]
+
+
+def loaded(path: Path) -> tuple[Policy, Plan]:
+    """The policy in the file at `path`, and its plan.
+
+    Raises PolicyError with everything that is wrong.
+    """
     with collector.paused():
-        return _compiled(path, read(path))
+        policy = read(path)
+        return policy, _compiled(path, policy)
 
 
 def _compiled(path: Path, policy: Policy) -> Plan:
@@ -145,7 +154,7 @@ def _explain(options: argparse.Namespace) -> int:
         return USAGE
     if options.holes:
         return holes.command(options.policy, as_json=options.json)
-    plan, policy = load(options.policy), read(options.policy)
+    policy, plan = loaded(options.policy)
     try:
         explanation = explain.explain(plan, policy, explain.parse(options.question, policy))
     except explain.QuestionError as error:

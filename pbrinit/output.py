@@ -17,8 +17,8 @@ from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, NOBODY, UNSPECIFIED_4, Places
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
 from pbrinit.policy import Policy, Protocol
-from pbrinit.regions import NAMING, protocols, region
-from pbrinit.selection import Choice, among, to_table, tree
+from pbrinit.regions import NAMING
+from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Tables, Use
 
 COMMON_FIRST = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
@@ -58,13 +58,12 @@ class Output:
         code = self._code
         code.mark(self._asks)
         code.add(Action.NOP, note="what is sent from here")
-        starts = {number: Label(f"sent, protocol {number}") for number in protocols(self._claims)}
-        for number, label in starts.items():
-            code.goto(label, iif=LOOPBACK, protocol=number, note="what is sent from here")
-        code.goto(self._refused, note="nothing of this protocol")
-        for number, label in starts.items():
-            code.mark(label)
-            tree(code, number, region(self._claims, number, self._leaf), "sent", self._write_leaf)
+
+        def unnamed() -> None:
+            code.goto(self._refused, note="nothing of this protocol")
+
+        by_protocol(code, self._claims, self._leaf, self._write_leaf, unnamed, within="sent",
+                    iif=LOOPBACK, note="what is sent from here")  # fmt: skip
         self._end(tail)
 
     def _head(self) -> None:
@@ -125,9 +124,7 @@ class Output:
         telling = [c for c in claims if c.role in NAMING and c.destinations]
         if not telling:
             return _Leaf(((None, AddressSet(family)),), AddressSet(family), "", "")
-        users = sorted({c.uid for c in claims if c.uid is not None and c.role is not Role.HEARD})
-        if family is Family.V4 and ROOT not in users:
-            users = [ROOT, *users]
+        users = sorted({ROOT, *(claim.uid for claim in claims if claim.uid is not None)})
 
         def total(role: Role, uid: int | None, answer: bool) -> AddressSet:
             found = AddressSet(family)
@@ -145,7 +142,7 @@ class Output:
             for uid in (*users, None)
         }
         heard = left(Role.HEARD, Role.NOT_HEARD, ROOT)
-        sink = heard - allowed[ROOT] if family is Family.V4 else heard
+        sink = heard - allowed[ROOT]
         chosen = {uid: found for uid, found in allowed.items()
                   if uid is None or found != allowed[None] or (uid == ROOT and sink)}  # fmt: skip
         denying = [

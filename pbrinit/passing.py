@@ -25,7 +25,7 @@ from pbrinit.plan import TABLE_MAIN, Action
 from pbrinit.policy import Interface
 from pbrinit.products import Product, mixed, without
 from pbrinit.regions import protocols, region
-from pbrinit.selection import Choice, among, to_table, tree
+from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Hop, Tables, Use, hops
 
 
@@ -77,23 +77,21 @@ class Passing:
 
     def write(self, refused: Label) -> None:
         """The rules that `dispatch` leads to."""
-        code, numbers = self._code, protocols(self._claims)
-        if not numbers:
+        code = self._code
+        if not protocols(self._claims):
             return
         code.mark(self._start)
         code.add(Action.NOP, note="to be passed on")
-        starts = {number: Label(f"passes, protocol {number}") for number in numbers}
-        for number, label in starts.items():
-            code.goto(label, iif=self._interface.device, protocol=number, note="to be passed on")
 
         def leaf(found: _Leaf) -> None:
             self._write_leaf(found, refused)
 
-        rest = region(self._claims, None, self._leaf)
-        leaf(rest.others.others)
-        for number, label in starts.items():
-            code.mark(label)
-            tree(code, number, region(self._claims, number, self._leaf), "passes", leaf)
+        def unnamed() -> None:
+            leaf(region(self._claims, None, self._leaf).others.others)
+
+        device = self._interface.device
+        by_protocol(code, self._claims, self._leaf, leaf, unnamed, within="passes",
+                    iif=device, note="to be passed on")  # fmt: skip
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
         """Allowed is what is left of each product; who is allowed something as an answer is not

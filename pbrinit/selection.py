@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pbrinit.assembly import Assembly, Label
+from pbrinit.claims import Claim
 from pbrinit.layout import FEW
 from pbrinit.lpm import Piece
 from pbrinit.plan import Action
 from pbrinit.policy import Ports
-from pbrinit.regions import Region, Strips
+from pbrinit.regions import Evaluate, Region, Strips, protocols, region
 
 L = TypeVar("L", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
@@ -33,6 +34,30 @@ class Choice:
     otherwise: Label
     note: str
     other_note: str
+
+
+def by_protocol(
+    code: Assembly,
+    claims: Sequence[Claim],
+    evaluate: Evaluate[L],
+    write: Callable[[L], None],
+    unnamed: Callable[[], None],
+    *,
+    within: str,
+    **selectors: Any,
+) -> None:
+    """Rules that lead a packet by protocol and ports to its leaf: `evaluate` makes a leaf of
+    claims, `write` its rules, and `unnamed` those for a protocol that no claim names; neither comes
+    to its end. `selectors` are of the rules that ask for the protocol, `within` is the note of
+    those that ask for ports.
+    """
+    starts = {number: Label(f"protocol {number}") for number in protocols(claims)}
+    for number, label in starts.items():
+        code.goto(label, protocol=number, **selectors)
+    unnamed()
+    for number, label in starts.items():
+        code.mark(label)
+        tree(code, number, region(claims, number, evaluate), within, write)
 
 
 def tree(

@@ -48,13 +48,6 @@ def tap() -> int:
     return len(TAPS)
 
 
-def untap() -> None:
-    """No taps any more, so that the kernel itself has to answer for protocols that it lacks."""
-    for _, _, raw in TAPS:
-        raw.close()
-    TAPS.clear()
-
-
 def tapped() -> list[tuple[int, int, int]]:
     """The tags of all that was delivered since it was last asked, with version and protocol."""
     found: set[tuple[int, int, int]] = set()

@@ -5,15 +5,15 @@ In: what `make test` built, and a plan where it is not to be the shipped one.  O
 
 from __future__ import annotations
 
+import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from factory.image import Artefacts, archive
+from factory.image import Artefacts
 from factory.qemu import Accelerator, Direct
 from pbrinit import bootfile
 from pbrinit.cli import load
@@ -22,7 +22,14 @@ from pbrinit.plan import Plan
 from tests.adversary import router_wire
 from tests.adversary.bench import Bench, Fences, booted
 from tests.adversary.inside import ANSWER_SECONDS
-from tests.boot.conftest import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF
+from tests.boot.conftest import (
+    MGMT,
+    NEIGHBOUR,
+    RESOLVER,
+    ROUTER,
+    SELF,
+    with_plan,
+)  # fmt: skip
 
 HOST = Path("examples/host.toml")
 ROUTER_POLICY = Path("examples/router.toml")
@@ -77,12 +84,7 @@ def image(artefacts: Artefacts, plan: Plan | None, policy: str = "host") -> Iter
     The kernel unpacks archive after archive, and the last file of a name stays.
     """
     with TemporaryDirectory(prefix="adversary-") as folder:
-        initramfs = Path(folder) / "initramfs"
-        data = artefacts.initramfs.read_bytes()
-        if plan is not None:
-            over = archive("etc/pbrinit", {"plan": bootfile.pack(encode(plan, policy))})
-            data += subprocess.run(
-                ["zstd", "-q", "-c"], input=over, check=True, capture_output=True
-            ).stdout
-        initramfs.write_bytes(data)
-        yield initramfs
+        if plan is None:
+            yield Path(shutil.copy(artefacts.initramfs, folder))
+        else:
+            yield with_plan(artefacts, Path(folder), bootfile.pack(encode(plan, policy)))

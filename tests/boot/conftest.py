@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from scapy.packet import Packet
 
-from factory.image import Artefacts
+from factory.image import Artefacts, archive
 from factory.qemu import Accelerator, Direct, Machine, Nic, accelerator
 from tests.boot.guest import Guest
 from tests.boot.peer import Peer
@@ -76,6 +77,21 @@ def direct(artefacts: Artefacts, initramfs: Path | None = None) -> Direct:
     """A boot without firmware, of the image's own initramfs or another."""
     cmdline = artefacts.cmdline.read_text().strip()
     return Direct(artefacts.vmlinuz, initramfs or artefacts.initramfs, cmdline)
+
+
+def with_files(artefacts: Artefacts, folder: Path, *archives: bytes) -> Path:
+    """The image's initramfs with more behind it, unpacked over its own."""
+    more = subprocess.run(
+        ["zstd", "-q", "-c"], input=b"".join(archives), check=True, capture_output=True
+    ).stdout
+    whole = folder / "initramfs"
+    whole.write_bytes(artefacts.initramfs.read_bytes() + more)
+    return whole
+
+
+def with_plan(artefacts: Artefacts, folder: Path, plan: bytes) -> Path:
+    """The image's initramfs with another plan."""
+    return with_files(artefacts, folder, archive("etc/pbrinit", {"plan": plan}))
 
 
 def questions() -> Iterator[Packet]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.image import Artefacts, archive
+from factory.image import Artefacts
 from factory.qemu import Accelerator, Machine, Nic
 from pbrinit import bootfile
 from pbrinit.addresses import Family
@@ -19,7 +18,7 @@ from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.cli import load
 from pbrinit.netlink import encode
 from pbrinit.plan import Route, RouteKind
-from tests.boot.conftest import CLOSED, GUEST_MAC, LOGS, MEMORY, Booted, boot, direct
+from tests.boot.conftest import CLOSED, GUEST_MAC, LOGS, MEMORY, Booted, boot, direct, with_plan
 from tests.boot.guest import BOOT_SECONDS, Guest
 from tests.boot.wire import Wire
 
@@ -67,16 +66,6 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
         "sysctls: [Errno 2] No such file or directory",
     ),
 }
-
-
-def with_plan(artefacts: Artefacts, folder: Path, plan: bytes) -> Path:
-    """The image's initramfs with another plan."""
-    (folder / "fault.cpio").write_bytes(archive("etc/pbrinit", {"plan": plan}))
-    subprocess.run(["zstd", "-q", folder / "fault.cpio"], check=True)
-    initramfs = folder / "initramfs"
-    fault = (folder / "fault.cpio.zst").read_bytes()
-    initramfs.write_bytes(artefacts.initramfs.read_bytes() + fault)
-    return initramfs
 
 
 @pytest.fixture(params=FAULTS, scope="module")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from factory.image import Artefacts, archive
+from factory.image import Artefacts
 from factory.qemu import Accelerator, Machine, Nic
 from pbrinit import bootfile
 from pbrinit.cli import load
@@ -28,6 +27,7 @@ from tests.boot.conftest import (
     Booted,
     boot,
     direct,
+    with_plan,
 )  # fmt: skip
 from tests.boot.peer import Peer
 from tests.boot.probe import Ping, Probe, Tcp, Udp
@@ -49,11 +49,7 @@ BLOCKLIST_MEMORY = 256
 def initramfs(artefacts: Artefacts, policy: str, folder: Path) -> Path:
     """The image's own, with the plan of another example after its own, which is then unpacked."""
     plan = bootfile.pack(encode(load(Path(f"examples/{policy}.toml")), policy))
-    (folder / "plan.cpio").write_bytes(archive("etc/pbrinit", {"plan": plan}))
-    subprocess.run(["zstd", "-q", folder / "plan.cpio"], check=True)
-    whole = folder / "initramfs"
-    whole.write_bytes(artefacts.initramfs.read_bytes() + (folder / "plan.cpio.zst").read_bytes())
-    return whole
+    return with_plan(artefacts, folder, plan)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from factory.image import Artefacts, archive
 from factory.qemu import Accelerator, Direct, Machine, Nic
 from pbrinit import bootfile
 from pbrinit.bootfile import BootPlan
-from tests.boot.conftest import GUEST_MAC, LOGS, direct, questions
+from tests.boot.conftest import GUEST_MAC, LOGS, direct, questions, with_files
 from tests.boot.guest import Guest
 from tests.boot.test_closed import PLAN
 from tests.boot.wire import Frame, Wire
@@ -49,14 +48,12 @@ class Run:
 
 def overlay(artefacts: Artefacts, folder: Path, plan: BootPlan) -> Path:
     """The image's initramfs with another plan and the driver beside it."""
-    files = archive("etc/pbrinit", {"plan": bootfile.pack(plan)})
-    files += archive("faults", {"faults.py": Path("tests/boot/faults.py").read_bytes()})
-    (folder / "faults.cpio").write_bytes(files)
-    subprocess.run(["zstd", "-q", folder / "faults.cpio"], check=True)
-    initramfs = folder / "initramfs"
-    more = (folder / "faults.cpio.zst").read_bytes()
-    initramfs.write_bytes(artefacts.initramfs.read_bytes() + more)
-    return initramfs
+    return with_files(
+        artefacts,
+        folder,
+        archive("etc/pbrinit", {"plan": bootfile.pack(plan)}),
+        archive("faults", {"faults.py": Path("tests/boot/faults.py").read_bytes()}),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from factory.qemu import QEMU, Accelerator, Card, Machine, Nic, command, disk
 from pbrinit import bootfile
 from pbrinit.cli import load
 from pbrinit.netlink import encode
-from tests.boot.conftest import LOGS, MAC, direct
+from tests.boot.conftest import LOGS, MAC, direct, with_files, with_plan
 from tests.boot.guest import Guest
 from tests.boot.peer import Peer
 from tests.boot.screen import Screen
@@ -66,16 +66,6 @@ def policy(found: list[Card]) -> str:
     return "".join(parts)
 
 
-def with_file(artefacts: Artefacts, folder: Path, name: str, content: bytes) -> Path:
-    """The image's initramfs with another file over its own."""
-    (folder / "more.cpio").write_bytes(archive("etc/pbrinit", {name: content}))
-    subprocess.run(["zstd", "-q", "-f", folder / "more.cpio"], check=True)
-    initramfs = folder / "initramfs"
-    more = (folder / "more.cpio.zst").read_bytes()
-    initramfs.write_bytes(artefacts.initramfs.read_bytes() + more)
-    return initramfs
-
-
 @pytest.fixture(scope="module")
 def peers(
     pc_artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
@@ -85,7 +75,7 @@ def peers(
     found = cards()
     (folder / "policy.toml").write_text(policy(found))
     plan = encode(load(folder / "policy.toml"), "pc")
-    initramfs = with_file(pc_artefacts, folder, "plan", bootfile.pack(plan))
+    initramfs = with_plan(pc_artefacts, folder, bootfile.pack(plan))
     with ExitStack() as stack:
         wires = [stack.enter_context(Wire(LOGS / f"boot-pc-{card}.pcap")) for card in found]
         nics = tuple(
@@ -151,7 +141,9 @@ def test_the_power_button_ends_the_machine_in_order(
 def test_a_pid_1_that_hangs_is_reset(
     pc_artefacts: Artefacts, accelerated: Accelerator, tmp_path: Path
 ) -> None:
-    initramfs = with_file(pc_artefacts, tmp_path, "hang.py", HANG.encode())
+    initramfs = with_files(
+        pc_artefacts, tmp_path, archive("etc/pbrinit", {"hang.py": HANG.encode()})
+    )
     boots = direct(pc_artefacts, initramfs)
     hanging = f"{boots.cmdline} rdinit=/usr/bin/python3 -- -ISB /etc/pbrinit/hang.py"
     machine = Machine(replace(boots, cmdline=hanging), memory=MEMORY, more=WATCHDOG)

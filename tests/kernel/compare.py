@@ -6,15 +6,12 @@ Out: the decisions on which the two differ.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
-from pathlib import Path
 from random import Random
 
 from pbrinit.addresses import Address, Family
-from pbrinit.cli import load
 from pbrinit.fib import Lookup, Trace
 from pbrinit.fib_tables import Entry, Kind
 from pbrinit.machine import Machine
@@ -23,7 +20,6 @@ from pbrinit.model import Model
 from pbrinit.netlink import encode
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan
-from pbrinit.problems import PolicyError
 from pbrinit.verdict import Outcome, Verdict
 from tests.kernel import policies, questions
 from tests.kernel.lab import Namespace
@@ -213,12 +209,5 @@ def _same_look_up(trace: Trace, told: Told) -> bool:
 
 def drawn_plan(random: Random) -> tuple[str, Plan]:
     """A random policy that compiles, as text and plan."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "drawn.toml"
-        while True:
-            text = policies.policy(random)
-            path.write_text(text)
-            try:
-                return text, load(path)
-            except PolicyError:
-                continue
+    text, _, plan = policies.compiled(random)
+    return text, plan

@@ -1,14 +1,20 @@
 """Policies nobody thought of, drawn from a source of random numbers.
 
-In: a `random.Random`.  Out: policy files as text, not all of which compile.
+In: a `random.Random`.  Out: policy files as text, not all of which compile, or one that does.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from random import Random
 
 from pbrinit.addresses import Family
+from pbrinit.cli import loaded
+from pbrinit.plan import Plan
+from pbrinit.policy import Policy
+from pbrinit.problems import PolicyError
 
 LINKS_4 = {
     "192.0.2.2/24": "192.0.2.1",
@@ -77,6 +83,19 @@ def policy(random: Random) -> str:
     for _ in range(random.choice((0, 0, 1, 2))):
         lines += _deny(random, names, networks, services, users)
     return "\n".join(lines) + "\n"
+
+
+def compiled(random: Random) -> tuple[str, Policy, Plan]:
+    """The next that compiles, as text, policy and plan."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "drawn.toml"
+        while True:
+            text = policy(random)
+            path.write_text(text)
+            try:
+                return text, *loaded(path)
+            except PolicyError:
+                continue
 
 
 def _entry(

@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 from pbrinit import prove
-from pbrinit.compiler import compile_policy
-from pbrinit.language import read
-from pbrinit.layout import CompileError
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy
-from pbrinit.problems import PolicyError
 from pbrinit.proof.prover import Proof
 from tests.kernel import policies
 from tests.kernel.draw import seeded
@@ -26,17 +20,7 @@ from tests.kernel.draw import seeded
 
 def drawn(seed: str) -> tuple[str, Policy, Plan]:
     """The first policy of a seed that compiles, as text, policy and plan."""
-    random = seeded(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "drawn.toml"
-        while True:
-            text = policies.policy(random)
-            path.write_text(text)
-            try:
-                policy = read(path)
-                return text, policy, compile_policy(policy)
-            except (PolicyError, CompileError):
-                continue
+    return policies.compiled(seeded(seed))
 
 
 def refuted(policy: Policy, plan: Plan) -> list[str]:
