@@ -1,8 +1,8 @@
 """Many routes of one form as netlink messages: one is encoded, the others differ in a prefix.
 
-In: routes, and the message of the first.  Out: pieces of messages that are sent whole.  To
-encode each by itself would take pyroute2 a minute for 100,000.  A unit test holds every message
-to pyroute2's.  Source of the formats: netlink(7), rtnetlink(7).
+In: routes, and the message of the first.  Out: pieces of messages that are sent whole.  A unit
+test holds every message to the one that is made by itself.  Source of the formats: netlink(7),
+rtnetlink(7).
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from pbrinit import bootfile, collector, diff, explain, holes, prove, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
+from pbrinit.netlink import encode
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy
 from pbrinit.problems import PolicyError, Problem
@@ -72,8 +73,6 @@ def build(policy: Path, output: Path) -> None:
 
     Raises PolicyError, and OSError where `output` cannot be written.
     """
-    from pbrinit.netlink import encode  # noqa: PLC0415  pyroute2 takes its time
-
     data = bootfile.pack(encode(load(policy), policy.stem))
     beside = output.with_name(f".{output.name}.new")
     beside.write_bytes(data)

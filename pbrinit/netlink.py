@@ -1,7 +1,9 @@
 """A plan as the netlink messages that put it in force.
 
-In: a `Plan`.  Out: a `BootPlan` of ready messages, encoded by pyroute2 on the machine that
-builds the image.  Source of the formats: rtnetlink(7), linux/fib_rules.h.
+In: a `Plan`.  Out: a `BootPlan` of ready messages.  It is made on the machine that builds the
+image, and on the appliance where a policy is tried, by the same code: so it needs nothing but
+`struct`, and a unit test holds every message to pyroute2's.  Source of the formats:
+rtnetlink(7), linux/fib_rules.h, linux/if_addr.h, linux/if_link.h.
 """
 
 from __future__ import annotations
@@ -9,15 +11,9 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from typing import Any
-
-from pyroute2.netlink.rtnl.fibmsg import fibmsg
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from pbrinit import bootfile, bulk
-from pbrinit.addresses import Family, InterfaceAddress
+from pbrinit.addresses import Family, InterfaceAddress, Prefix
 from pbrinit.bootfile import BootPlan, LinkPlan
 from pbrinit.layout import KERNEL_RULES
 from pbrinit.plan import WITHOUT_DEVICE, Action, Link, Plan, Route, RouteKind, Rule
@@ -50,6 +46,15 @@ FR_ACT = {
     Action.BLACKHOLE: 6,
     Action.PROHIBIT: 8,
 }
+HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
+RULE = ROUTE = struct.Struct("=BBBBBBBBI")
+LINK, ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
+FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_GOTO, FRA_PRIORITY = 1, 2, 3, 4, 6
+FRA_TABLE, FRA_OIFNAME, FRA_UID_RANGE, FRA_IP_PROTO = 15, 17, 20, 22
+FRA_SPORT_RANGE, FRA_DPORT_RANGE = 23, 24
+RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 2, 4, 5, 15
+IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST = 1, 2, 4
+IFLA_IFNAME = 3
 INDEX = 0x7E57C0DE
 """Stands where the interface's index goes; no attribute of ours has this value."""
 
@@ -79,50 +84,62 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
     return BootPlan(**{**vars(encoded), "digest": digest})
 
 
-def _message(kind: type[Any], type_: int, flags: int, fields: dict[str, Any]) -> bytes:
-    message = kind()
-    attributes = fields.pop("attrs")
-    for name, value in fields.items():
-        message[name] = value
-    message["attrs"] = [(name, value) for name, value in attributes if value is not None]
-    message["header"]["type"] = type_
-    message["header"]["flags"] = flags
-    message.encode()
-    return bytes(message.data)
+def _message(type_: int, flags: int, head: bytes, attributes: Sequence[bytes]) -> bytes:
+    body = head + b"".join(attributes)
+    return HEADER.pack(HEADER.size + len(body), type_, flags, 0, 0) + body
+
+
+def _attribute(kind: int, value: bytes | None) -> bytes:
+    """One attribute, aligned to four bytes (NLA_ALIGN); nothing where there is no value."""
+    if value is None:
+        return b""
+    size = ATTRIBUTE.size + len(value)
+    return ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
+
+
+def _number(value: int | None) -> bytes | None:
+    return None if value is None else struct.pack("=I", value)
+
+
+def _name(value: str | None) -> bytes | None:
+    return None if value is None else value.encode() + b"\0"
+
+
+def _prefix(value: Prefix | None) -> bytes | None:
+    return None if value is None else value.network_address.packed
+
+
+def _length(value: Prefix | None) -> int:
+    return value.prefixlen if value else 0
 
 
 def _rule(rule: Rule, type_: int, flags: int) -> bytes:
     lookup = rule.argument if rule.action is Action.LOOKUP else None
     target = rule.argument if rule.action is Action.GOTO else None
-    source, destination = rule.source, rule.destination
+    lengths = _length(rule.destination), _length(rule.source)
     return _message(
-        fibmsg,
         type_,
         flags,
-        {
-            "family": int(rule.family),
-            "src_len": source.prefixlen if source else 0,
-            "dst_len": destination.prefixlen if destination else 0,
-            "action": FR_ACT[rule.action],
-            "attrs": [
-                ("FRA_PRIORITY", rule.preference),
-                ("FRA_TABLE", lookup),
-                ("FRA_GOTO", target),
-                ("FRA_IIFNAME", rule.iif),
-                ("FRA_OIFNAME", rule.oif),
-                ("FRA_SRC", str(source.network_address) if source else None),
-                ("FRA_DST", str(destination.network_address) if destination else None),
-                ("FRA_IP_PROTO", rule.protocol),
-                ("FRA_SPORT_RANGE", _range(rule.source_ports)),
-                ("FRA_DPORT_RANGE", _range(rule.destination_ports)),
-                ("FRA_UID_RANGE", None if rule.uid is None else f"{rule.uid}:{rule.uid}"),
-            ],
-        },
-    )
+        RULE.pack(int(rule.family), *lengths, 0, 0, 0, 0, FR_ACT[rule.action], 0),
+        [
+            _attribute(FRA_PRIORITY, _number(rule.preference)),
+            _attribute(FRA_TABLE, _number(lookup)),
+            _attribute(FRA_GOTO, _number(target)),
+            _attribute(FRA_IIFNAME, _name(rule.iif)),
+            _attribute(FRA_OIFNAME, _name(rule.oif)),
+            _attribute(FRA_SRC, _prefix(rule.source)),
+            _attribute(FRA_DST, _prefix(rule.destination)),
+            _attribute(FRA_IP_PROTO, None if rule.protocol is None else bytes([rule.protocol])),
+            _attribute(FRA_SPORT_RANGE, _range(rule.source_ports)),
+            _attribute(FRA_DPORT_RANGE, _range(rule.destination_ports)),
+            _attribute(FRA_UID_RANGE,
+                       None if rule.uid is None else struct.pack("=II", rule.uid, rule.uid)),
+        ],
+    )  # fmt: skip
 
 
-def _range(ports: Ports | None) -> str | None:
-    return f"{ports.first}:{ports.last}" if ports else None
+def _range(ports: Ports | None) -> bytes | None:
+    return struct.pack("=HH", ports.first, ports.last) if ports else None
 
 
 def _link(link: Link) -> LinkPlan:
@@ -170,28 +187,23 @@ def _marked(message: bytes) -> tuple[bytes, tuple[int, ...]]:
 def _link_change(name: str | None) -> bytes:
     """A new name for a device that is down, or, without one, the device's way up."""
     up = 0 if name else IFF_UP
-    fields = {"family": 0, "index": INDEX, "flags": up, "change": up}
-    return _message(ifinfmsg, RTM_NEWLINK, CHANGE, {**fields, "attrs": [("IFLA_IFNAME", name)]})
+    head = LINK.pack(0, 0, INDEX, up, up)
+    return _message(RTM_NEWLINK, CHANGE, head, [_attribute(IFLA_IFNAME, _name(name))])
 
 
 def _address(address: InterfaceAddress) -> bytes:
     broadcast = None
     if address.version == Family.V4.version and address.network.prefixlen < 31:  # noqa: PLR2004  RFC 3021
-        broadcast = str(address.network.broadcast_address)
+        broadcast = address.network.broadcast_address.packed
     return _message(
-        ifaddrmsg,
         RTM_NEWADDR,
         ADD,
-        {
-            "family": int(Family.of(address)),
-            "prefixlen": address.network.prefixlen,
-            "index": INDEX,
-            "attrs": [
-                ("IFA_LOCAL", str(address.ip)),
-                ("IFA_ADDRESS", str(address.ip)),
-                ("IFA_BROADCAST", broadcast),
-            ],
-        },
+        ADDRESS.pack(int(Family.of(address)), address.network.prefixlen, 0, 0, INDEX),
+        [
+            _attribute(IFA_LOCAL, address.ip.packed),
+            _attribute(IFA_ADDRESS, address.ip.packed),
+            _attribute(IFA_BROADCAST, broadcast),
+        ],
     )
 
 
@@ -201,25 +213,18 @@ def _route(route: Route) -> bytes:
         scope = RT_SCOPE_HOST
     elif route.kind is RouteKind.UNICAST and route.gateway is None and route.family is Family.V4:
         scope = RT_SCOPE_LINK
-    source, destination = route.source, route.destination
+    lengths = _length(route.destination), _length(route.source)
+    flags = RTNH_F_ONLINK if route.onlink else 0
+    device = None if route.kind in WITHOUT_DEVICE else INDEX
     return _message(
-        rtmsg,
         RTM_NEWROUTE,
         ADD,
-        {
-            "family": int(route.family),
-            "src_len": source.prefixlen if source else 0,
-            "dst_len": destination.prefixlen if destination else 0,
-            "proto": RTPROT_STATIC,
-            "scope": scope,
-            "type": RTN[route.kind],
-            "flags": RTNH_F_ONLINK if route.onlink else 0,
-            "attrs": [
-                ("RTA_TABLE", route.table),
-                ("RTA_DST", str(destination.network_address) if destination else None),
-                ("RTA_SRC", str(source.network_address) if source else None),
-                ("RTA_GATEWAY", str(route.gateway) if route.gateway else None),
-                ("RTA_OIF", None if route.kind in WITHOUT_DEVICE else INDEX),
-            ],
-        },
+        ROUTE.pack(int(route.family), *lengths, 0, 0, RTPROT_STATIC, scope, RTN[route.kind], flags),
+        [
+            _attribute(RTA_TABLE, _number(route.table)),
+            _attribute(RTA_DST, _prefix(route.destination)),
+            _attribute(RTA_SRC, _prefix(route.source)),
+            _attribute(RTA_GATEWAY, route.gateway.packed if route.gateway else None),
+            _attribute(RTA_OIF, _number(device)),
+        ],
     )

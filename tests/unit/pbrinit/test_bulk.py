@@ -1,4 +1,4 @@
-"""Messages made in bulk are those that pyroute2 makes one by one."""
+"""Messages made in bulk are those that are made one by one."""
 
 from __future__ import annotations
 
