@@ -1,6 +1,6 @@
 """The band of one interface: what arrives by it, for us or to be passed on.
 
-In: a policy's `Places` and `Claims` of one family, the `Tables`.  Out: rules in an `Assembly`.
+In: the `Ground` of one family.  Out: rules in an `Assembly`.
 docs/how-it-filters.md tells why each is there.
 """
 
@@ -10,44 +10,46 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
+from pbrinit import rooms
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import Claim, Claims, Role
-from pbrinit.layout import FEW, host
+from pbrinit.claims import Claim, Role
+from pbrinit.ground import Ground
+from pbrinit.layout import FEW, CompileError, host
 from pbrinit.lpm import pieces
 from pbrinit.passing import Passing
-from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6, Places
+from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6
 from pbrinit.plan import TABLE_LOCAL, Action
-from pbrinit.policy import Interface, Protocol
+from pbrinit.policy import Interface, Protocol, Run
 from pbrinit.selection import Choice, among, by_protocol, to_table
-from pbrinit.tables import Tables, Use
+from pbrinit.tables import Hop, Use
 
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 
 
 @dataclass(frozen=True)
 class _Leaf:
-    """Whose packets are delivered."""
+    """Whose packets are delivered, and into which room, None being the machine itself."""
 
     allowed: AddressSet
     keys: str
     denied: str
+    room: Run | None
 
 
 class Arrival:
     """Writes the band of one interface; what is refused goes to a label that is not its own."""
 
-    def __init__(
-        self, code: Assembly, interface: Interface, places: Places, claims: Claims, tables: Tables
-    ) -> None:
+    def __init__(self, code: Assembly, interface: Interface, ground: Ground) -> None:
         self._code = code
+        self._policy = ground.policy
         self._interface = interface
-        self._places = places
-        self._claims = tuple(claims.arriving(interface))
-        self._passing = Passing(code, interface, places, claims, tables)
-        self._tables = tables
-        self._family = places.family
-        self._behind = places.behind(interface)
+        self._places = ground.places
+        self._claims = tuple(ground.claims.arriving(interface))
+        self._passing = Passing(code, interface, ground)
+        self._tables = ground.tables
+        self._family = ground.family
+        self._behind = ground.places.behind(interface)
 
     def write(self, refused: Label) -> None:
         """All of the band but its end."""
@@ -89,6 +91,8 @@ class Arrival:
                 code.add(Action.BLACKHOLE, source=host(address), note="forged: our own address")
         if family is Family.V6:
             code.add(Action.BLACKHOLE, source=MAPPED, note="forged: IPv4 in IPv6's clothes")
+        for source in places.inside:
+            code.add(Action.BLACKHOLE, source=source, note="forged: it is a room's")
         if self._interface.gateway(family) is None:
             link_scope = (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 else ()
             for source in (*places.networks(self._interface), *link_scope):
@@ -125,7 +129,11 @@ class Arrival:
             allowed = allowed | (given - denied)
             denying += [c.key for c in claims if c.role is Role.DENY and c.answer is answer
                         and c.sources & given]  # fmt: skip
-        return _Leaf(allowed, _joined(c.key for c in telling), _joined(denying))
+        takers = {claim.room for claim in telling} or {None}
+        if len(takers) > 1:
+            keys = _joined(claim.key for claim in telling)
+            raise CompileError(f"{keys}: the same packets would go to more than one room")
+        return _Leaf(allowed, _joined(c.key for c in telling), _joined(denying), takers.pop())
 
     def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
         """The few by their prefixes. A large set is decided in IPv4 by the return path, which is
@@ -133,13 +141,16 @@ class Arrival:
         """
         code, device = self._code, self._interface.device
         found = pieces(leaf.allowed, self._behind)
+        table = TABLE_LOCAL if leaf.room is None else rooms.table(self._policy, leaf.room)
         if len(found) <= FEW:
-            choice = Choice(to_table(code, TABLE_LOCAL), refused, leaf.keys, leaf.denied)
+            choice = Choice(to_table(code, table), refused, leaf.keys, leaf.denied)
             among(code, found, "source", choice, iif=device)
         elif self._family is Family.V4:
-            code.add(Action.LOOKUP, TABLE_LOCAL, iif=device, note=leaf.keys)
+            code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
         else:
-            table = self._tables.table(Use.LOCAL_FROM, self._places, leaf.allowed, self._behind)
+            use = Use.LOCAL_FROM if leaf.room is None else Use.VIA_FROM
+            hop = None if leaf.room is None else Hop(leaf.room.device)
+            table = self._tables.table(use, self._places, leaf.allowed, self._behind, hop)
             code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
         code.goto(refused, note=leaf.denied or "not allowed")
 

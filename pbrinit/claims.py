@@ -1,9 +1,10 @@
 """What the entries of a policy say of the packets of one look-up.
 
 In: a `Policy` and the `Places` of a family.  Out: `Claim` values: rectangles of ports, with the
-addresses and the user that they are about.  Three look-ups, three functions: `leaving` what is
+addresses and the user that they are about.  Four look-ups, four functions: `leaving` what is
 sent from here, `arriving` what comes in for us by an interface, `passing` what comes in by it
-to be passed on.  docs/meaning.md is what they spell out.
+to be passed on, `departing` what a program in a room sends.  docs/meaning.md is
+what they spell out.
 
 The kernel keeps no state here, so that an answer is whatever has the ports of one:
 
@@ -28,6 +29,7 @@ from pbrinit.policy import (
     Policy,
     Ports,
     Protocol,
+    Run,
     Service,
 )
 
@@ -76,7 +78,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Claim:
-    """Packets that an entry names, as one look-up sees them; `uid` None is every user.
+    """Packets that an entry names, as one look-up sees them; `uid` None is every user, and `room`
+    is whose program alone takes them.
 
     `answer` says whether they have the form of answers: what is denied takes what asks from what
     asks, and answers from answers.
@@ -89,6 +92,7 @@ class Claim:
     destinations: AddressSet
     uid: int | None = None
     answer: bool = False
+    room: Run | None = None
 
 
 @dataclass(frozen=True)
@@ -110,12 +114,14 @@ class _Exchange:
     clients: Ports
     uid: int | None
     either: bool = False
+    room: Run | None = None
 
 
 def _of_entry(entry: Entry) -> _Exchange:
     return _Exchange(
         Role.ALLOW, entry.key, entry.direction, entry.interfaces, entry.ways_out, entry.sources,
         entry.destinations, entry.services, entry.clients, entry.user.uid if entry.user else None,
+        room=entry.room,
     )  # fmt: skip
 
 
@@ -160,6 +166,8 @@ class Claims:
             if exchange.direction is Direction.FORWARD:
                 yield from self._said_to_those_passing(exchange)
                 continue
+            if exchange.room is not None:
+                continue
             incoming = exchange.direction is Direction.INPUT
             behind = self._places.behind(*exchange.near)
             peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
@@ -187,8 +195,27 @@ class Claims:
                 if not incoming:
                     shape = self._asks(service, exchange.clients).turned
                 yield Claim(
-                    exchange.role, exchange.key, shape, peers, self._all, answer=not incoming
-                )
+                    exchange.role, exchange.key, shape, peers, self._all, answer=not incoming,
+                    room=exchange.room,
+                )  # fmt: skip
+
+    def departing(self, room: Run, interface: Interface) -> Iterator[Claim]:
+        """What the program in a room sends to leave by the interface: `destinations` are the
+        peers.  It is passed on here, and so no type of ICMP is seen.
+        """
+        behind = self._places.behind(interface)
+        for exchange in self._exchanges:
+            local = exchange.direction is not Direction.FORWARD
+            about = exchange.room is room or exchange.role is Role.DENY
+            if not (local and about and exchange.uid is None and interface in exchange.near):
+                continue
+            incoming = exchange.direction is Direction.INPUT
+            peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
+            for service in exchange.services:
+                shape = self._asks(service, exchange.clients)
+                if incoming:
+                    shape = self._asks(service, ANY_PORT).turned
+                yield Claim(exchange.role, exchange.key, shape, self._all, peers, answer=incoming)
 
     def passing(self, interface: Interface) -> Iterator[Claim]:
         """What comes in by the interface to be passed on to another."""
@@ -259,7 +286,7 @@ class Claims:
         """
         roles = {Role.ALLOW: Role.HEARD, Role.DENY: Role.NOT_HEARD}
         for interface in self._places.interfaces:
-            for claim in self.arriving(interface):
+            for claim in (c for c in self.arriving(interface) if c.room is None):
                 shapes = [claim.shape.turned]
                 if claim.shape.protocol == Protocol.ICMP:
                     shapes = [Shape(Protocol.ICMP, destination_ports=none) for none in NO_PORT]

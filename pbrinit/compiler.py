@@ -5,11 +5,12 @@ In: a `Policy`.  Out: a `Plan`.  Pure: the same policy always makes the same pla
 
 from __future__ import annotations
 
-from pbrinit import sysctls
+from pbrinit import rooms, sysctls
 from pbrinit.addresses import Family
 from pbrinit.claims import Claims
-from pbrinit.layout import INPUT, INPUT_SIZE, TABLE_HAIRPIN, TABLE_SINK, TAIL, CompileError
-from pbrinit.links import links
+from pbrinit.ground import Ground
+from pbrinit.layout import INPUT, INPUT_SIZE, TABLE_SINK, TAIL, CompileError
+from pbrinit.links import hairpins, links
 from pbrinit.places import Places
 from pbrinit.plan import Plan, Rule
 from pbrinit.policy import Policy
@@ -28,22 +29,26 @@ def compile_policy(policy: Policy) -> Plan:
     rules: list[Rule] = []
     forwarding: list[Family] = []
     for family in Family:
-        places = Places(policy.interfaces, family)
+        inside = (rooms.INSIDE[family],) if policy.betweens else ()
+        places = Places(policy.interfaces, family, inside)
         claims = Claims(policy, places)
-        rules += family_rules(policy, places, claims, tables)
-        forwarding += [family] if claims.forwards else []
-    hairpins = ((TABLE_HAIRPIN + n, f"hairpin.{i.name}") for n, i in enumerate(policy.interfaces))
+        rules += family_rules(Ground(policy, places, claims, tables))
+        forwarding += [family] if claims.forwards or policy.rooms else []
+    turned = ((table, f"hairpin.{device}") for device, table in hairpins(policy))
+    doors = ((rooms.table(policy, run), f"room.{run.name}") for run in policy.rooms)
     return Plan(
         hostname=policy.hostname,
         summary=(
             *(f"allowed: {entry}" for entry in policy.entries),
+            *(f"allowed: {between}" for between in policy.betweens),
             *(f"denied: {str(deny).removeprefix('deny ')}" for deny in policy.denies),
         ),
         users=policy.users,
-        sysctls=sysctls.machine(),
+        sysctls=sysctls.machine(policy.clients),
         rules=tuple(rules),
         links=links(policy, tables),
-        tables=((TABLE_SINK, "sink"), *hairpins, *tables.names),
+        tables=((TABLE_SINK, "sink"), *turned, *doors, *tables.names),
         last=sysctls.forwarding(policy, forwarding),
         on_failure=policy.on_failure,
+        programs=rooms.programs(policy),
     )

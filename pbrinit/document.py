@@ -78,6 +78,18 @@ class Node:
         value = self.table.get(name)
         return Word(self.path(name), value) if isinstance(value, str) else None
 
+    def arguments(self, name: str) -> tuple[str, ...]:
+        """Texts as they stand, also one that stands there twice."""
+        value = self.table.get(name)
+        return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+
+    def pairs(self, name: str) -> Iterator[tuple[str, str]]:
+        """The keys of a table with the text of each."""
+        value = self.table.get(name)
+        for key, text in value.items() if isinstance(value, dict) else ():
+            if isinstance(text, str):
+                yield key, text
+
     def flag(self, name: str) -> bool:
         """Yes or no; no where nothing is said."""
         return self.table.get(name) is True

@@ -15,6 +15,7 @@ from pbrinit.policy import (
     ANYBODY,
     CLIENTS,
     EPHEMERAL,
+    Between,
     Deny,
     Direction,
     Entry,
@@ -22,6 +23,8 @@ from pbrinit.policy import (
     Interface,
     Peers,
     Protocol,
+    Run,
+    Service,
 )
 from pbrinit.problems import Problems
 from pbrinit.vocabulary import Vocabulary
@@ -42,14 +45,9 @@ def _incoming(words: Vocabulary, node: Node) -> Entry:
     interfaces = words.interfaces_of(node, "on")
     sources = words.peers_of(node, "from") or ANYBODY
     words.check_reach(node, "from", sources, interfaces)
-    services, user = words.services_of(node), words.user_of(node)
-    for service in services:
-        if service.ports is not None and service.ports.overlaps(EPHEMERAL):
-            node.problems.add(
-                node.path("service"),
-                f"port {service.ports} is among the ports of clients ({EPHEMERAL})",
-                "answers to clients reach them: let the service listen elsewhere",
-            )
+    services, (room, user) = words.services_of(node), words.room_of(node)
+    _listens(node, services)
+    _has_ports(node, services, room)
     if user and services and all(service.protocol == Protocol.ICMP for service in services):
         node.problems.add(
             node.path("user"), "the kernel answers ICMP, not a user", "leave the user out"
@@ -62,15 +60,40 @@ def _incoming(words: Vocabulary, node: Node) -> Entry:
         sources=sources,
         destinations=ANYBODY,
         services=services,
-        clients=EPHEMERAL,
+        clients=words.clients,
         user=user,
+        room=room,
     )
+
+
+def _listens(node: Node, services: Sequence[Service]) -> None:
+    """Note services that stand where clients take their ports."""
+    for service in services:
+        if service.ports is not None and service.ports.overlaps(EPHEMERAL):
+            node.problems.add(
+                node.path("service"),
+                f"port {service.ports} is among the ports of clients ({EPHEMERAL})",
+                "answers to clients reach them: let the service listen elsewhere",
+            )
+
+
+def _has_ports(node: Node, services: Sequence[Service], room: Run | None) -> None:
+    """Note what has no ports, which alone tell one room's packets from another's."""
+    for service in services if room is not None else ():
+        if service.ports is None:
+            node.problems.add(
+                node.path("service"),
+                f"{service} has no ports, and only these tell whose packets they are",
+                "leave run out: the machine itself speaks it",
+            )
 
 
 def _outgoing(words: Vocabulary, node: Node) -> Entry:
     interfaces = words.interfaces_of(node, "on")
     destinations = words.peers_of(node, "to") or ANYBODY
     words.check_reach(node, "to", destinations, interfaces)
+    services, (room, user) = words.services_of(node), words.room_of(node)
+    _has_ports(node, services, room)
     return Entry(
         key=node.key,
         direction=Direction.OUTPUT,
@@ -78,9 +101,10 @@ def _outgoing(words: Vocabulary, node: Node) -> Entry:
         ways_out=(),
         sources=ANYBODY,
         destinations=destinations,
-        services=words.services_of(node),
-        clients=EPHEMERAL,
-        user=words.user_of(node),
+        services=services,
+        clients=room.clients if room else words.clients,
+        user=user,
+        room=room,
     )
 
 
@@ -139,6 +163,29 @@ def _check_ends(words: Vocabulary, node: Node, source: End, destination: End) ->
         )
 
 
+def betweens(words: Vocabulary, document: Node) -> tuple[Between, ...]:
+    """What programs may ask of each other."""
+    found = (_between(words, node) for node in document.nodes("between"))
+    return tuple(between for between in found if between is not None)
+
+
+def _between(words: Vocabulary, node: Node) -> Between | None:
+    asking, asked = words.run_of(node, "from"), words.run_of(node, "to")
+    services = words.services_of(node)
+    _listens(node, services)
+    for key, run in (("from", asking), ("to", asked)):
+        if run is not None and not run.isolated:
+            node.problems.add(
+                node.path(key), f"{run.name} has no room", "between is about two rooms"
+            )
+    if asking is None or asked is None:
+        return None
+    if asking is asked:
+        node.problems.add(node.path("to"), "is the same program", "it has a loopback of its own")
+    _has_ports(node, services, asked)
+    return Between(node.key, asking, asked, services)
+
+
 def denies(words: Vocabulary, document: Node, remarks: Problems) -> tuple[Deny, ...]:
     """What is taken away from all that is allowed."""
     passing = "forward" in document
@@ -192,6 +239,7 @@ def _expectation(words: Vocabulary, node: Node, *, always: bool) -> Expectation:
         )
     interfaces, ways_out = _ways(words, node) if forward else (words.interfaces_of(node, "on"), ())
     sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
+    room, user = words.room_of(node)
     if always and forward:
         ends = (sources or ANYBODY, interfaces), (destinations or ANYBODY, ways_out)
         _check_ends(words, node, *ends)
@@ -207,7 +255,8 @@ def _expectation(words: Vocabulary, node: Node, *, always: bool) -> Expectation:
         sources=sources or ANYBODY,
         destinations=destinations or ANYBODY,
         services=words.services_of(node),
-        user=words.user_of(node),
+        user=user,
+        room=room,
     )
 
 
@@ -217,7 +266,7 @@ def _directions(node: Node) -> Sequence[Direction]:
         return [Direction.FORWARD]
     if "from" in node:
         return [Direction.INPUT]
-    if "to" in node or "user" in node:
+    if "to" in node or "user" in node or "run" in node:
         return [Direction.OUTPUT]
     return [Direction.INPUT, Direction.OUTPUT]
 
@@ -231,8 +280,9 @@ def _fits(node: Node, directions: Sequence[Direction]) -> None:
                 "is about this machine, the other keys about what passes through it",
                 "write in and out",
             )
-        if "user" in node:
-            node.problems.add(node.path("user"), NO_USER, "leave the user out")
+        for key in ("user", "run"):
+            if key in node:
+                node.problems.add(node.path(key), NO_USER, f"leave the {key} out")
     elif Direction.INPUT in directions and "user" in node:
         node.problems.add(
             node.path("user"), "what others send has no user", "leave out user or from"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.atoms import address, interface_address
 from pbrinit.document import Node
-from pbrinit.policy import Interface
+from pbrinit.policy import ROOM_DEVICE, Interface
 from pbrinit.problems import Problems
 
 DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
@@ -62,6 +62,8 @@ def _interface(name: str, node: Node) -> Interface:
 def _device(problems: Problems, key: str, text: str) -> None:
     if text in TAKEN:
         problems.add(key, TAKEN[text])
+    elif text.startswith(ROOM_DEVICE):
+        problems.add(key, f"the devices of rooms begin with {ROOM_DEVICE}")
     elif not DEVICE.fullmatch(text):
         problems.add(key, "is no device name", 'such as "eth0"')
 

@@ -7,9 +7,23 @@ editors is made from.  What the keys mean: docs/language.md, docs/meaning.md.
 from __future__ import annotations
 
 from pbrinit.policy import CLIENTS
-from pbrinit.shapes import Entries, Flag, Key, Named, Number, Table, Text, Texts, TextsOr
+from pbrinit.shapes import (
+    Command,
+    Entries,
+    Flag,
+    Key,
+    Named,
+    Number,
+    Pairs,
+    Table,
+    Text,
+    Texts,
+    TextsOr,
+)
 
 HIGHEST_UID = 2**32 - 2
+VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+PATH = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9_.@+-]+)+"
 
 ON = Key("on", Texts(), "The interfaces it comes or goes by, by name. Left out: every interface.")
 IN = Key("in", Texts(), "The interfaces that it comes by. Left out: every interface.")
@@ -21,6 +35,7 @@ TO = Key(
 SERVICE = Key("service", Texts(), "The services that may be asked for, by name.", needed=True)
 ANY_SERVICE = Key("service", Texts(), "The services, by name. Left out: every packet.")
 USER = Key("user", Text(), "The user whose programs ask or answer. Left out: any user.")
+RUN = Key("run", Text(), "The program that asks or answers, by its name in [run]. Left out: none.")
 CLIENT_PORTS = Key(
     "clients",
     Text(),
@@ -46,18 +61,52 @@ INTERFACE = Table(
     just_one=("device", "mac"),
 )
 LISTED = Table((Key("file", Text(), "A file beside the policy, a prefix a line.", needed=True),))
-INPUT = Table((ON, FROM, SERVICE, USER), elsewhere={"to": "input is to this machine: leave it out"})
+INPUT = Table(
+    (ON, FROM, SERVICE, USER, RUN),
+    elsewhere={"to": "input is to this machine: leave it out"},
+)
 OUTPUT = Table(
-    (ON, TO, SERVICE, USER), elsewhere={"from": "output is from this machine: leave it out"}
+    (ON, TO, SERVICE, USER, RUN),
+    elsewhere={"from": "output is from this machine: leave it out"},
 )
 FORWARD = Table(
-    (IN, OUT, FROM, TO, SERVICE, CLIENT_PORTS), elsewhere={"user": NO_USER, "on": BOTH_WAYS}
+    (IN, OUT, FROM, TO, SERVICE, CLIENT_PORTS),
+    elsewhere={"user": NO_USER, "run": NO_USER, "on": BOTH_WAYS},
 )
 DENY = Table(
     (ON, FROM, TO, ANY_SERVICE, USER, REJECT),
-    elsewhere={"in": "write on, from and to", "out": "write on, from and to"},
+    elsewhere={
+        "in": "write on, from and to",
+        "out": "write on, from and to",
+        "run": "deny is about the machine and all its rooms: allow the program less",
+    },
 )
-EXPECTED = Table((ON, IN, OUT, FROM, TO, ANY_SERVICE, USER))
+RUN_TABLE = Table(
+    (
+        Key(
+            "command", Command(), "The program's path in the image, and its arguments.", needed=True
+        ),
+        Key("user", Text(), "The user that it runs as, by name.", needed=True),
+        Key("restart", Text(), 'When it is started again: "always", "on-failure" or "never".'),
+        Key("environment", Pairs(VARIABLE, "name of a variable"), "Variables of its environment."),
+        Key("keep", Texts(), 'Capabilities that it keeps: "net_raw". Left out: none.'),
+        Key("package", Texts(), "The Debian packages that have it, by name."),
+        Key(
+            "files",
+            Pairs(PATH, "absolute path"),
+            "Files for the image: a path there, a file beside the policy.",
+        ),
+        Key("isolate", Flag(), "Whether it has a room of its own. Left out: true."),
+    )
+)
+BETWEEN = Table(
+    (
+        Key("from", Text(), "The program that may ask.", needed=True),
+        Key("to", Text(), "The program that may be asked.", needed=True),
+        SERVICE,
+    )
+)
+EXPECTED = Table((ON, IN, OUT, FROM, TO, ANY_SERVICE, USER, RUN))
 EXPECT = Table(
     (
         Key("never", EXPECTED, "None of these packets is let through."),
@@ -77,9 +126,11 @@ POLICY = Table(
             'Named sets of "tcp/22", "udp/5000-5010", "icmp/echo", "icmp", "ip/47".',
         ),
         Key("user", Named(Number(0, HIGHEST_UID)), "Names for user numbers."),
+        Key("run", Named(RUN_TABLE), "The programs that run, each in a room of its own."),
         Key("input", Entries(INPUT), "Who may reach this machine."),
         Key("output", Entries(OUTPUT), "What this machine may reach."),
         Key("forward", Entries(FORWARD), "What may pass through this machine."),
+        Key("between", Entries(BETWEEN), "What a program may ask of one in another room."),
         Key("deny", Entries(DENY), "What is taken away from all that entries allow."),
         Key("expect", Entries(EXPECT), "What must hold; proved for all packets."),
     )

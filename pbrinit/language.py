@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbrinit import answers, exchanges
+from pbrinit import answers, exchanges, takers
 from pbrinit.atoms import hostname, on_failure
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
@@ -45,9 +45,11 @@ def examine(path: Path) -> Reading:
     failure = document.atom("on-failure", on_failure)
     vocabulary = Vocabulary(document)
     entries = exchanges.entries(vocabulary, document)
+    betweens = exchanges.betweens(vocabulary, document)
     denies = exchanges.denies(vocabulary, document, remarks)
     expectations = exchanges.expectations(vocabulary, document)
     answers.check(problems, entries, vocabulary.reach)
+    takers.check(problems, entries)
     problems.stop()
     policy = Policy(
         hostname=name or "",
@@ -57,5 +59,8 @@ def examine(path: Path) -> Reading:
         denies=denies,
         expectations=expectations,
         on_failure=failure or STAY,
+        runs=tuple(vocabulary.runs.values()),
+        betweens=betweens,
+        clients=vocabulary.clients,
     )
     return Reading(policy, (*vocabulary.unused(), *remarks.found))

@@ -15,6 +15,7 @@ LOOPBACK = "lo"
 
 TABLE_SINK = 100
 TABLE_HAIRPIN = 1000
+TABLE_ROOMS = 2000
 TABLE_SETS = 3000
 
 DISPATCH = 0
@@ -22,6 +23,8 @@ OUTPUT = 100_000
 INPUT = 200_000
 INPUT_SIZE = 100_000
 TAIL = 10_000_000
+ROOMS = 11_000_000
+ROOM_SIZE = 20_000
 
 FEW = 8
 """As many prefixes of a set as are written as rules, some 26 ns each; more are a table."""

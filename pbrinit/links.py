@@ -5,18 +5,52 @@ In: a `Policy`, and the `Tables` that its rules look up.  Out: `Link` values, lo
 
 from __future__ import annotations
 
-from pbrinit import sysctls
+from collections.abc import Iterator
+
+from pbrinit import rooms, sysctls
 from pbrinit.addresses import Family
 from pbrinit.layout import LOOPBACK, TABLE_HAIRPIN, TABLE_SINK
 from pbrinit.plan import TABLE_MAIN, Link, Route, RouteKind
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Interface, Policy, Run
 from pbrinit.tables import Tables
 
 
 def links(policy: Policy, tables: Tables) -> tuple[Link, ...]:
-    """Loopback, then the interfaces in the order in which the policy names them."""
-    numbered = enumerate(policy.interfaces)
-    return (_loopback(tables), *(_link(number, i, tables) for number, i in numbered))
+    """Loopback, then the interfaces in the order in which the policy names them, then what leads
+    into the rooms.
+    """
+    return (
+        _loopback(tables),
+        *(_link(policy, interface, tables) for interface in policy.interfaces),
+        *(_door(policy, run, tables) for run in policy.rooms),
+    )
+
+
+def hairpins(policy: Policy) -> Iterator[tuple[str, int]]:
+    """Each device, and the number of its table that turns back what a bound socket may not send."""
+    devices = (*(i.device for i in policy.interfaces), *(run.device for run in policy.rooms))
+    for number, device in enumerate(devices):
+        yield device, TABLE_HAIRPIN + number
+
+
+def _hairpin(policy: Policy, device: str) -> Route:
+    table = dict(hairpins(policy))[device]
+    note = "what a bound socket may not send comes back"
+    return Route(Family.V4, table, RouteKind.LOCAL, note=note)
+
+
+def _door(policy: Policy, run: Run, tables: Tables) -> Link:
+    """The machine's end of a veth, which is there as long as the room."""
+    six = any(interface.own(Family.V6) for interface in policy.interfaces)
+    return Link(
+        name=f"room {run.name}",
+        device=run.device,
+        mac=None,
+        sysctls=sysctls.room_device(run.device, six=six),
+        early_routes=(_hairpin(policy, run.device), *rooms.way_in(policy, run)),
+        addresses=(),
+        routes=tables.routes(run.device),
+    )
 
 
 def _loopback(tables: Tables) -> Link:
@@ -36,13 +70,7 @@ def _loopback(tables: Tables) -> Link:
     )
 
 
-def _link(number: int, interface: Interface, tables: Tables) -> Link:
-    hairpin = Route(
-        Family.V4,
-        TABLE_HAIRPIN + number,
-        RouteKind.LOCAL,
-        note="what a bound socket may not send comes back",
-    )
+def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
     gateways = (
         Route(family, TABLE_MAIN, RouteKind.UNICAST, gateway=gateway, note="gateway")
         for family in Family
@@ -52,8 +80,8 @@ def _link(number: int, interface: Interface, tables: Tables) -> Link:
         name=interface.name,
         device=interface.device,
         mac=interface.mac,
-        sysctls=sysctls.device(interface),
-        early_routes=(hairpin,),
+        sysctls=sysctls.device(interface.device, six=bool(interface.own(Family.V6))),
+        early_routes=(_hairpin(policy, interface.device),),
         addresses=interface.addresses,
         routes=(*gateways, *tables.routes(interface.device)),
     )

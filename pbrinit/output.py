@@ -1,6 +1,6 @@
 """The band of output: what is sent from here, and what the return path check asks.
 
-In: a policy's `Places` and `Claims` of one family, the `Tables`.  Out: rules in an `Assembly`,
+In: the `Ground` of one family.  Out: rules in an `Assembly`,
 from the label OUTPUT on.  docs/how-it-filters.md tells why each is there.
 """
 
@@ -11,15 +11,17 @@ from ipaddress import IPv6Network
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import ROOT, Claim, Claims, Role
-from pbrinit.layout import FEW, LOOPBACK, TABLE_HAIRPIN, TABLE_SINK, host
+from pbrinit.claims import ROOT, Claim, Role
+from pbrinit.ground import Ground
+from pbrinit.layout import FEW, LOOPBACK, TABLE_SINK, host
+from pbrinit.links import hairpins
 from pbrinit.lpm import pieces
-from pbrinit.places import LOOPBACK_PREFIX, NOBODY, UNSPECIFIED_4, Places
+from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
-from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Protocol
 from pbrinit.regions import NAMING
 from pbrinit.selection import Choice, among, by_protocol, to_table
-from pbrinit.tables import Tables, Use
+from pbrinit.tables import Use
 
 COMMON_FIRST = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
 EVERY_SOURCE_6 = (IPv6Network("::/1"), IPv6Network("8000::/1"))
@@ -40,15 +42,13 @@ class _Leaf:
 class Output:
     """Writes the band."""
 
-    def __init__(
-        self, code: Assembly, policy: Policy, places: Places, claims: Claims, tables: Tables
-    ) -> None:
+    def __init__(self, code: Assembly, ground: Ground) -> None:
         self._code = code
-        self._policy = policy
-        self._places = places
-        self._claims = tuple(claims.leaving())
-        self._tables = tables
-        self._family = places.family
+        self._policy = ground.policy
+        self._places = ground.places
+        self._claims = tuple(ground.claims.leaving())
+        self._tables = ground.tables
+        self._family = ground.family
         self._asks = Label("what is sent")
         self._refused = Label("refused")
 
@@ -80,7 +80,7 @@ class Output:
             code.add(Action.LOOKUP, TABLE_LOCAL, iif=LOOPBACK, destination=destination,
                      note="ourselves")  # fmt: skip
         # Our own again: a socket bound to another device does not find them (fib_lookup_good_nhc).
-        for destination in (*own, *NOBODY[family], *places.broadcasts):
+        for destination in (*own, *places.nobody, *places.broadcasts):
             code.goto(self._refused, destination=destination, note="no one host's address")
         self._other_links()
         for interface in places.interfaces:
@@ -213,9 +213,9 @@ class Output:
         code.mark(self._refused)
         code.add(Action.NOP, note="refused")
         if self._family is Family.V4:
-            for number, interface in enumerate(self._policy.interfaces):
-                code.add(Action.LOOKUP, TABLE_HAIRPIN + number, iif=LOOPBACK,
-                         oif=interface.device, note="from a bound socket")  # fmt: skip
+            for device, table in hairpins(self._policy):
+                code.add(Action.LOOKUP, table, iif=LOOPBACK, oif=device,
+                         note="from a bound socket")  # fmt: skip
             for protocol in COMMON_FIRST:
                 code.add(Action.PROHIBIT, iif=LOOPBACK, protocol=protocol, note="refused")
             code.goto(tail, iif=LOOPBACK, uid=ROOT, note="perhaps ARP's")

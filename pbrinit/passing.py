@@ -1,6 +1,6 @@
 """What arrives by one interface to be passed on to another.
 
-In: a policy's `Places` and `Claims` of one family, the `Tables`.  Out: rules in an `Assembly`.
+In: the `Ground` of one family.  Out: rules in an `Assembly`.
 
 Each packet that is passed on is looked up twice in IPv4: as it is, and by the return path check
 turned round, as if it came by the interface that it leaves by (ip_mkroute_input,
@@ -17,16 +17,16 @@ from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import Claim, Claims, Role
+from pbrinit.claims import Claim, Role
+from pbrinit.ground import Ground
 from pbrinit.layout import FEW, CompileError
 from pbrinit.lpm import Piece, pieces
-from pbrinit.places import NOBODY, Places
 from pbrinit.plan import TABLE_MAIN, Action
 from pbrinit.policy import Interface
 from pbrinit.products import Product, mixed, without
 from pbrinit.regions import protocols, region
 from pbrinit.selection import Choice, among, by_protocol, to_table
-from pbrinit.tables import Hop, Tables, Use, hops
+from pbrinit.tables import Hop, Use, hops
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,13 @@ class _Leaf:
 class Passing:
     """Writes what is forwarded from one interface."""
 
-    def __init__(
-        self, code: Assembly, interface: Interface, places: Places, claims: Claims, tables: Tables
-    ) -> None:
+    def __init__(self, code: Assembly, interface: Interface, ground: Ground) -> None:
+        places, claims = ground.places, ground.claims
         self._code = code
         self._interface = interface
         self._places = places
         self._claims = tuple(claims.passing(interface)) if claims.forwards else ()
-        self._tables = tables
+        self._tables = ground.tables
         self._family = places.family
         self._start = Label(f"passes on from {interface.name}")
         self._sources = places.behind(interface)
@@ -62,7 +61,7 @@ class Passing:
             code.goto(refused, note="not for us")
             return
         own = places.own.prefixes
-        nobody = NOBODY[Family.V6] if self._family is Family.V6 else ()
+        nobody = places.nobody if self._family is Family.V6 else places.inside
         for destination in (*own, *places.broadcasts, *nobody):
             code.goto(refused, destination=destination, note="no one host beyond us")
         if self._interface.gateway(self._family) is None:

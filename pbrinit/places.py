@@ -34,10 +34,15 @@ LAST_WITH_BROADCAST = 30
 
 
 class Places:
-    """The addresses behind each interface, in one family."""
+    """The addresses behind each interface, in one family; behind none are those that rooms have
+    `inside` of the machine.
+    """
 
-    def __init__(self, interfaces: Iterable[Interface], family: Family) -> None:
+    def __init__(
+        self, interfaces: Iterable[Interface], family: Family, inside: Iterable[Prefix] = ()
+    ) -> None:
         self.family = family
+        self.inside = tuple(inside)
         self.interfaces = tuple(i for i in interfaces if i.own(family))
         self._behind = {interface.name: self._find(interface) for interface in self.interfaces}
 
@@ -46,6 +51,11 @@ class Places:
         """This machine's own addresses."""
         found = (a.ip for interface in self.interfaces for a in interface.own(self.family))
         return AddressSet.of(self.family, found)
+
+    @property
+    def nobody(self) -> tuple[Prefix, ...]:
+        """What is no one host's address beyond this machine."""
+        return (*NOBODY[self.family], *self.inside)
 
     @cached_property
     def broadcasts(self) -> tuple[Prefix, ...]:
@@ -80,5 +90,5 @@ class Places:
             found = AddressSet.everything(self.family)
             for other in near.values():
                 found = found - other
-        nobody = AddressSet.of(self.family, (*NOBODY[self.family], *self.broadcasts))
+        nobody = AddressSet.of(self.family, (*self.nobody, *self.broadcasts))
         return found - nobody - self.own

@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.policy import STAY, OnFailure, Ports, User
+from pbrinit.policy import STAY, OnFailure, Ports, Run, User
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255
@@ -68,6 +68,7 @@ class Route:
     """One route. `destination` None is the default; the device is the link's that holds it.
 
     `source`, in IPv6 alone, is the prefix that a packet must come from (IPV6_SUBTREES).
+    `preferred` is the address that those get who leave by it and have none yet.
 
     A gateway is said to be on the link and not looked up: IPv4's look-up (fib_check_nh_v4_gw,
     net/ipv4/fib_semantics.c) goes through the rules, as any, and would end in the hairpin,
@@ -82,6 +83,7 @@ class Route:
     gateway: Address | None = None
     source: Prefix | None = None
     note: str = ""
+    preferred: Address | None = None
 
     @property
     def onlink(self) -> bool:
@@ -103,7 +105,8 @@ class Link:
     """An interface that goes up, and what is set on it, in this order: sysctls, up, routes
     before any address, addresses, routes.
 
-    Where `mac` is given, the device that has it is first renamed to `device`.
+    Where `mac` is given, the device that has it is first renamed to `device`.  The link of a
+    room comes and goes with its program.
     """
 
     name: str
@@ -116,8 +119,33 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Room:
+    """The network namespace of one program: what its loopback and its eth0 get, in this order:
+    sysctls, up, addresses, routes.
+
+    `device` is the other end of eth0, a link of the plan; both ends have `mac`, and since no
+    address is asked for on either (IFF_NOARP), a frame is for whoever is at the other end.
+    """
+
+    device: str
+    mac: str
+    clients: Ports
+    sysctls: tuple[Sysctl, ...]
+    addresses: tuple[InterfaceAddress, ...]
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that is kept running, in its room if it has one."""
+
+    run: Run
+    room: Room | None
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Everything, in the order in which it is done: sysctls, rules, links, last sysctls.
+    """Everything, in the order in which it is done: sysctls, rules, links, last sysctls, programs.
 
     `summary` has a sentence for each entry of the policy; `on_failure` is what is done where
     the plan cannot be put in force, or kept so.  `last` switches forwarding on, once
@@ -133,6 +161,7 @@ class Plan:
     tables: tuple[tuple[int, str], ...]
     last: tuple[Sysctl, ...] = ()
     on_failure: OnFailure = STAY
+    programs: tuple[Program, ...] = ()
 
     @property
     def forwards(self) -> bool:

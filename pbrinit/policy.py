@@ -117,6 +117,45 @@ class User:
     uid: int
 
 
+ROOM_DEVICE = "r-"
+"""How the devices that lead into rooms begin."""
+
+
+class Restart(enum.Enum):
+    """When a program that has ended is started again."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A program that PID 1 keeps running.
+
+    `clients` are the ports that its own clients take, no other program's: what arrives there is
+    an answer to it.  `capabilities` are those it keeps, by their names in capabilities(7) without
+    CAP_; `packages` of Debian have it, and `files` are put into the image, as (path there, path
+    of the source).  Unless `isolated` it runs beside PID 1, and is told from others by its user.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    user: User
+    restart: Restart
+    environment: tuple[tuple[str, str], ...]
+    capabilities: tuple[str, ...]
+    packages: tuple[str, ...]
+    files: tuple[tuple[str, str], ...]
+    isolated: bool
+    clients: Ports
+
+    @property
+    def device(self) -> str:
+        """The machine's end of the veth that leads into its room."""
+        return f"{ROOM_DEVICE}{self.name}"
+
+
 class Direction(enum.Enum):
     """Who opens the exchange that an entry is about: others, this machine, others through it."""
 
@@ -135,7 +174,8 @@ class Entry:
     `interfaces` are those it comes or goes by; of a forwarded one those it comes by, and
     `ways_out` those it leaves by.  `sources` ask, `destinations` are asked; this machine's own
     end of an exchange is ANYBODY.  `clients` are the ports that those who ask take where both
-    ends are elsewhere.  `user` None is any user of this machine.
+    ends are elsewhere, or one of this machine's does.  `user` None is any user of this machine.
+    With `room` it is about the one program in that room, and without about the machine itself.
     """
 
     key: str
@@ -147,11 +187,13 @@ class Entry:
     services: tuple[Service, ...]
     clients: Ports
     user: User | None
+    room: Run | None = None
 
     def __str__(self) -> str:
         names = ", ".join(interface.name for interface in self.interfaces)
         services = ", ".join(str(service) for service in self.services)
         user = f", as {self.user.name} only" if self.user else ""
+        user = f", {self.room.name} only" if self.room else user
         if self.direction is Direction.FORWARD:
             out = ", ".join(interface.name for interface in self.ways_out)
             ends = f"from {names} to {out}: {self.sources.text} to {self.destinations.text}"
@@ -163,6 +205,20 @@ class Entry:
     def peers(self) -> Peers:
         """The other end, of an exchange that has one here."""
         return self.sources if self.direction is Direction.INPUT else self.destinations
+
+
+@dataclass(frozen=True)
+class Between:
+    """What the program in one room may ask of the one in another."""
+
+    key: str
+    asking: Run
+    asked: Run
+    services: tuple[Service, ...]
+
+    def __str__(self) -> str:
+        services = ", ".join(str(service) for service in self.services)
+        return f"between {self.asking.name} and {self.asked.name}: {services}"
 
 
 @dataclass(frozen=True)
@@ -210,6 +266,7 @@ class Expectation:
     destinations: Peers
     services: tuple[Service, ...]
     user: User | None
+    room: Run | None = None
 
 
 class Ending(enum.Enum):
@@ -242,3 +299,12 @@ class Policy:
     denies: tuple[Deny, ...] = ()
     expectations: tuple[Expectation, ...] = ()
     on_failure: OnFailure = STAY
+    runs: tuple[Run, ...] = ()
+    betweens: tuple[Between, ...] = ()
+    clients: Ports = EPHEMERAL
+    """The ports that clients outside of rooms take."""
+
+    @property
+    def rooms(self) -> tuple[Run, ...]:
+        """The programs that have a room each."""
+        return tuple(run for run in self.runs if run.isolated)

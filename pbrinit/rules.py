@@ -1,7 +1,7 @@
 """The rules of one address family, from the entries of the policy.
 
-In: a `Policy`, a `Family`, the `Tables`.  Out: `Rule` values with their preferences: the
-dispatch, then the bands of `output` and `arrival`, then the tail.
+In: the `Ground` of one family.  Out: `Rule` values with their preferences: the
+dispatch, then the bands of `output` and `arrival`, then the tail, then those of `departure`.
 """
 
 from __future__ import annotations
@@ -9,43 +9,61 @@ from __future__ import annotations
 from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.arrival import Arrival
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import ROOT, Claims
-from pbrinit.layout import DISPATCH, INPUT, INPUT_SIZE, LOOPBACK, OUTPUT, TAIL, host
+from pbrinit.claims import ROOT
+from pbrinit.departure import Departure
+from pbrinit.ground import Ground
+from pbrinit.layout import (
+    DISPATCH,
+    INPUT,
+    INPUT_SIZE,
+    LOOPBACK,
+    OUTPUT,
+    ROOM_SIZE,
+    ROOMS,
+    TAIL,
+    host,
+)
 from pbrinit.output import COMMON_FIRST, Output
-from pbrinit.places import Places
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
 from pbrinit.policy import Interface, Policy
-from pbrinit.tables import Tables
 
 EVERY_PROTOCOL = range(1, 256)
 """All that a rule can name: `ipproto 0` means any, which leaves 0 to ARP's look-ups."""
 
 
-def family_rules(policy: Policy, places: Places, claims: Claims, tables: Tables) -> list[Rule]:
+def family_rules(ground: Ground) -> list[Rule]:
     """Every rule of one family, lowest preference first.
 
     Raises CompileError.
     """
-    family = places.family
+    policy, family = ground.policy, ground.family
     code = Assembly(family)
     output, tail = Label("output"), Label("the tail")
     arrivals = [Label(f"arrives by {interface.name}") for interface in policy.interfaces]
+    doors = [Label(f"from the room {run.name}") for run in policy.rooms]
     code.band("the dispatch", DISPATCH + 1, OUTPUT)
     code.goto(output, iif=LOOPBACK, note="sent from here")
     for interface, label in zip(policy.interfaces, arrivals, strict=True):
         code.goto(label, iif=interface.device, note=f"arrives by {interface.name}")
+    for run, label in zip(policy.rooms, doors, strict=True):
+        code.goto(label, iif=run.device, note=f"from the room {run.name}")
     code.add(Action.BLACKHOLE, note="arrives by a device without a name")
     code.band("output", OUTPUT, INPUT)
     code.mark(output)
-    Output(code, policy, places, claims, tables).write(tail)
+    Output(code, ground).write(tail)
     for number, (interface, label) in enumerate(zip(policy.interfaces, arrivals, strict=True)):
         first = INPUT + number * INPUT_SIZE
         code.band(interface.name, first, first + INPUT_SIZE)
         code.mark(label)
-        Arrival(code, interface, places, claims, tables).write(tail)
+        Arrival(code, interface, ground).write(tail)
     code.band("the tail", TAIL, TAIL + INPUT_SIZE)
     code.mark(tail)
     _tail(code, policy, family)
+    for number, (run, label) in enumerate(zip(policy.rooms, doors, strict=True)):
+        first = ROOMS + number * ROOM_SIZE
+        code.band(f"the room {run.name}", first, first + ROOM_SIZE)
+        code.mark(label)
+        Departure(code, run, ground).write()
     return code.rules()
 
 

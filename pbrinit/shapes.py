@@ -73,6 +73,55 @@ class Texts:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A program and its arguments."""
+
+    def check(self, problems: Problems, key: str, value: object) -> None:
+        """Note what is no list of texts, and each item that is wrong."""
+        if not isinstance(value, list) or not value:
+            problems.add(key, "must be a list", 'such as ["/usr/bin/program", "--option"]')
+            return
+        for number, item in enumerate(value, 1):
+            if not isinstance(item, str):
+                problems.add(f"{key}[{number}]", "must be a text in quotes")
+            elif "\0" in item:
+                problems.add(f"{key}[{number}]", "has a zero byte, which ends an argument")
+
+    def schema(self) -> JsonSchema:
+        """The same for editors."""
+        return {"type": "array", "items": Text().schema(), "minItems": 1}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A table of texts whose keys match a pattern; `what` says what such a key is."""
+
+    pattern: str
+    what: str
+
+    def check(self, problems: Problems, key: str, value: object) -> None:
+        """Note what is no table, keys that are none, and values that are no text."""
+        if not isinstance(value, dict):
+            problems.add(key, "must be a table", f"write [{key}] or {{ … }}")
+            return
+        for name, inner in value.items():
+            if not re.fullmatch(self.pattern, name):
+                problems.add(f"{key}.{name}", f"is no {self.what}")
+            elif not isinstance(inner, str):
+                problems.add(f"{key}.{name}", "must be a text in quotes")
+            elif "\0" in inner:
+                problems.add(f"{key}.{name}", "has a zero byte")
+
+    def schema(self) -> JsonSchema:
+        """The same for editors."""
+        return {
+            "type": "object",
+            "additionalProperties": False,
+            "patternProperties": {f"^{self.pattern}$": Text().schema()},
+        }
+
+
+@dataclass(frozen=True)
 class Number:
     """A whole number within bounds."""
 

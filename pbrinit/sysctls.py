@@ -10,16 +10,12 @@ from collections.abc import Iterable
 
 from pbrinit.addresses import Family
 from pbrinit.plan import Sysctl
-from pbrinit.policy import EPHEMERAL, Direction, Interface, Policy
+from pbrinit.policy import EPHEMERAL, Direction, Policy, Ports
 
+PORT_RANGE = "net/ipv4/ip_local_port_range"
 MACHINE = (
     ("net/ipv4/ip_forward", "0", "this machine passes nothing on"),
     ("net/ipv6/conf/all/forwarding", "0", "this machine passes nothing on"),
-    (
-        "net/ipv4/ip_local_port_range",
-        f"{EPHEMERAL.first}\t{EPHEMERAL.last}",
-        "answer rules name it",
-    ),
     ("net/ipv4/ip_local_reserved_ports", "", "answer rules name the whole range"),
     ("net/ipv4/ip_nonlocal_bind", "0", "a source is our own"),
     ("net/ipv6/ip_nonlocal_bind", "0", "a source is our own"),
@@ -70,7 +66,21 @@ DEVICE = {
 """Of one device, by family: key, value, reason."""
 
 
-def machine() -> tuple[Sysctl, ...]:
+ROOM = (
+    ("net/ipv4/ip_unprivileged_port_start", "0", "which ports lead here, the rules say"),
+    ("net/ipv4/ping_group_range", "1\t0", "no user has a ping socket"),
+    ("net/ipv4/tcp_mtu_probing", "1", "ICMP's word on path MTU does not get here"),
+    ("net/ipv4/tcp_syncookies", "1", "a flood of SYNs to an open port does not close it"),
+    ("net/ipv6/conf/all/accept_ra", "0", "routers do not configure a room"),
+    ("net/ipv6/conf/default/accept_ra", "0", "routers do not configure a room"),
+    ("net/ipv6/conf/default/router_solicitations", "0", "no router is asked to"),
+    ("net/ipv6/conf/default/addr_gen_mode", "1", "its addresses are the machine's"),
+    ("net/ipv6/conf/default/accept_dad", "0", "the machine has made sure of them"),
+)
+"""Of a room, before it has a device: key, value, reason."""
+
+
+def machine(clients: Ports = EPHEMERAL) -> tuple[Sysctl, ...]:
     """What is set once, before any link: the machine's own, and the start of every device."""
     everywhere = [
         Sysctl(f"net/{_name(family)}/conf/{group}/{key}", value, reason)
@@ -78,22 +88,37 @@ def machine() -> tuple[Sysctl, ...]:
         for key, value, reason in entries
         for group in ("all", "default")
     ]
-    return (*(Sysctl(*entry) for entry in MACHINE), *everywhere)
+    return (_port_range(clients), *(Sysctl(*entry) for entry in MACHINE), *everywhere)
 
 
-def device(interface: Interface) -> tuple[Sysctl, ...]:
+def room(clients: Ports) -> tuple[Sysctl, ...]:
+    """What is set in a room whose clients take these ports."""
+    return (_port_range(clients), *(Sysctl(*entry) for entry in ROOM))
+
+
+def _port_range(clients: Ports) -> Sysctl:
+    return Sysctl(PORT_RANGE, f"{clients.first}\t{clients.last}", "answer rules name it")
+
+
+def device(name: str, *, six: bool) -> tuple[Sysctl, ...]:
     """What is set on a device that was there before the machine's own were.
 
     IPv6 is off where the policy gives the interface no address of it.
     """
     found = [
-        Sysctl(f"net/{_name(family)}/conf/{interface.device}/{key}", value, reason)
+        Sysctl(f"net/{_name(family)}/conf/{name}/{key}", value, reason)
         for family, entries in DEVICE.items()
         for key, value, reason in entries
     ]
-    silent = "0" if interface.own(Family.V6) else "1"
-    path = f"net/ipv6/conf/{interface.device}/disable_ipv6"
+    path = f"net/ipv6/conf/{name}/disable_ipv6"
+    silent = "0" if six else "1"
     return (*found, Sysctl(path, silent, "IPv6 only where the policy has an address"))
+
+
+def room_device(name: str, *, six: bool) -> tuple[Sysctl, ...]:
+    """What is set on the end of a veth that leads into a room."""
+    path = f"net/ipv6/conf/{name}/addr_gen_mode"
+    return (*device(name, six=six), Sysctl(path, "1", "the machine says nothing by it"))
 
 
 def forwarding(policy: Policy, families: Iterable[Family]) -> tuple[Sysctl, ...]:
@@ -105,11 +130,11 @@ def forwarding(policy: Policy, families: Iterable[Family]) -> tuple[Sysctl, ...]
         if family is Family.V6:
             found.append(Sysctl("net/ipv6/conf/all/forwarding", "1", "the policy forwards"))
             continue
-        ends = (e for e in policy.entries if e.direction is Direction.FORWARD)
+        ends = (e for e in policy.entries if e.direction is Direction.FORWARD or e.room)
         used = {i.device: None for entry in ends for i in (*entry.interfaces, *entry.ways_out)
                 if i.own(family)}  # fmt: skip
         found += [Sysctl(f"net/ipv4/conf/{device}/forwarding", "1", "the policy forwards here")
-                  for device in used]  # fmt: skip
+                  for device in (*used, *(run.device for run in policy.rooms))]  # fmt: skip
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The names that a policy defines: interfaces, networks, services and users.
+"""The names that a policy defines: interfaces, networks, services, users and programs.
 
 In: the document.  Out: what a name stands for wherever one is used, `Remarks` on those that
 never are; a name that stands for nothing is noted.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from pbrinit import networks
+from pbrinit import networks, programs
 from pbrinit.atoms import AtomError, service
 from pbrinit.document import Node, Word
 from pbrinit.interfaces import interfaces
-from pbrinit.policy import ANYBODY, Interface, Peers, Service, User
+from pbrinit.policy import ANYBODY, Interface, Peers, Ports, Run, Service, User
 from pbrinit.problems import Problem
 from pbrinit.reach import Reach
 
@@ -33,8 +33,10 @@ class Vocabulary:
         self.services = {name: tuple(section.atoms(name, service)) for name in section.names()}
         numbers = document.node("user")
         self.users = {name: User(name, numbers.number(name)) for name in numbers.names()}
+        self.runs = programs.runs(document.node("run"), self.users)
+        self.clients = self._clients()
         self.reach = Reach(self.interfaces.values())
-        self._used: set[tuple[str, str]] = set()
+        self._used = {("user", run.user.name) for run in self.runs.values()}
 
     def interfaces_of(self, node: Node, key: str) -> tuple[Interface, ...]:
         """The interfaces named at `key`; all of them where nothing is said."""
@@ -54,6 +56,30 @@ class Vocabulary:
         word = node.text("user")
         found = list(self._named([word] if word else [], "user", self.users))
         return found[0] if found else None
+
+    def run_of(self, node: Node, key: str = "run") -> Run | None:
+        """The program named at `key`, if one is."""
+        word = node.text(key)
+        found = list(self._named([word] if word else [], "program", self.runs))
+        return found[0] if found else None
+
+    def room_of(self, node: Node) -> tuple[Run | None, User | None]:
+        """The program whose room an entry is about, and the user: a program without a room is
+        known by its user.
+        """
+        run, user = self.run_of(node), self.user_of(node)
+        if run is not None and "user" in node:
+            self.problems.add(
+                node.path("user"), f"{run.name} runs as {run.user.name}", "leave the user out"
+            )
+        if run is None or not run.isolated:
+            return None, run.user if run else user
+        return run, None
+
+    def _clients(self) -> Ports:
+        """The ports of clients that are in no room."""
+        rooms = sum(run.isolated for run in self.runs.values())
+        return programs.slices(rooms)[0]
 
     def peers_of(self, node: Node, key: str) -> Peers | None:
         """The peers named at `key`; None where nothing is said."""

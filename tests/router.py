@@ -30,7 +30,7 @@ from pbrinit.plan import (
     Rule,
     Sysctl,
 )
-from pbrinit.policy import Interface, Ports, Protocol
+from pbrinit.policy import Ports, Protocol
 
 SINK, HERE, SOURCED = 100, 4000, 4001
 GRE = 47
@@ -166,7 +166,8 @@ def _by_wan() -> Iterator[Route]:
 
 def _link(device: str, addresses: list[str], routes: Iterator[Route]) -> Link:
     own = tuple(ip_interface(address) for address in addresses)
-    found = sysctls.device(Interface(device, device, None, own, ()))
+    six = any(address.version == Family.V6.version for address in own)
+    found = sysctls.device(device, six=six)
     return Link(device, device, None, found, (), own, tuple(routes))
 
 

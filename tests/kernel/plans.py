@@ -96,7 +96,7 @@ def _links(random: Random, interfaces: list[Interface]) -> Iterator[Link]:
             name=interface.name,
             device=interface.device,
             mac=None,
-            sysctls=sysctls.device(interface),
+            sysctls=sysctls.device(interface.device, six=bool(interface.own(Family.V6))),
             early_routes=before,
             addresses=interface.addresses,
             routes=tuple(route for route in routes if route not in before),
