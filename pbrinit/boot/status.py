@@ -63,8 +63,16 @@ def status(plan: BootPlan) -> Iterator[str]:
             if owner == index:
                 refused = ", another machine has it" if flags & addresses.IFA_F_DADFAILED else ""
                 yield f"  {text}{refused}"
+    yield f"memory: {_free()} KiB free"
     dropped = [f"{count} {what}" for count, what in drops() if count]
     yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")
+
+
+def _free() -> int:
+    """Kibibytes that programs can still have (proc_meminfo(5), MemAvailable)."""
+    with open("/proc/meminfo") as file:  # noqa: PTH123
+        rows = (line.split() for line in file)
+        return next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
 
 
 def _verified(seen: Record) -> str:

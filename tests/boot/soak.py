@@ -1,28 +1,33 @@
-"""What takes long: a thousand pulled cables, a thousand replaced cards, a fault at every message.
+"""What takes long: a thousand pulled cables, a thousand replaced cards, half an hour of questions.
 
-In: how many.  Out: a bar, and status 1 where something is not as planned at the end.
+In: how many, how long.  Out: a bar, figures, and status 1 where something is not as planned.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
 
-from rich.progress import track
+from rich.progress import Progress, track
 
 from factory.image import Artefacts
 from factory.qemu import accelerator
 from pbrinit.cli import load
 from pbrinit.netlink import encode
-from tests.boot.conftest import IMAGE, artefacts_in
+from tests.boot.conftest import IMAGE, artefacts_in, questions
 from tests.boot.test_running import BACK, GONE, as_planned, machine_running
 from tests.kernel import acts, watched
 from tests.kernel.lab import Lab
 
 EVERY = 100
 REPLUG_SECONDS = 3.0
+PAUSE_SECONDS = 0.01
+ROUND_SECONDS = 30.0
+SPARE_KIB = 1024
+"""A guest that has not lost more than this in all the time has lost nothing."""
 
 
 def cables(artefacts: Artefacts, count: int) -> None:
@@ -64,13 +69,53 @@ def cards(count: int) -> None:
         lab.machine.do(watched.stop)
 
 
+def endurance(artefacts: Artefacts, minutes: float) -> None:
+    """Ask a guest without a pause, what it answers and what it does not, and pull its cable now and
+    then; all is as planned each time, and at the end it has as much memory as at the beginning.
+    """
+    for running in machine_running(artefacts, accelerator(), "endurance"):
+        booted, asked, free = running.booted, 0, []
+        end = time.monotonic() + 60 * minutes
+        with Progress() as bar:
+            task = bar.add_task("asked without a pause", total=60 * minutes)
+            while time.monotonic() < end:
+                start = time.monotonic()
+                for frame in questions():
+                    booted.wire.send(frame)
+                    asked += 1
+                    time.sleep(PAUSE_SECONDS)
+                    if time.monotonic() > start + ROUND_SECONDS:
+                        break
+                running.cable("off")
+                booted.guest.expect(GONE)
+                running.cable("on")
+                booted.guest.expect(BACK)
+                booted.guest.send_line("")
+                booted.guest.wait_for_prompt()
+                time.sleep(2)
+                as_planned(booted)
+                free.append(_free(booted.guest.run("status")))
+                bar.update(task, advance=time.monotonic() - start)
+        print(f"{asked} questions, {len(free)} cables pulled, {free[0]} KiB free, then {free[-1]}")
+        assert free[-1] >= free[0] - SPARE_KIB, free
+
+
+def _free(status: str) -> int:
+    """Kibibytes that programs can still have, as `status` tells."""
+    told = re.search(r"(\d+) KiB free", status)
+    assert told is not None, status
+    return int(told[1])
+
+
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=1000, help="cables and cards")
+    parser.add_argument("--minutes", type=float, default=30, help="of questions without a pause")
     asked = parser.parse_args()
     cards(asked.count)
     cables(artefacts_in(IMAGE), asked.count)
+    endurance(artefacts_in(IMAGE), asked.minutes)
     return 0
 
 

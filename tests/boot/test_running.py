@@ -78,6 +78,7 @@ def test_the_guard_has_verified_everything(running: Running) -> None:
     assert re.search(r"^verified: \d+ times, last \d+ s ago, 4 routes; 0 repairs", told, re.M)
     assert re.search(r'^gate, policy "host" [0-9a-f]{16}, up \d+ s, ', told)
     assert "eth0 (wan): up, carrier, " in told
+    assert re.search(r"^memory: \d+ KiB free$", told, re.M)
     as_planned(running.booted)
 
 
