@@ -19,7 +19,7 @@ from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
 from pbrinit.policy import Protocol
-from pbrinit.regions import NAMING
+from pbrinit.regions import NAMING, Side
 from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Use
 
@@ -63,7 +63,7 @@ class Output:
             code.goto(self._refused, note="nothing of this protocol")
 
         by_protocol(code, self._claims, self._leaf, self._write_leaf, unnamed, within="sent",
-                    iif=LOOPBACK, note="what is sent from here")  # fmt: skip
+                    first=Side.SOURCE, iif=LOOPBACK, note="what is sent from here")  # fmt: skip
         self._end(tail)
 
     def _head(self) -> None:

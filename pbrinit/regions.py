@@ -1,7 +1,9 @@
 """The plane of source and destination ports, cut where what claims say of it changes.
 
-In: the claims of one look-up.  Out: for each protocol a `Region` tree: strips of destination
-ports, in each strips of source ports, in each a leaf.
+In: the claims of one look-up.  Out: for each protocol a `Region` tree: strips of the ports of one
+side, in each strips of those of the other, in each a leaf.  Which side comes first changes nothing
+but how many leaves there are: what leaves comes from a client's port to one of n services, or from
+one of m services to any port, and by destination first that is n times m.
 
 No rule can name port 0 and port 65535.  So a strip is named by its ports only where it differs
 from the strip at port 0, which is what is left when none of the named ones fits; fragments, and
@@ -10,6 +12,7 @@ packets of protocols without ports, are there too.
 
 from __future__ import annotations
 
+import enum
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +34,25 @@ class Strips(Generic[V]):
 
 
 Region = Strips[Strips[L]]
-"""By destination port, then by source port."""
+"""By the port of one side, then by that of the other."""
+
+
+class Side(enum.Enum):
+    """Whose ports; the values are fields of `Shape` and of `Rule`."""
+
+    SOURCE = "source_ports"
+    DESTINATION = "destination_ports"
+
+    @property
+    def other(self) -> Side:
+        """The other side."""
+        return Side.SOURCE if self is Side.DESTINATION else Side.DESTINATION
+
+    def of(self, claim: Claim) -> Ports:
+        """This side's ports of a claim."""
+        shape = claim.shape
+        return shape.source_ports if self is Side.SOURCE else shape.destination_ports
+
 
 NAMING = (Role.ALLOW, Role.TOLD, Role.HEARD, Role.REJECT)
 Evaluate = Callable[[tuple[Claim, ...]], L]
@@ -47,7 +68,12 @@ def protocols(claims: Iterable[Claim]) -> list[int]:
     return common + sorted(numbers - set(common))
 
 
-def region(claims: Sequence[Claim], protocol: int | None, evaluate: Evaluate[L]) -> Region[L]:
+def region(
+    claims: Sequence[Claim],
+    protocol: int | None,
+    evaluate: Evaluate[L],
+    first: Side = Side.DESTINATION,
+) -> Region[L]:
     """The ports of one protocol; None is every protocol that has no claim of its own.
 
     `evaluate` makes a leaf of the claims that are about it; it is asked once for each set of them.
@@ -62,9 +88,9 @@ def region(claims: Sequence[Claim], protocol: int | None, evaluate: Evaluate[L])
         return known[key]
 
     def row(found: Sequence[int]) -> Strips[L]:
-        return _strips([(number, about[number].shape.source_ports) for number in found], leaf)
+        return _strips([(number, first.other.of(about[number])) for number in found], leaf)
 
-    numbered = [(number, claim.shape.destination_ports) for number, claim in enumerate(about)]
+    numbered = [(number, first.of(claim)) for number, claim in enumerate(about)]
     return _strips(numbered, row)
 
 

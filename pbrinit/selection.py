@@ -17,11 +17,10 @@ from pbrinit.layout import FEW
 from pbrinit.lpm import Piece
 from pbrinit.plan import Action
 from pbrinit.policy import Ports
-from pbrinit.regions import Evaluate, Region, Strips, protocols, region
+from pbrinit.regions import Evaluate, Region, Side, Strips, protocols, region
 
 L = TypeVar("L", bound=Hashable)
 V = TypeVar("V", bound=Hashable)
-SOURCE, DESTINATION = "source_ports", "destination_ports"
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,13 @@ def by_protocol(
     unnamed: Callable[[], None],
     *,
     within: str,
+    first: Side = Side.DESTINATION,
     **selectors: Any,
 ) -> None:
     """Rules that lead a packet by protocol and ports to its leaf: `evaluate` makes a leaf of
     claims, `write` its rules, and `unnamed` those for a protocol that no claim names; neither comes
     to its end. `selectors` are of the rules that ask for the protocol, `within` is the note of
-    those that ask for ports.
+    those that ask for ports, of the side that comes `first` and then of the other.
     """
     starts = {number: Label(f"protocol {number}") for number in protocols(claims)}
     for number, label in starts.items():
@@ -57,28 +57,35 @@ def by_protocol(
     unnamed()
     for number, label in starts.items():
         code.mark(label)
-        tree(code, number, region(claims, number, evaluate), within, write)
+        ports = region(claims, number, evaluate, first)
+        tree(code, number, ports, first, write, note=within)
 
 
 def tree(
-    code: Assembly, protocol: int, region: Region[L], note: str, write: Callable[[L], None]
+    code: Assembly,
+    protocol: int,
+    region: Region[L],
+    first: Side,
+    write: Callable[[L], None],
+    *,
+    note: str,
 ) -> None:
     """Rules that lead a packet of the protocol by its ports to its leaf; `write` writes a leaf,
     which never comes to its end.
     """
     rows: dict[Strips[L], Label] = {}
-    _split(code, DESTINATION, region, rows, protocol=protocol, note=note)
+    _split(code, first, region, rows, protocol=protocol, note=note)
     leaves: dict[L, Label] = {}
     for row, label in rows.items():
         code.mark(label)
-        _split(code, SOURCE, row, leaves, protocol=protocol, note=note)
+        _split(code, first.other, row, leaves, protocol=protocol, note=note)
     for leaf, label in leaves.items():
         code.mark(label)
         write(leaf)
 
 
 def _split(
-    code: Assembly, side: str, strips: Strips[V], known: dict[V, Label], **selectors: Any
+    code: Assembly, side: Side, strips: Strips[V], known: dict[V, Label], **selectors: Any
 ) -> None:
     """Rules that tell the strips apart by one port; what they hold gets a label in `known`."""
     others = known.setdefault(strips.others, Label("other ports"))
@@ -89,14 +96,14 @@ def _split(
         if len(part) <= FEW:
             for ports, value in part:
                 target = known.setdefault(value, Label(f"port {ports}"))
-                code.goto(target, **{side: ports}, **selectors)
+                code.goto(target, **{side.value: ports}, **selectors)
         else:
             size = -(-len(part) // FEW)
             for start in range(0, len(part), size):
                 below = part[start : start + size]
                 span = Ports(below[0][0].first, below[-1][0].last)
                 waiting.append((Label(f"ports {span}"), below))
-                code.goto(waiting[-1][0], **{side: span}, **selectors)
+                code.goto(waiting[-1][0], **{side.value: span}, **selectors)
         code.goto(others, note=selectors["note"])
 
 

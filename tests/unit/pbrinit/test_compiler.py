@@ -140,3 +140,31 @@ def test_the_cost_grows_with_the_logarithm_of_the_number_of_services(
         for port in range(1, 20 * services, 7)
     )
     assert most <= 20 + FEW * (1 + math.log(services, FEW))
+
+
+def crowded(count: int) -> str:
+    """A policy in which so many services are asked, and as many answered, each by its own user."""
+    numbers = range(count)
+    return (
+        'hostname = "crowded"\n[interface.wan]\ndevice = "eth0"\naddress = "192.0.2.2/24"\n'
+        'gateway = "192.0.2.1"\n[user]\n'
+        + "".join(f"u{n} = {2000 + n}\n" for n in numbers)
+        + "[service]\n"
+        + "".join(f'i{n} = "tcp/{1000 + 3 * n}"\no{n} = "tcp/{5000 + 3 * n}"\n' for n in numbers)
+        + "".join(
+            f'[[input]]\nservice = "i{n}"\nuser = "u{n}"\n'
+            f'[[output]]\nservice = "o{n}"\nuser = "u{n}"\n'
+            for n in numbers
+        )
+    )
+
+
+def test_rules_grow_with_the_services_asked_and_answered_not_with_their_product(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "crowded.toml"
+    sizes = []
+    for count in (10, 20, 30):
+        path.write_text(crowded(count))
+        sizes.append(len(load(path).rules))
+    assert sizes[2] - sizes[1] <= 1.2 * (sizes[1] - sizes[0])
