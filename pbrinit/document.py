@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pbrinit import textfile
 from pbrinit.atoms import AtomError
 from pbrinit.keys import POLICY
 from pbrinit.problems import Problems
@@ -26,13 +27,15 @@ def parsed(path: Path, problems: Problems) -> Node:
     Raises PolicyError where the file is not there or is not TOML.
     """
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        document = tomllib.loads(textfile.text(path))
+    except AtomError as error:
+        problems.add("file", f"cannot be read: {error.what}", error.hint)
+        document = {}
     except RecursionError:
         problems.add("file", "cannot be read: it is nested too deeply")
         document = {}
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        problems.add("file", f"cannot be read: {reason}")
+    except ValueError as error:
+        problems.add("file", f"cannot be read: {error}")
         document = {}
     problems.stop()
     POLICY.check(problems, "", document)

@@ -11,6 +11,7 @@ from functools import reduce
 from operator import or_, sub
 from pathlib import Path
 
+from pbrinit import textfile
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.atoms import AtomError, Block, block
 from pbrinit.document import Node, Word
@@ -86,13 +87,9 @@ def _in_file(problems: Problems, word: Word) -> list[Block]:
         if path.exists() and not path.is_file():
             problems.add(key, f"{path} is no file")
             return []
-        lines = path.read_text(encoding="ascii").split("\n")
-    except UnicodeDecodeError:
-        problems.add(key, f"{path} cannot be read: it is not a text of prefixes")
-        return []
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        problems.add(key, f"{path} cannot be read: {reason}")
+        lines = textfile.text(path).split("\n")
+    except AtomError as error:
+        problems.add(key, f"{path} cannot be read: {error.what}", error.hint)
         return []
     found = []
     bad = 0

@@ -166,6 +166,29 @@ def test_a_file_that_is_not_toml_is_refused_with_the_place(tmp_path: Path) -> No
     assert "line 1" in found
 
 
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("latin-1", "file: cannot be read: line 2: byte 0xe9, not UTF-8 (save the file as UTF-8)"),
+        ("utf-16", "file: cannot be read: it is UTF-16, not UTF-8 (save the file as UTF-8)"),
+    ],
+)
+def test_a_file_in_another_encoding_is_refused_with_its_line(
+    tmp_path: Path, encoding: str, expected: str
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_bytes(f'hostname = "gate"\n# café\n{SOUND}'.encode(encoding))
+    with pytest.raises(PolicyError) as refused:
+        read(path)
+    assert str(refused.value) == f"{path}: {expected}"
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(f"\ufeff{SOUND}")
+    assert read(path) == read(HOST)
+
+
 def test_the_command_ends_with_status_2_and_without_a_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

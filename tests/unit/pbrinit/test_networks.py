@@ -84,13 +84,39 @@ def test_a_file_of_100_000_prefixes_is_read_at_once(tmp_path: Path) -> None:
          ' (did you mean "203.0.113.0/24"?)'),
         ('"listed"', "203.0.113.1/24\nfoo", 'list.txt, line 2: "foo" is no prefix'),
         ('"listed"', "# nothing\n", "list.txt has no prefix in it (name at least one)"),
-        ('"listed"', "é", "list.txt cannot be read: it is not a text of prefixes"),
+        ('"listed"', "é", 'list.txt, line 1: "é" is no prefix'),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(
     tmp_path: Path, words: str, listed: str, expected: str
 ) -> None:
     assert expected in problems(tmp_path, words, listed)
+
+
+def test_a_file_may_begin_with_a_byte_order_mark_and_have_remarks_in_any_script(
+    tmp_path: Path,
+) -> None:
+    found = peers(tmp_path, '"listed"', "\ufeff203.0.113.0/24  # café\n")
+    assert [str(p) for p in found.of(Family.V4).prefixes] == ["203.0.113.0/24"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "expected"),
+    [
+        ("latin-1", "list.txt cannot be read: line 2: byte 0xe9, not UTF-8 (save the file as"),
+        ("utf-16", "list.txt cannot be read: it is UTF-16, not UTF-8 (save the file as UTF-8)"),
+    ],
+)
+def test_a_file_in_another_encoding_is_refused_with_its_line(
+    tmp_path: Path, encoding: str, expected: str
+) -> None:
+    text = POLICY.format(words='"listed"').replace("list.txt", "other/list.txt")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "list.txt").write_bytes("203.0.113.0/24\n# café\n".encode(encoding))
+    (tmp_path / "policy.toml").write_text(text)
+    with pytest.raises(PolicyError) as error:
+        read(tmp_path / "policy.toml")
+    assert expected in str(error.value)
 
 
 def test_of_a_file_full_of_mistakes_ten_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
