@@ -44,11 +44,15 @@ class Problems:
     def __init__(self, file: str) -> None:
         self.file = file
         self.found: list[Problem] = []
+        self._known: set[Problem] = set()
 
     def add(self, key: str, what: str, hint: str | None = None) -> None:
-        """Take note of one finding and go on."""
+        """Take note of one finding and go on; what two checks find of one cause is said once."""
         hint = _plain(hint) if hint else None
-        self.found.append(Problem(self.file, _plain(key), _plain(what), hint))
+        problem = Problem(self.file, _plain(key), _plain(what), hint)
+        if problem not in self._known:
+            self._known.add(problem)
+            self.found.append(problem)
 
     def unknown(
         self, key: str, what: str, word: str, known: Iterable[str], meant: str | None = None

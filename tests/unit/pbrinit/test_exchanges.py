@@ -218,6 +218,18 @@ def test_one_mistake_is_one_finding(tmp_path: Path) -> None:
     ]
 
 
+def test_one_cause_is_said_once_whichever_ends_it_shows_at(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    alone = '[interface.{name}]\ndevice = "{name}0"\naddress = "192.0.2.{number}/32"\n'
+    text = "".join(alone.format(name=name, number=ord(name)) for name in "ab")
+    path.write_text(
+        f'hostname = "a"\n{text}[service]\nweb = "tcp/80"\n[[forward]]\nservice = "web"\n'
+    )
+    with pytest.raises(PolicyError) as refused:
+        read(path)
+    assert [problem.what for problem in refused.value.problems] == ["nobody is behind a, b"]
+
+
 def test_a_forward_needs_a_second_interface(tmp_path: Path) -> None:
     text = TWO_NETS.partition("[interface.lan]")[0] + '[service]\nweb = "tcp/80"\n'
     path = tmp_path / "policy.toml"
