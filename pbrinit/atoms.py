@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pbrinit.addresses import Address, Family, InterfaceAddress
@@ -157,7 +158,8 @@ def block(text: str) -> Block:
     if slash:
         length = int(digits) if LENGTH.fullmatch(digits) else family.bits + 1
     if length > family.bits:
-        raise AtomError(f"{text} has no length from 0 to {family.bits} after the /")
+        what = f"{text} has no length from 0 to {family.bits} after the /"
+        raise AtomError(what, _without_mask(text))
     rest = (1 << family.bits - length) - 1
     if first & rest:
         meant = family.prefix(first & ~rest, length)
@@ -170,6 +172,38 @@ def block(text: str) -> Block:
             f"{text} is multicast", "nobody sends from there, and nothing is sent there"
         )
     return Block(family, first, first + rest)
+
+
+def _without_mask(text: str) -> str | None:
+    """The prefix that a netmask makes, in IPv4."""
+    try:
+        found = ipaddress.IPv4Network(text, strict=False)
+    except ValueError:
+        return None
+    return f'did you mean "{found}"?'
+
+
+def parted(text: str) -> list[str]:
+    """What commas part, which is one text to TOML; ports are of the protocol that stands before
+    the first.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    protocol, slash, _ = text.partition("/")
+    if protocol.lower() in ("tcp", "udp"):
+        parts = [part if "/" in part else f"{protocol}{slash}{part}" for part in parts]
+    return parts
+
+
+def quoted(parts: Iterable[str]) -> str:
+    """Some texts as TOML has a list of them."""
+    words = ", ".join(f'"{part}"' for part in parts)
+    return f"[{words}]"
+
+
+def listed(text: str) -> str | None:
+    """How to write a list that stands in one text; None where it is none."""
+    parts = parted(text)
+    return f"each stands in quotes of its own: {quoted(parts)}" if len(parts) > 1 else None
 
 
 def _not_scoped(text: str) -> None:
@@ -196,7 +230,19 @@ def service(text: str) -> Service:
         return Service(Protocol[protocol.upper()], _ports(text, rest, SERVICE_HINT))
     if protocol == "ip" and rest.isascii() and rest.isdigit():
         return Service(_protocol(rest))
-    raise AtomError(f'"{text}" is no service', SERVICE_HINT)
+    raise AtomError(f'"{text}" is no service', _service_meant(text) or SERVICE_HINT)
+
+
+def _service_meant(text: str) -> str | None:
+    """The service in what others write for one: TCP/22, 22/tcp, tcp:22, "tcp 22"."""
+    words = re.split(r"[/:\s]+", text.strip().lower())
+    if words[0].isdigit():
+        words.reverse()
+    found = "/".join(words)
+    try:
+        return f'did you mean "{found}"?' if found != text and service(found) else None
+    except AtomError:
+        return None
 
 
 def ports(text: str) -> Ports:

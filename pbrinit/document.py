@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pbrinit import textfile
-from pbrinit.atoms import AtomError
+from pbrinit.atoms import AtomError, listed
 from pbrinit.keys import POLICY
 from pbrinit.problems import Problems
 from pbrinit.shapes import NAME
@@ -120,7 +120,7 @@ class Node:
 
     def atoms(self, name: str, parse: Callable[[str], T]) -> list[T]:
         """Each text of one key, parsed; what cannot be is noted."""
-        atoms = (self._atom(word, parse) for word in self.texts(name))
+        atoms = (self._atom(word, parse, listed(word.text)) for word in self.texts(name))
         return [atom for atom in atoms if atom is not None]
 
     def atom(self, name: str, parse: Callable[[str], T]) -> T | None:
@@ -128,9 +128,9 @@ class Node:
         word = self.text(name)
         return self._atom(word, parse) if word is not None else None
 
-    def _atom(self, word: Word, parse: Callable[[str], T]) -> T | None:
+    def _atom(self, word: Word, parse: Callable[[str], T], hint: str | None = None) -> T | None:
         try:
             return parse(word.text)
         except AtomError as error:
-            self.problems.add(word.key, error.what, error.hint)
+            self.problems.add(word.key, error.what, hint or error.hint)
             return None

@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_, sub
 from pathlib import Path
 
-from pbrinit import textfile
+from pbrinit import meant, textfile
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.atoms import AtomError, Block, block
 from pbrinit.document import Node, Word
@@ -55,7 +55,7 @@ def chosen(
         name = name_in(word.text)
         if name not in networks:
             said = f'no network is named "{name}"'
-            problems.unknown(word.key, said, name, networks, _meant(name, networks))
+            problems.unknown(word.key, said, name, networks, meant.network(name, networks))
     known = [word.text for word in words if name_in(word.text) in networks]
     taken = [networks[name_in(word)] for word in known if not is_left_out(word)] or [ANYBODY]
     left_out = [networks[name_in(word)] for word in known if is_left_out(word)]
@@ -67,17 +67,6 @@ def chosen(
     if sound and not any(sets):
         problems.add(key, "holds no address at all", 'the "not" takes all of it away')
     return Peers(" ".join(word.text for word in words), *sets)
-
-
-def _meant(name: str, networks: Mapping[str, Peers]) -> str | None:
-    """What was likely meant by a prefix that stands where a name should, or by a "!"."""
-    if name.startswith("!") and name[1:].strip() in networks:
-        return f'did you mean "{NOT}{name[1:].strip()}"?'
-    try:
-        block(name)
-    except AtomError:
-        return None
-    return "give it a name in [network]"
 
 
 def _in_file(problems: Problems, word: Word) -> list[Block]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pbrinit.homes import HOMES
 from pbrinit.problems import Problems
 
 JsonSchema = dict[str, Any]
@@ -187,10 +188,11 @@ class Table:
             elif name in self.elsewhere:
                 problems.add(where + name, "there is no such key here", self.elsewhere[name])
             else:
-                problems.unknown(where + name, "there is no such key here", name, known)
+                home = HOMES.get(name)
+                problems.unknown(where + name, "there is no such key here", name, known, home)
         for one in self.keys:
             if one.needed and one.name not in value:
-                problems.add(where + one.name, "is missing")
+                problems.add(where + one.name, "is missing", _strayed(one.name, value))
         if self.just_one is not None:
             first, second = self.just_one
             if (first in value) == (second in value):
@@ -211,6 +213,14 @@ class Table:
         if self.just_one is not None:
             found["oneOf"] = [{"required": [name]} for name in self.just_one]
         return found
+
+
+def _strayed(name: str, table: Mapping[str, Any]) -> str | None:
+    """Where a key stands that is missing: in TOML it is of the section above it, however far."""
+    for section, inner in table.items():
+        if isinstance(inner, dict) and name in inner:
+            return f"it stands in [{section}]: write it above that"
+    return None
 
 
 @dataclass(frozen=True)

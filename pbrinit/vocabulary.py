@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from pbrinit import networks, programs
-from pbrinit.atoms import AtomError, service
+from pbrinit import meant, networks, programs
+from pbrinit.atoms import service
 from pbrinit.document import Node, Word
 from pbrinit.interfaces import interfaces
 from pbrinit.policy import ANYBODY, Interface, Peers, Ports, Run, Service, User
@@ -123,13 +123,6 @@ class Vocabulary:
             if word.text in known:
                 yield known[word.text]
             else:
-                said, meant = f'no {kind} is named "{word.text}"', _meant(kind, word.text)
-                self.problems.unknown(word.key, said, word.text, known, meant)
-
-
-def _meant(kind: str, text: str) -> str | None:
-    """What was likely meant by a service that stands where a name should."""
-    try:
-        return "give it a name in [service]" if kind == "service" and service(text) else None
-    except AtomError:
-        return None
+                hint = meant.name(kind, word.text, self.interfaces.values())
+                said = f'no {kind} is named "{word.text}"'
+                self.problems.unknown(word.key, said, word.text, known, hint)
