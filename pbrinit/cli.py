@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pbrinit import bootfile, collector, diff, explain, holes, prove, show
+from pbrinit import bootfile, collector, diff, explain, holes, problems, prove, show
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
@@ -149,22 +149,29 @@ def _show(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     if options.holes == (options.question is not None):
-        print("error: ask about one packet, or for --holes", file=sys.stderr)
-        return USAGE
+        return _misasked(options, "ask about one packet, or for --holes", explain.HINT)
     if options.holes:
         return holes.command(options.policy, as_json=options.json)
     policy, plan = loaded(options.policy)
     try:
         explanation = explain.explain(plan, policy, explain.parse(options.question, policy))
     except explain.QuestionError as error:
-        print(f"error: {error.what}\n hint: {error.hint}", file=sys.stderr)
-        return USAGE
+        return _misasked(options, error.what, error.hint)
     if options.json:
         names = {interface.device: interface.name for interface in policy.interfaces}
         print(json.dumps(explain.as_json(explanation, names), indent=1))
     else:
         print("\n".join(explain.text(explanation)))
     return 0
+
+
+def _misasked(options: argparse.Namespace, what: str, hint: str) -> int:
+    """Say what is wrong with a question; returns the exit status."""
+    print(f"error: {what}\n hint: {hint}", file=sys.stderr)
+    if options.json:
+        found = Problem(str(options.policy), "question", what, hint)
+        print(json.dumps(problems.as_json([found])))
+    return USAGE
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -179,8 +186,7 @@ def _schema(_: argparse.Namespace) -> int:
 
 def _refuse(error: PolicyError, *, as_json: bool) -> None:
     if as_json:
-        problems = [vars(problem) for problem in error.problems]
-        print(json.dumps({"file": error.problems[0].file, "problems": problems}))
+        print(json.dumps(problems.as_json(error.problems)))
         return
     print(error, file=sys.stderr)
     count = len(error.problems)

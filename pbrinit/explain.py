@@ -17,13 +17,14 @@ from pbrinit.model import decide
 from pbrinit.packet import Direction, Fragment, In, Out, Packet
 from pbrinit.plan import Action, Plan
 from pbrinit.policy import Deny, Entry, Policy
-from pbrinit.question import FORMS, Question, QuestionError, parse
+from pbrinit.question import FORMS, HINT, Question, QuestionError, parse
 from pbrinit.ruling import Rulings
 from pbrinit.show import rule_command
 from pbrinit.verdict import Notice, Outcome, Verdict
 
 __all__ = [
     "FORMS",
+    "HINT",
     "Explanation",
     "Part",
     "Question",

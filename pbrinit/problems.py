@@ -6,8 +6,9 @@ In: findings, each with the key it is about.  Out: `PolicyError`, whose text a p
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 SHOWN = 10
 """How many findings of one set are said one by one."""
@@ -36,6 +37,11 @@ class PolicyError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def as_json(problems: Sequence[Problem]) -> dict[str, Any]:
+    """What every command says to a program instead of its answer, the first file for its name."""
+    return {"file": problems[0].file, "problems": [vars(problem) for problem in problems]}
 
 
 class Problems:

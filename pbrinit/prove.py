@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pbrinit import collector, explain
+from pbrinit import collector, explain, problems
 from pbrinit.addresses import Address
 from pbrinit.language import read
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy, Protocol
+from pbrinit.problems import Problem
 from pbrinit.ruling import HERE, NOWHERE
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def _command(options: argparse.Namespace, compiled: Compiler) -> int:
             findings = list(proof.findings())
     except UndecidedError as error:
         print(f"{options.policy}: not proved: {error}", file=sys.stderr)
+        if options.json:
+            found = problems.as_json([Problem(str(options.policy), "proof", str(error))])
+            print(json.dumps({**found, "proved": False}, indent=1))
         return UNPROVED
     seconds = time.monotonic() - start
     if options.json:
@@ -160,6 +164,7 @@ def as_json(
     """Everything, for a program."""
     return {
         "file": name,
+        "problems": [],
         "proved": not any(finding.counterexample for finding in findings),
         "seconds": round(seconds, 3),
         "classes": {f.version: len(case.classes) for f, case in proof.cases.items()},
