@@ -20,6 +20,7 @@ LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
 LOWEST_PORT, HIGHEST_PORT = 1, 65534  # fib_rule_port_range_valid, include/net/fib_rules.h
 HIGHEST_PROTOCOL = 255
+LAST_WITH_ANYCAST = 126  # a link of two has no address of all its routers (RFC 6164, section 6)
 LONGEST_NUMBER = 5
 LENGTH = re.compile(r"[0-9]{1,3}")
 MAPPED = 0xFFFF
@@ -124,7 +125,8 @@ def interface_address(text: str) -> InterfaceAddress:
             raise _mapped(found.ip)
         if found.ip.is_link_local:
             raise AtomError(f"{ip} is link-local", "the kernel makes that one by itself")
-        if found.network.prefixlen < found.max_prefixlen and ip == found.network.network_address:
+        routers = found.network.prefixlen <= LAST_WITH_ANYCAST
+        if routers and ip == found.network.network_address:
             raise AtomError(f"{ip} is every router of the subnet", "RFC 4291, section 2.6.1")
     elif found.network.prefixlen < 31 and ip in (  # noqa: PLR2004  RFC 3021
         found.network.network_address,

@@ -90,6 +90,7 @@ def test_a_machine_that_is_told_nothing_stays_closed() -> None:
         ("2001:db8::2/64", "fe80::2/64", "interface.wan.address[2]: fe80::2 is link-local"),
         ("2001:db8::2/64", "::ffff:9.9.9.9/128", "is IPv4 in IPv6's clothes"),
         ("2001:db8::2/64", "2001:db8::/64", "2001:db8:: is every router of the subnet"),
+        ("2001:db8::2/64", "2001:db8::4/126", "2001:db8::4 is every router of the subnet"),
         ("2001:db8::2/64", "2001:db8::2%eth0/64", "names a device after the %"),
         ("192.0.2.2/24", "192.0.2.2/255.255.255.0", 'the / (write "192.0.2.2/24")'),
         ('"192.0.2.2/24"', '"192.0.2.2/24", "192.0.2.2/24"', "[2]: 192.0.2.2/24 stands here"),
@@ -158,6 +159,14 @@ def test_two_interfaces_must_not_overlap(tmp_path: Path) -> None:
     found = problems(tmp_path, SOUND + lan)
     assert "interface.lan.device: is wan's device too" in found
     assert "interface.lan.address: 192.0.2.129/25 overlaps with wan's 192.0.2.2/24" in found
+
+
+def test_both_ends_of_a_link_of_two_are_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    for own, gateway in (("2001:db8::", "2001:db8::1"), ("2001:db8::1", "2001:db8::")):
+        text = SOUND.replace("2001:db8::2/64", f"{own}/127")
+        path.write_text(text.replace('"2001:db8::1"]', f'"{gateway}"]'))
+        assert [str(address.ip) for address in read(path).interfaces[0].addresses][1] == own
 
 
 def test_a_file_that_is_not_toml_is_refused_with_the_place(tmp_path: Path) -> None:
