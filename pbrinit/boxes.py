@@ -102,3 +102,8 @@ class Part:
         """The keys of the entries that name it, allow and deny, and of what always passes."""
         boxes = (*self.always, *self.allowed, *self.denied)
         return tuple(dict.fromkeys(box.key for box in boxes if box.holds(packet)))
+
+    def asks(self, packet: Seen) -> frozenset[str]:
+        """The keys of those that name it otherwise than as an answer."""
+        boxes = (*self.always, *self.allowed, *self.denied)
+        return frozenset(box.key for box in boxes if not box.answer and box.holds(packet))

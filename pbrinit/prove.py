@@ -110,8 +110,9 @@ def _told(finding: Finding, policy: Policy) -> Iterator[str]:
     yield f"{finding.obligation}, a counter-example:"
     yield f"  {question(judgement.packet, judgement.direction, policy)}"
     yield f"  the plan:   {_place(judgement.does, judgement)}"
-    named = f"named by {', '.join(judgement.means.names) or 'no entry'}"
-    yield f"  the policy: {_place(judgement.means.where, judgement)}; {named}"
+    means = judgement.means
+    named = ", ".join(f"{name}{' as an answer' * (name in means.answers)}" for name in means.names)
+    yield f"  the policy: {_place(means.where, judgement)}; named by {named or 'no entry'}"
     if judgement.mistold:
         yield f"  its sender: {_mistold(judgement)}"
     yield from (f"  {line}" for line in explain.lines(judgement.verdict))
@@ -189,6 +190,7 @@ def _json(judgement: Judgement | None, policy: Policy) -> dict[str, Any] | None:
         "plan": _place(judgement.does, judgement),
         "policy": _place(judgement.means.where, judgement),
         "names": list(judgement.means.names),
+        "answers": [name for name in judgement.means.names if name in judgement.means.answers],
         "sender": _mistold(judgement) if judgement.mistold else None,
         "explained": list(explain.lines(judgement.verdict)),
     }

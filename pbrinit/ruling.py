@@ -23,13 +23,15 @@ NOWHERE = "nowhere"
 @dataclass(frozen=True)
 class Ruling:
     """Where a packet gets to: `here`, `nowhere`, or the name of an interface. `names` are the
-    keys of the entries that name it, allow and deny, and of what passes whatever they say.
+    keys of the entries that name it, allow and deny, and of what passes whatever they say;
+    those among `answers` name it only as an answer.
     `tells`: whether who sends it through is told that it is denied; None is as it comes.
     """
 
     where: str
     names: tuple[str, ...]
     tells: bool | None = False
+    answers: frozenset[str] = frozenset()
 
 
 class Rulings:
@@ -59,10 +61,11 @@ class Rulings:
             ]
         packet_seen = seen(packet, direction)
         where = next((name for name, part in parts if part.passes(packet_seen)), NOWHERE)
-        names = (key for _, part in parts for key in part.names(packet_seen))
+        names = dict.fromkeys(key for _, part in parts for key in part.names(packet_seen))
+        asks = {key for _, part in parts for key in part.asks(packet_seen)}
         told = {part.tells(packet_seen) for name, part in parts if name != HERE}
         tells = True if True in told else None if None in told else False
-        return Ruling(where, tuple(dict.fromkeys(names)), tells)
+        return Ruling(where, tuple(names), tells, frozenset(names) - asks)
 
     def part(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Part:
         """`Meaning.part`, made once."""

@@ -9,10 +9,20 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from itertools import groupby, pairwise
 
 from pbrinit.addresses import Address, AddressSet, Family, Prefix
 from pbrinit.fib_tables import Entry
+
+EXAMPLES: dict[Family, tuple[Address, ...]] = {
+    Family.V4: tuple(map(IPv4Address, ("203.0.113.9", "198.51.100.9", "192.0.2.9"))),
+    Family.V6: tuple(map(IPv6Address, ("2001:db8:9::9", "2001:db8::9"))),
+}
+"""Hosts of the prefixes for documentation (RFC 5737, RFC 3849)."""
+
+NINTH = 9
+"""Counted from the network's own address."""
 
 Chain = tuple[object, ...]
 """What one table has for an address, the longest prefix first."""
@@ -75,15 +85,26 @@ class Classes:
         """The first address of a class."""
         return self.family.address(self._starts[self._at.index(number)])
 
+    def ordinary(self, number: int) -> Address:
+        """An address of a class as people have them in examples: one of those that are kept for
+        that, else the ninth of its widest range.
+        """
+        for address in EXAMPLES[self.family]:
+            if self.number(address) == number:
+                return address
+        first, last = max(self._ranges(1 << number), key=lambda ends: ends[1] - ends[0])
+        return self.family.address(min(first + NINTH, last))
+
     def addresses(self, mask: int) -> AddressSet:
         """The addresses of some classes."""
+        return AddressSet(self.family, tuple(_touching(self._ranges(mask))))
+
+    def _ranges(self, mask: int) -> Iterator[tuple[int, int]]:
+        """Where the addresses of some classes are."""
         ends = [*self._starts, 1 << self.family.bits]
-        ranges = (
-            (first, after - 1)
-            for (first, after), number in zip(pairwise(ends), self._at, strict=True)
-            if mask >> number & 1
-        )
-        return AddressSet(self.family, tuple(_touching(ranges)))
+        for (first, after), number in zip(pairwise(ends), self._at, strict=True):
+            if mask >> number & 1:
+                yield first, after - 1
 
     def _sweep(self, tables: list[_Nested]) -> Iterator[tuple[int, int, tuple[Chain, ...]]]:
         """Each place where something begins or ends, with the sets and routes from there on."""

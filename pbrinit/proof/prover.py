@@ -20,9 +20,13 @@ from pbrinit.policy import Policy, Protocol
 from pbrinit.proof.case import Case, link_local
 from pbrinit.proof.judge import Judge, Judgement
 from pbrinit.proof.obligations import Obligation, obligations
+from pbrinit.proof.ordinary import wishes
 
 TIMEOUT = 60_000
 """Milliseconds for one obligation; they take some."""
+
+PATIENCE = 2_000
+"""Milliseconds for a wish, without which a counter-example is as good."""
 
 
 class UndecidedError(Exception):
@@ -80,7 +84,9 @@ class Proof:
         result = solver.check()
         if result == z3.unknown:
             raise UndecidedError(f"{obligation}: {solver.reason_unknown()}")
-        found = self._counterexample(obligation, solver.model()) if result == z3.sat else None
+        found = None
+        if result == z3.sat:
+            found = self._counterexample(obligation, _ordinary(solver, case, obligation))
         return Finding(obligation, time.monotonic() - start, found)
 
     def _counterexample(self, obligation: Obligation, found: z3.ModelRef) -> Judgement:
@@ -92,7 +98,7 @@ class Proof:
         return judgement
 
     def packet(self, obligation: Obligation, found: z3.ModelRef) -> tuple[Packet, Direction]:
-        """A packet of a solution: of each class of addresses the first."""
+        """A packet of a solution: of each class of addresses an ordinary one."""
         case = self.cases[obligation.family]
         given = case.steps.packet
         source, destination, source_port, destination_port, uid = (
@@ -115,8 +121,8 @@ class Proof:
             destination_port = 0
         packet = Packet(
             protocol,
-            case.classes.example(source) if chosen else None,
-            case.classes.example(destination),
+            case.classes.ordinary(source) if chosen else None,
+            case.classes.ordinary(destination),
             source_port,
             destination_port,
             icmp,
@@ -124,3 +130,18 @@ class Proof:
         if outgoing:
             return packet, Out(uid, obligation.device, bound=chosen)
         return packet, In(obligation.device or "")
+
+
+def _ordinary(solver: z3.Solver, case: Case, obligation: Obligation) -> z3.ModelRef:
+    """Of the solutions one that grants what is wished, as far as one does."""
+    found = solver.model()
+    solver.set("timeout", PATIENCE)
+    for group in wishes(case, min(obligation.protocols), outgoing=not obligation.arrives):
+        for wish in group:
+            solver.push()
+            solver.add(wish)
+            if solver.check() == z3.sat:
+                found = solver.model()
+                break
+            solver.pop()
+    return found

@@ -77,6 +77,35 @@ def test_an_expectation_that_does_not_hold_is_shown_by_a_packet(
 
 
 @pytest.mark.parametrize(
+    ("expected", "packet", "named"),
+    [
+        ('never = { from = "not mgmt" }', "in wan tcp 203.0.113.9:443 > 192.0.2.2:40000",
+         "output[1] as an answer"),
+        ('never = { from = "mgmt", service = "ssh" }',
+         "in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", "input[1]"),
+        ('never = { user = "updater", service = "web" }',
+         "out tcp 192.0.2.2:40000 > 203.0.113.9:443 as updater", "output[1]"),
+        ('always = { in = "lan", service = "ssh" }',
+         "in lan tcp 10.0.0.11:40000 > 203.0.113.9:22", "no entry"),
+        ('never = { to = "any", service = "ping" }',
+         "out icmp/8/0 192.0.2.2 > 203.0.113.9 as updater", "output[1]"),
+    ],
+)  # fmt: skip
+def test_a_counter_example_is_as_ordinary_a_packet_as_there_is(
+    expected: str, packet: str, named: str
+) -> None:
+    policy = written(
+        '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "ssh"\n'
+        '[[output]]\non = "wan"\nservice = ["web", "ping"]\n'
+        f"[[expect]]\n{expected}\n"
+    )
+    proof = Proof(policy, compile_policy(policy))
+    told = "\n".join(prove.verdict("router", policy, proof, list(proof.findings()), 0.1))
+    assert f"  {packet}\n" in told
+    assert f"; named by {named}\n" in told
+
+
+@pytest.mark.parametrize(
     ("expected", "holds"),
     [
         ('never = { from = "not desk", service = "ssh" }', True),
@@ -107,6 +136,7 @@ def test_json_has_each_case_and_the_packet(
     }
     packet = found[0]["counterexample"]
     assert packet["names"] == ["input[1]"]
+    assert packet["answers"] == []
     assert main(["explain", str(policy_file), packet["packet"]]) == 0
     assert capsys.readouterr().out.startswith("allowed")
 

@@ -58,6 +58,7 @@ def test_a_set_is_the_classes_of_its_addresses(
         assert classes.addresses(classes.mask(found)) == found
     for number in range(len(classes)):
         assert classes.number(classes.example(number)) == number
+        assert classes.number(classes.ordinary(number)) == number
 
 
 @given(st.lists(prefixes, max_size=8, unique=True), st.lists(st.booleans(), min_size=8), st.data())
@@ -77,6 +78,13 @@ def test_addresses_of_one_class_have_the_same_kind_of_route(
         return does[max(holding, key=lambda p: p.prefixlen)] if holding else None
 
     assert longest(value) == longest(classes.example(classes.number(value)))
+
+
+def test_an_ordinary_address_is_one_for_examples_else_one_inside_a_wide_range() -> None:
+    inner = AddressSet.of(Family.V4, [IPv4Network("10.0.0.0/16"), IPv4Address("1.2.3.4")])
+    classes = Classes(Family.V4, [inner])
+    told = {str(classes.ordinary(number)) for number in range(len(classes))}
+    assert told == {"10.0.0.9", "203.0.113.9"}
 
 
 def test_the_same_route_in_two_tables_is_not_the_same() -> None:
