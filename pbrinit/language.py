@@ -15,6 +15,7 @@ from pbrinit.atoms import hostname, on_failure
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
 from pbrinit.problems import Problem, Problems
+from pbrinit.remarks import remark
 from pbrinit.vocabulary import Vocabulary
 
 
@@ -31,7 +32,7 @@ def read(path: Path) -> Policy:
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
-    return examine(path).policy
+    return _read(path)[0]
 
 
 def examine(path: Path) -> Reading:
@@ -39,6 +40,13 @@ def examine(path: Path) -> Reading:
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
+    policy, vocabulary, remarks = _read(path)
+    remark(policy, remarks)
+    return Reading(policy, (*vocabulary.unused(), *remarks.found))
+
+
+def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
+    """The policy, its names, and what is odd about single keys of it."""
     problems, remarks = Problems(str(path)), Problems(str(path))
     document = parsed(path, problems)
     name = document.atom("hostname", hostname)
@@ -63,4 +71,4 @@ def examine(path: Path) -> Reading:
         betweens=betweens,
         clients=vocabulary.clients,
     )
-    return Reading(policy, (*vocabulary.unused(), *remarks.found))
+    return policy, vocabulary, remarks
