@@ -17,25 +17,37 @@ from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.boxes import Part
-from pbrinit.cells import Grid, minus
+from pbrinit.cells import Cell, Grid, minus
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Interface, Policy, Protocol
 from pbrinit.wording import Packets, Way, packets
 
 CHANGED = 1
 OPENED, CLOSED = "now reachable", "no longer reachable"
+ASKED, ANSWER, ALWAYS = "asked", "answer", "always"
+GROUPS = {
+    (OPENED, ASKED): "now reachable:",
+    (CLOSED, ASKED): "no longer reachable:",
+    (OPENED, ANSWER): "let through as answers, also where nobody asked (explain --holes):",
+    (CLOSED, ANSWER): "no longer let through as answers:",
+    (OPENED, ALWAYS): "let through whatever the entries say:",
+    (CLOSED, ALWAYS): "no longer let through whatever the entries say:",
+}
+"""In the order in which they matter."""
+
+LEFT_OUT = "what comes with every address and path (ARP, neighbour discovery, ICMP errors)"
 
 
 @dataclass(frozen=True)
 class Change:
-    """Packets that pass under the one policy alone."""
+    """Packets that pass under the one policy alone: as what asks, as answers alone, or as what
+    no policy can do without (`kind`).
+    """
 
     what: str
+    kind: str
     packets: Packets
-
-    def __str__(self) -> str:
-        return f"{self.packets}: {self.what}"
 
 
 class _Side:
@@ -102,17 +114,51 @@ def _of_way(
             side.own(family, way_in if way_out is None else way_out),
             (side.behind(family, way_in), side.behind(family, way_out)),
         )
-        for cell in found:
-            yield Change(what, packets(cell, grid, way, side.policy.users))
+        for kind, cells in _by_kind(found, grid, side.part(family, way_in, way_out)):
+            for cell in cells:
+                yield Change(what, kind, packets(cell, grid, way, side.policy.users))
 
 
-def lines(found: list[Change]) -> Iterator[str]:
-    """The changes for a person; what is the same in both families is said once."""
-    families: dict[str, list[int]] = {}
-    for change in found:
-        families.setdefault(str(change), []).append(change.packets.way.family.version)
-    for text, versions in families.items():
-        yield text if len(versions) > 1 else f"IPv{versions[0]} {text}"
+def _by_kind(found: list[Cell], grid: Grid, part: Part) -> Iterator[tuple[str, list[Cell]]]:
+    """Packets that pass on a path, by what they pass as: the first of the three that they can."""
+    (asks, not_asked), _ = part.halves
+    others = minus(found, minus(map(grid.cell, asks), map(grid.cell, not_asked)))
+    yield ASKED, minus(found, others)
+    rest = minus(others, grid.granted(part))
+    yield ANSWER, minus(others, rest)
+    yield ALWAYS, rest
+
+
+def lines(found: list[Change], *, everything: bool = False) -> Iterator[str]:
+    """The changes for a person, what matters most first; what is the same in both families is
+    said once, and what no policy can do without is only counted.
+    """
+    groups: dict[tuple[str, str], dict[str, list[Packets]]] = {key: {} for key in GROUPS}
+    for change in sorted(found, key=_place):
+        same = groups[change.what, change.kind]
+        same.setdefault(str(change.packets), []).append(change.packets)
+    left_out = 0
+    for key, said in groups.items():
+        if key[1] == ALWAYS and not everything:
+            left_out += len(said)
+        elif said:
+            yield GROUPS[key]
+            for text, alike in said.items():
+                family = f"IPv{alike[0].way.family.version} " if len(alike) == 1 else ""
+                yield f"  {family}{text}"
+    if left_out:
+        yield f"left out: {left_out} line{'s' if left_out > 1 else ''} of {LEFT_OUT}; see --all"
+
+
+def _place(change: Change) -> tuple[bool, bool, str, tuple[int, ...], int]:
+    """Where a change stands: in, through and out; each path by service, families side by side."""
+    found = change.packets
+    way = found.way
+    through = way.way_in is not None and way.way_out is not None
+    protocols = tuple(Protocol.ICMP if p == Protocol.ICMPV6 else p for p in found.protocols)
+    both = (*found.destination_ports, *found.source_ports)
+    ports = () if Protocol.ICMP in protocols else tuple(p.first for p in both)
+    return way.way_in is None, through, str(way), (*protocols, *ports), way.family.version
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -122,6 +168,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("old", type=Path, help="the policy file before")
     parser.add_argument("new", type=Path, help="the policy file after")
+    parser.add_argument("--all", action="store_true", help=f"also {LEFT_OUT}")
     parser.add_argument("--json", action="store_true", help="the changes as JSON")
     parser.set_defaults(command=_command)
 
@@ -129,8 +176,11 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 def _command(options: argparse.Namespace) -> int:
     found = list(changes(read(options.old), read(options.new)))
     if options.json:
-        told = [{"change": change.what, **change.packets.as_json()} for change in found]
+        told = [
+            {"change": change.what, "as": change.kind, **change.packets.as_json()}
+            for change in found
+        ]
         print(json.dumps({"changes": told}, indent=1))
     else:
-        print("\n".join(lines(found)) or "nothing changes")
+        print("\n".join(lines(found, everything=options.all)) or "nothing changes")
     return CHANGED if found else 0

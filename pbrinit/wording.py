@@ -194,7 +194,9 @@ def _list(found: AddressSet) -> str:
 
 def _count(found: AddressSet) -> str:
     first = AddressSet(found.family, found.ranges[:NAMED]).prefixes[:NAMED]
-    return f"{_size(found):,} addresses ({', '.join(map(_prefix, first))}, …)"
+    size, count = _size(found), found.prefix_count
+    number = f"{size:,} addresses" if size == count else f"{count:,} prefixes"
+    return f"{number} ({', '.join(map(_prefix, first))}, …)"
 
 
 def _size(found: AddressSet) -> int:

@@ -31,55 +31,106 @@ def test_nothing_changes_where_only_the_text_does() -> None:
     assert told(SSH + WEB, WEB + SSH + SSH) == []
 
 
+IN = [
+    "  IPv4 in by wan: tcp/22 from {four}",
+    "  IPv6 in by wan: tcp/22 from {six}",
+]
+OUT = [
+    "  IPv4 out by wan: tcp from port 22 to {four}",
+    "  IPv6 out by wan: tcp from port 22 to {six}",
+]
+MGMT = {"four": "198.51.100.0/24", "six": "2001:db8:5::/48"}
+BAD = {"four": "198.51.100.64/27", "six": "2001:db8:5:6::/64"}
+
+
+def filled(texts: list[str], peers: dict[str, str]) -> list[str]:
+    return [text.format(**peers) for text in texts]
+
+
 def test_an_entry_more_opens_what_it_asks_and_its_answers() -> None:
     assert told("", SSH) == [
-        "IPv4 in by wan: tcp/22 from 198.51.100.0/24: now reachable",
-        "IPv6 in by wan: tcp/22 from 2001:db8:5::/48: now reachable",
-        "IPv4 out by wan: tcp from port 22 to 198.51.100.0/24: now reachable",
-        "IPv6 out by wan: tcp from port 22 to 2001:db8:5::/48: now reachable",
+        "now reachable:",
+        *filled(IN, MGMT),
+        "let through as answers, also where nobody asked (explain --holes):",
+        *filled(OUT, MGMT),
     ]
 
 
 def test_an_entry_less_closes_them() -> None:
-    assert [line.replace(CLOSED, OPENED) for line in told(SSH, "")] == told("", SSH)
+    assert told(SSH, "") == [
+        "no longer reachable:",
+        *filled(IN, MGMT),
+        "no longer let through as answers:",
+        *filled(OUT, MGMT),
+    ]
 
 
 def test_a_deny_entry_closes_what_it_takes_away_and_no_more() -> None:
     assert told(SSH, SSH + '[[deny]]\nfrom = "bad"\n') == [
-        "IPv4 in by wan: tcp/22 from 198.51.100.64/27: no longer reachable",
-        "IPv6 in by wan: tcp/22 from 2001:db8:5:6::/64: no longer reachable",
-        "IPv4 out by wan: tcp from port 22 to 198.51.100.64/27: no longer reachable",
-        "IPv6 out by wan: tcp from port 22 to 2001:db8:5:6::/64: no longer reachable",
+        "no longer reachable:",
+        *filled(IN, BAD),
+        "no longer let through as answers:",
+        *filled(OUT, BAD),
     ]
 
 
 def test_a_user_is_said_where_not_everybody_is_meant() -> None:
-    found = told(SSH, SSH + 'user = "updater"\n')
-    assert found == [
-        "IPv4 out by wan: tcp from port 22 to 198.51.100.0/24 as anybody but updater: "
-        "no longer reachable",
-        "IPv6 out by wan: tcp from port 22 to 2001:db8:5::/48 as anybody but updater: "
-        "no longer reachable",
+    assert told(SSH, SSH + 'user = "updater"\n') == [
+        "no longer let through as answers:",
+        *(f"{line} as anybody but updater" for line in filled(OUT, MGMT)),
     ]
 
 
 def test_what_is_the_same_in_both_families_is_said_once() -> None:
-    found = told("", WEB)
-    assert "from lan to wan: tcp/80,443 from anybody to anybody: now reachable" in found
-    assert (
-        "from wan to lan: tcp/32768-65534 from ports 80,443 from anybody to anybody: now reachable"
-    ) in found
+    assert told("", WEB) == [
+        "now reachable:",
+        "  from lan to wan: tcp/80,443 from anybody to anybody",
+        "let through as answers, also where nobody asked (explain --holes):",
+        "  from wan to lan: tcp/32768-65534 from ports 80,443 from anybody to anybody",
+        "left out: 4 lines of what comes with every address and path (ARP, neighbour discovery, "
+        "ICMP errors); see --all",
+    ]
+
+
+def test_what_no_policy_can_do_without_is_said_on_demand() -> None:
+    found = list(changes(written(""), written(WEB)))
+    assert list(lines(found, everything=True))[4:] == [
+        "let through whatever the entries say:",
+        "  IPv4 out by lan: icmp 3/4 to anybody as root",
+        "  IPv6 out by lan: icmp 2/0 to anybody as root",
+        "  IPv4 out by wan: icmp 3/4 to anybody as root",
+        "  IPv6 out by wan: icmp 2/0 to anybody as root",
+    ]
+
+
+def test_what_opens_stands_before_what_closes_and_both_before_answers() -> None:
+    found = told(SSH, WEB + '[[output]]\non = "wan"\nservice = "dns"\n')
+    heads = [line for line in found if not line.startswith(" ")]
+    assert [head.partition(" as ")[0].rstrip(":") for head in heads[:4]] == [
+        "now reachable",
+        "no longer reachable",
+        "let through",
+        "no longer let through",
+    ]
+    opened = found[1 : found.index("no longer reachable:")]
+    assert [line.split(":")[0].strip() for line in opened] == [
+        "from lan to wan",
+        "out by wan",
+        "out by wan",
+    ]
 
 
 def test_a_long_list_is_counted() -> None:
     names = ", ".join(f'"198.51.100.{n}"' for n in range(0, 200, 2))
-    many = f"[network]\nmany = [{names}]\n"
+    nets = ", ".join(f'"2001:db8:5:{n:x}::/64"' for n in range(0, 200, 2))
+    many = f"[network]\nmany = [{names}, {nets}]\n"
     old = written(SSH)
     new = written(SSH + '[[deny]]\nfrom = "many"\n', ROUTER.replace("[network]\n", many))
-    assert (
-        "IPv4 in by wan: tcp/22 from 100 addresses (198.51.100.0, 198.51.100.2, 198.51.100.4, …): "
-        "no longer reachable"
-    ) in list(lines(list(changes(old, new))))
+    assert list(lines(list(changes(old, new))))[1:3] == [
+        "  IPv4 in by wan: tcp/22 from 100 addresses (198.51.100.0, 198.51.100.2, 198.51.100.4, …)",
+        "  IPv6 in by wan: tcp/22 from 100 prefixes "
+        "(2001:db8:5::/64, 2001:db8:5:2::/64, 2001:db8:5:4::/64, …)",
+    ]
 
 
 def holds(change: Change, policy: Policy, asked: tuple[Packet, Direction]) -> bool:
@@ -142,7 +193,10 @@ def test_the_command_has_the_status_of_diff(
     assert main(["diff", str(old), str(old)]) == 0
     assert capsys.readouterr().out == "nothing changes\n"
     assert main(["diff", str(old), str(new)]) == 1
-    assert "tcp/22 from 198.51.100.128/25: no longer reachable" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith("no longer reachable:\n  IPv4 in by wan: icmp from 198.51.100.128/25\n")
+    assert main(["diff", "--all", str(old), str(new)]) == 1
+    assert capsys.readouterr().out == told
     new.write_text("")
     assert main(["diff", str(old), str(new)]) == 2
 
@@ -151,8 +205,9 @@ def test_json_has_the_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     old, new = HOST, tmp_path / "new.toml"
     new.write_text(old.read_text().replace('"198.51.100.0/24"', '"198.51.100.0/25"'))
     assert main(["diff", "--json", str(old), str(new)]) == 1
-    (first, *_) = json.loads(capsys.readouterr().out)["changes"]
+    (first, *others) = json.loads(capsys.readouterr().out)["changes"]
     assert first["change"] == CLOSED
+    assert (first["as"], others[-1]["as"]) == ("asked", "answer")
     assert first["in"] == "wan"
     assert first["out"] is None
     assert first["destination_ports"] == [[22, 22]]
