@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,27 @@ def test_what_is_dropped_says_so_and_by_which_rule(
     assert told.startswith("dropped")
     assert "rule add pref" in told
     assert "the answer" not in told
+
+
+DOCS = Path("docs/explain.md").read_text()
+ASKED = re.findall(r"^\| (\w+) \| `(.*)` \| (allowed|dropped) \|$", DOCS, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("policy", "question", "answer"), ASKED)
+def test_the_questions_in_the_docs_are_answered_as_they_say(
+    capsys: pytest.CaptureFixture[str], policy: str, question: str, answer: str
+) -> None:
+    assert main(["explain", f"examples/{policy}.toml", question]) == 0
+    assert capsys.readouterr().out.startswith(answer)
+
+
+def test_the_docs_have_the_forms_of_a_question_and_an_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert all(form in DOCS for form in explain.FORMS)
+    assert len(ASKED) == len(re.findall("^[|] (host|router) ", DOCS, re.MULTILINE)) > 0
+    first = ask(capsys, ASKED[0][1]).splitlines()[:4]
+    assert "".join(f"    {line}\n" for line in first) in DOCS
 
 
 def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
