@@ -5,22 +5,18 @@ In: a `Machine`, and what this host can do.  Out: an argument list, or a guest o
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Literal, NoReturn
 
-from factory import say
+from factory import firmware, say
+from factory.firmware import Firmware
 
 QEMU = "qemu-system-x86_64"
-
-# QEMU's order, the last wins where two files have one name (QEMU docs/interop/firmware.json).
-FIRMWARE_DIRECTORIES = (Path("/usr/share/qemu/firmware"), Path("/etc/qemu/firmware"))
 
 # A working KVM ends the trial in 0.2 s, TCG in 0.15 s. A KVM without the processor's help
 # (nested, emulated) also gets there, in 3 s: TCG is the faster one then.
@@ -125,16 +121,6 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Firmware:
-    """A UEFI build in flash: its code, the template of its variables, their file formats."""
-
-    code: Path
-    code_format: str
-    template: Path
-    template_format: str
-
-
-@dataclass(frozen=True)
 class Machine:
     """A virtual PC with `memory` MiB.
 
@@ -235,9 +221,9 @@ def _boots(boots: Direct | Disk) -> list[str]:
     if isinstance(boots, Direct):
         initrd = [] if boots.initrd is None else ["-initrd", str(boots.initrd)]
         return ["-kernel", str(boots.kernel), *initrd, "-append", boots.cmdline]
-    firmware = boots.firmware
-    code = f"format={firmware.code_format},readonly=on,file={_value(firmware.code)}"
-    variables = f"format={firmware.template_format},file={_value(boots.variables)}"
+    flash = boots.firmware
+    code = f"format={flash.code_format},readonly=on,file={_value(flash.code)}"
+    variables = f"format={flash.template_format},file={_value(boots.variables)}"
     return [
         *("-drive", f"if=pflash,unit=0,{code}"),
         *("-drive", f"if=pflash,unit=1,{variables}"),
@@ -249,57 +235,16 @@ def _boots(boots: Direct | Disk) -> list[str]:
 
 def disk(image: Path, scratch: Path) -> Disk:
     """The boot of `image` by this host's UEFI, its variables in the directory `scratch`."""
-    found = firmware(_descriptors(FIRMWARE_DIRECTORIES))
+    found = firmware.chosen(firmware.descriptors())
     if found is None:
         say.die(
             "no UEFI firmware for x86_64 is described in "
-            + " or ".join(map(str, FIRMWARE_DIRECTORIES)),
+            + " or ".join(map(str, firmware.DIRECTORIES)),
             hint="`make deps` installs it (package ovmf)",
         )
     variables = scratch / "uefi-variables"
     shutil.copyfile(found.template, variables)
     return Disk(image, found, variables)
-
-
-def firmware(descriptors: Iterable[dict[str, Any]]) -> Firmware | None:
-    """The first of QEMU's firmware descriptors that boots a plain q35 machine.
-
-    Without SMM, which needs more of the machine, and without enrolled keys, which refuse an
-    image that is not signed. Format: QEMU docs/interop/firmware.json.
-    """
-    for descriptor in descriptors:
-        mapping = descriptor["mapping"]
-        machines = {
-            name
-            for target in descriptor["targets"]
-            if target["architecture"] == "x86_64"
-            for name in target["machines"]
-        }
-        if (
-            "uefi" in descriptor["interface-types"]
-            and mapping["device"] == "flash"
-            and mapping.get("mode", "split") == "split"
-            and any(name.startswith("pc-q35-") for name in machines)
-            and not {"requires-smm", "enrolled-keys"} & set(descriptor["features"])
-        ):
-            code, template = mapping["executable"], mapping["nvram-template"]
-            return Firmware(
-                Path(code["filename"]),
-                code["format"],
-                Path(template["filename"]),
-                template["format"],
-            )
-    return None
-
-
-def _descriptors(directories: Iterable[Path]) -> list[dict[str, Any]]:
-    files: dict[str, Path] = {}
-    for directory in directories:
-        files |= {file.name: file for file in directory.glob("*.json")}
-    # An empty file hides the one of the same name before it.
-    return [
-        json.loads(file.read_text()) for _, file in sorted(files.items()) if file.stat().st_size
-    ]
 
 
 def boot(machine: Machine) -> int:

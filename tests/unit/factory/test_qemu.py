@@ -5,20 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from factory.firmware import Firmware
 from factory.qemu import (
     TRIAL_STATUS,
     Accelerator,
     Dgram,
     Direct,
     Disk,
-    Firmware,
     Machine,
     Nic,
     User,
     command,
-    firmware,
     refusal,
 )
 
@@ -32,28 +30,6 @@ UEFI = Firmware(Path("/f/CODE.fd"), "raw", Path("/f/VARS.fd"), "raw")
 def after(words: Sequence[str], option: str) -> list[str]:
     """Every value given to an option."""
     return [value for key, value in itertools.pairwise(words) if key == option]
-
-
-def descriptor(
-    *,
-    features: Sequence[str] = (),
-    machines: Sequence[str] = ("pc-q35-*",),
-    architecture: str = "x86_64",
-    interface: str = "uefi",
-    code: str = "/f/CODE.fd",
-    **mapping: str,
-) -> dict[str, Any]:
-    return {
-        "interface-types": [interface],
-        "mapping": {
-            "device": "flash",
-            "executable": {"filename": code, "format": "raw"},
-            "nvram-template": {"filename": "/f/VARS.fd", "format": "raw"},
-            **mapping,
-        },
-        "targets": [{"architecture": architecture, "machines": list(machines)}],
-        "features": list(features),
-    }
 
 
 def test_kvm_gives_the_guest_the_hosts_processor() -> None:
@@ -147,29 +123,6 @@ def test_a_disk_is_booted_by_uefi_and_left_as_it_was() -> None:
 def test_a_comma_in_a_path_does_not_end_the_option() -> None:
     boots = Disk(Path("/a,b/disk.raw"), UEFI, Path("/w/vars"))
     assert after(command(Machine(boots), TCG), "-drive")[2].endswith(",file=/a,,b/disk.raw")
-
-
-def test_the_first_plain_firmware_is_taken() -> None:
-    found = firmware(
-        [
-            descriptor(features=["secure-boot", "enrolled-keys"], code="/f/enrolled"),
-            descriptor(features=["secure-boot", "requires-smm"], code="/f/smm"),
-            descriptor(architecture="aarch64", code="/f/arm"),
-            descriptor(machines=["pc-i440fx-*"], code="/f/i440fx"),
-            descriptor(interface="bios", code="/f/bios"),
-            descriptor(mode="combined", code="/f/combined"),
-            descriptor(features=["acpi-s3"], code="/f/plain"),
-            descriptor(code="/f/second"),
-        ]
-    )
-    assert found == Firmware(Path("/f/plain"), "raw", Path("/f/VARS.fd"), "raw")
-
-
-def test_firmware_without_variables_of_its_own_is_passed_over() -> None:
-    stateless = descriptor(mode="stateless")
-    del stateless["mapping"]["nvram-template"]
-    in_memory = {**descriptor(), "mapping": {"device": "memory", "filename": "/f/OVMF.fd"}}
-    assert firmware([stateless, in_memory]) is None
 
 
 def test_a_trial_that_ended_itself_is_a_success() -> None:
