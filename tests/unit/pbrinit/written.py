@@ -57,3 +57,16 @@ def ruling(policy: Policy, question: str) -> Ruling:
     packet, direction = asked.packet, asked.direction
     assert isinstance(direction, In) or direction.device is None
     return Rulings(policy).of(packet, direction)
+
+
+def where(policy: Policy, question: str) -> str:
+    """Where a packet gets to that is asked for in words."""
+    return ruling(policy, question).where
+
+
+def check(text: str, *questions: tuple[str, str]) -> None:
+    """Each question has its answer under the policy of `text`."""
+    policy = written(text)
+    told = {question: where(policy, question) for question, _ in questions}
+    wrong = {question: told[question] for question, said in questions if told[question] != said}
+    assert not wrong, wrong
