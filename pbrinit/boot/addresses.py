@@ -10,7 +10,7 @@ from __future__ import annotations
 import _socket
 import struct
 
-from pbrinit.boot import routes
+from pbrinit.boot import routedump, routes
 from pbrinit.boot.rtnetlink import HEADER, attributes, pointed
 
 TYPE_CHECKING = False
@@ -151,11 +151,11 @@ def _of_link_local(told: Own, indexes: set[int]) -> bool:
 
 
 def _own(payload: bytes) -> Own:
-    family, length, _, _, table, _, _, kind, _ = routes.ROUTE.unpack_from(payload)
-    told = dict(attributes(payload, routes.ROUTE.size))
-    number = int.from_bytes(told.get(routes.RTA_TABLE, bytes([table])), "little")
-    index = int.from_bytes(told.get(routes.RTA_OIF, b"\0"), "little")
-    value = told.get(routes.RTA_DST, bytes(routes.SIZES[family]))
+    family, length, _, _, table, _, _, kind, _ = routedump.ROUTE.unpack_from(payload)
+    told = dict(attributes(payload, routedump.ROUTE.size))
+    number = int.from_bytes(told.get(routedump.RTA_TABLE, bytes([table])), "little")
+    index = int.from_bytes(told.get(routedump.RTA_OIF, b"\0"), "little")
+    value = told.get(routedump.RTA_DST, bytes(routedump.SIZES[family]))
     return family, kind, number, bytes([length]) + value, index
 
 

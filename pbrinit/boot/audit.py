@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import _socket
 
-from pbrinit.boot import addresses, links, routes, rules, sysctl
+from pbrinit.boot import addresses, links, routedump, routes, rules, sysctl
 from pbrinit.boot.rtnetlink import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pbrinit.boot.routes import Link, Repair, Shape
+    from pbrinit.boot.routedump import Shape
+    from pbrinit.boot.routes import Link, Repair
     from pbrinit.bootfile import BootPlan
 
 LOOPBACK = 1
 """Its index in every network namespace (loopback_net_init, drivers/net/loopback.c)."""
 
-KERNELS = {(family, table) for family in routes.FAMILIES for table in (254, 255)}
+KERNELS = {(family, table) for family in routedump.FAMILIES for table in (254, 255)}
 """main and local, in which the kernel makes routes by itself."""
 
 
@@ -70,7 +71,7 @@ class Audit:
             self._planned = (key, routes.planned(up))
         if tables is not None:
             tables = tables | KERNELS
-        found = routes.in_force(kernel, tables)
+        found = routedump.in_force(kernel, tables)
         wrong = list(routes.differences(self._planned[1], found, tables))
         book = addresses.Book(kernel)
         others = [(link, index) for link, index in up if index != LOOPBACK]

@@ -10,7 +10,7 @@ import _socket
 import struct
 import time
 
-from pbrinit.boot.routes import ROUTE, RTA_TABLE
+from pbrinit.boot.routedump import ROUTE, RTA_TABLE
 from pbrinit.boot.rtnetlink import BUFFER, HEADER, KernelError, attributes
 
 LINK, ADDRESS, ROUTE_MESSAGE, RULE = (16, 17), (20, 21), (24, 25), (32, 33)

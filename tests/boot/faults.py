@@ -40,8 +40,8 @@ PLAN = "/etc/pbrinit/plan"
 COPY = "/tmp/plan"  # noqa: S108  a guest's own
 MODULES = (
     "ctypes", "pbrinit.bootfile", "pbrinit.boot.init", "pbrinit.boot.calls", "pbrinit.boot.sysctl",
-    "pbrinit.boot.rtnetlink", "pbrinit.boot.rules", "pbrinit.boot.links", "pbrinit.boot.routes",
-    "pbrinit.boot.addresses", "pbrinit.boot.audit",
+    "pbrinit.boot.rtnetlink", "pbrinit.boot.rules", "pbrinit.boot.links",
+    "pbrinit.boot.routedump", "pbrinit.boot.routes", "pbrinit.boot.addresses", "pbrinit.boot.audit",
 )  # fmt: skip
 MEMORY_KIB = (0, 16, 32, 64, 96)
 SHORT_SECONDS = 0.3
