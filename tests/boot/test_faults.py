@@ -52,7 +52,10 @@ def overlay(artefacts: Artefacts, folder: Path, plan: BootPlan) -> Path:
         artefacts,
         folder,
         archive("etc/pbrinit", {"plan": bootfile.pack(plan)}),
-        archive("faults", {"faults.py": Path("tests/boot/faults.py").read_bytes()}),
+        archive(
+            "faults/tests/boot",
+            {name: Path("tests/boot", name).read_bytes() for name in ("faults.py", "broken.py")},
+        ),
     )
 
 
@@ -64,7 +67,7 @@ def faults(
     plan = BootPlan(**{**vars(PLAN), "on_failure": ("reboot", 7)})
     initramfs = overlay(artefacts, tmp_path_factory.mktemp("faults"), plan)
     base = direct(artefacts)
-    words = f"pbrinit.stride={STRIDE} rdinit=/usr/bin/python3 -- -ISB /faults/faults.py"
+    words = f"pbrinit.stride={STRIDE} rdinit=/usr/bin/python3 -- -ISB /faults/tests/boot/faults.py"
     boots = Direct(base.kernel, initramfs, f"{base.cmdline} {words}".replace("panic=30", "panic=1"))
     with Wire(LOGS / "boot-faults.pcap") as wire, asked(wire):
         machine = Machine(boots, (Nic(wire.netdev, GUEST_MAC),), MEMORY)
