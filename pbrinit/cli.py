@@ -158,7 +158,7 @@ def _explain(options: argparse.Namespace) -> int:
     except explain.QuestionError as error:
         return _misasked(options, error.what, error.hint)
     if options.json:
-        names = {interface.device: interface.name for interface in policy.interfaces}
+        names = {way.device: way.label for way in policy.ways}
         print(json.dumps(explain.as_json(explanation, names), indent=1))
     else:
         print("\n".join(explain.text(explanation)))

@@ -5,7 +5,7 @@ In: a `Policy`.  Out: a `Plan`.  Pure: the same policy always makes the same pla
 
 from __future__ import annotations
 
-from pbrinit import rooms, sysctls
+from pbrinit import inside, rooms, sysctls
 from pbrinit.addresses import Family
 from pbrinit.claims import Claims
 from pbrinit.ground import Ground
@@ -29,8 +29,7 @@ def compile_policy(policy: Policy) -> Plan:
     rules: list[Rule] = []
     forwarding: list[Family] = []
     for family in Family:
-        inside = (rooms.INSIDE[family],) if policy.betweens else ()
-        places = Places(policy.interfaces, family, inside)
+        places = Places(policy.interfaces, family, inside.prefixes(policy, family))
         claims = Claims(policy, places)
         rules += family_rules(Ground(policy, places, claims, tables))
         forwarding += [family] if claims.forwards or policy.rooms else []

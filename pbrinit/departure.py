@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pbrinit import rooms
+from pbrinit import inside, rooms
 from pbrinit.addresses import AddressSet, Prefix
 from pbrinit.assembly import Assembly, Label
 from pbrinit.claims import Claim, Role, Shape
@@ -56,7 +56,7 @@ class Departure:
             for address in interface.own(family):
                 code.goto(label, source=host(address), note=f"from our address on {interface.name}")
         if self._between():
-            mine = host(rooms.alone(rooms.inside(self._policy, self._run, family)))
+            mine = self._address(self._run)
             code.goto(inner, source=mine, note="from this room's address inside")
         code.goto(refused, note="from a foreign source")
         for interface, label in ways:
@@ -143,7 +143,7 @@ class Departure:
         return tuple(claims)
 
     def _address(self, run: Run) -> Prefix:
-        return host(rooms.alone(rooms.inside(self._policy, run, self._family)))
+        return host(rooms.alone(inside.address(self._policy, run, self._family)))
 
     def _inside(self, refused: Label) -> None:
         """From the address that only exists inside, to those of other rooms."""

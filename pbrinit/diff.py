@@ -15,13 +15,14 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from pbrinit.addresses import AddressSet, Family
+from pbrinit.addresses import Family
 from pbrinit.boxes import Part
 from pbrinit.cells import Cell, Grid, minus
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Interface, Policy, Protocol
-from pbrinit.wording import Packets, Way, packets
+from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Way as End
+from pbrinit.wording import Packets, packets, path
 
 CHANGED = 1
 OPENED, CLOSED = "now reachable", "no longer reachable"
@@ -56,36 +57,27 @@ class _Side:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.meaning = Meaning(policy)
-        self._interfaces = {interface.name: interface for interface in policy.interfaces}
+        self._ways = {way.label: way for way in policy.ways}
+
+    def ends(self, way_in: str | None, way_out: str | None) -> tuple[End | None, End | None] | None:
+        """The ends of a path by what they are called; None where there is no such path."""
+        if any(name and name not in self._ways for name in (way_in, way_out)):
+            return None
+        return self._ways.get(way_in or ""), self._ways.get(way_out or "")
 
     def part(self, family: Family, way_in: str | None, way_out: str | None) -> Part:
-        """What passes on a path; nothing where there is no such interface."""
-        ways = [self._interfaces.get(name) if name else None for name in (way_in, way_out)]
-        if any(name and way is None for name, way in zip((way_in, way_out), ways, strict=True)):
-            return Part(())
-        return self.meaning.part(family, *ways)
-
-    def own(self, family: Family, name: str | None) -> AddressSet:
-        """Our addresses on an interface."""
-        return self._set(family, name, self.meaning.own)
-
-    def behind(self, family: Family, name: str | None) -> AddressSet:
-        """Those who live behind an interface."""
-        return self._set(family, name, self.meaning.behind)
-
-    def _set(self, family: Family, name: str | None, of: Any) -> AddressSet:
-        interface: Interface | None = self._interfaces.get(name or "")
-        found: AddressSet = of(interface, family) if interface else AddressSet(family)
-        return found
+        """What passes on a path; nothing where there is none."""
+        ends = self.ends(way_in, way_out)
+        return self.meaning.part(family, *ends) if ends else Part(())
 
 
 def changes(old: Policy, new: Policy) -> Iterator[Change]:
     """Everything that passes under one of two policies alone.
 
-    Interfaces are the same where their names are.
+    Interfaces are the same where their names are, and so are rooms.
     """
     before, after = _Side(old), _Side(new)
-    names = tuple(dict.fromkeys(i.name for policy in (old, new) for i in policy.interfaces))
+    names = tuple(dict.fromkeys(way.label for side in (before, after) for way in side.policy.ways))
     ways: list[tuple[str | None, str | None]] = [(name, None) for name in names]
     ways += [(None, name) for name in names]
     ways += permutations(names, 2)
@@ -107,13 +99,10 @@ def _of_way(
         (OPENED, after, minus(passes, passed)),
         (CLOSED, before, minus(passed, passes)),
     ):
-        way = Way(
-            family,
-            way_in,
-            way_out,
-            side.own(family, way_in if way_out is None else way_out),
-            (side.behind(family, way_in), side.behind(family, way_out)),
-        )
+        ends = side.ends(way_in, way_out)
+        if ends is None:
+            continue
+        way = path(side.meaning, family, *ends)
         for kind, cells in _by_kind(found, grid, side.part(family, way_in, way_out)):
             for cell in cells:
                 yield Change(what, kind, packets(cell, grid, way, side.policy.users))

@@ -11,25 +11,44 @@ from dataclasses import dataclass
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.boxes import Box
-from pbrinit.forms import ROOT, Form, PortSet, answering, arriving, asking, passing
+from pbrinit.forms import ANY_PORT, ROOT, Form, PortSet, answering, asking, passing
 from pbrinit.meaning import Meaning
-from pbrinit.policy import CLIENTS, Direction, Expectation, Interface, Protocol, Service
+from pbrinit.policy import (
+    CLIENTS,
+    Direction,
+    Expectation,
+    Interface,
+    Policy,
+    Ports,
+    Protocol,
+    Run,
+    Service,
+    Way,
+)
+
+Path = tuple[Way | None, Way | None]
+"""A way in and a way out: without the one it is sent from here, without the other it is for this
+machine."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Packets of one path, that all pass (`always`) or that none does.
+    """Packets that all pass (`always`), each on one of some paths, or of which none does, on none
+    of them. The paths have the same way in, or else the same way out.
 
-    Without a way in they are sent from here, without a way out they are for this machine.
     `anybody`: what is sent passes where one user may send it; who, is for the entry to say.
     """
 
     key: str
     always: bool
-    way_in: Interface | None
-    way_out: Interface | None
+    paths: tuple[Path, ...]
     box: Box
     anybody: bool = False
+
+    @property
+    def way_in(self) -> Way | None:
+        """Where they come in; None is sent from here, by a program that has no room."""
+        return self.paths[0][0]
 
 
 def asked(meaning: Meaning, family: Family) -> Iterator[Asked]:
@@ -43,42 +62,64 @@ def asked(meaning: Meaning, family: Family) -> Iterator[Asked]:
             yield from _of_forward(meaning, family, expectation)
 
 
+def _insides(policy: Policy, expectation: Expectation) -> tuple[Run | None, ...]:
+    """Whom at this machine's end it is about, None being the machine itself."""
+    if expectation.room is not None:
+        return (expectation.room,)
+    return (None,) if expectation.user is not None else (None, *policy.rooms)
+
+
 def _of_input(meaning: Meaning, family: Family, expectation: Expectation) -> Iterator[Asked]:
+    """Whoever takes what is asked may answer it."""
     key, always, services = expectation.key, expectation.always, expectation.services
     uid = expectation.user.uid if expectation.user else None
+    inside = _insides(meaning.policy, expectation)
     for interface in expectation.interfaces:
-        own = meaning.own(interface, family)
-        peers = expectation.sources.of(family) & meaning.behind(interface, family)
-        for form in arriving(services, family, answer=False):
-            yield Asked(key, always, interface, None, Box(form, peers, own, key))
-        for service, form in _each(services, family, answer=True) if always else ():
-            icmp = service is not None and service.protocol == Protocol.ICMP
-            sender = ROOT if icmp else uid
-            box = Box(form, own, peers, key, answer=True, uid=sender)
-            yield Asked(key, always, None, interface, box, anybody=sender is None)
+        own = meaning.homes.own(interface, family)
+        peers = meaning.homes.peers(expectation.sources, interface, family)
+        into, out_of = (
+            tuple((interface, end) for end in inside),
+            tuple((end, interface) for end in inside),
+        )
+        for form in passing(services, family, ANY_PORT, answer=False):
+            yield Asked(key, always, into, Box(form, peers, own, key))
+        for service in services if always else ():
+            kernel = service.protocol == Protocol.ICMP and inside[0] is None
+            sender = ROOT if kernel else uid
+            box = Box(answering(service, family), own, peers, key, answer=True, uid=sender)
+            yield Asked(key, always, out_of, box, anybody=sender is None)
 
 
 def _of_output(meaning: Meaning, family: Family, expectation: Expectation) -> Iterator[Asked]:
+    """Each who asks has client's ports of its own. Not told whom it is about, `always` is about
+    the machine itself.
+    """
     key, always, services = expectation.key, expectation.always, expectation.services
     uid = expectation.user.uid if expectation.user else None
+    inside = _insides(meaning.policy, expectation)
     for interface in expectation.interfaces:
-        own = meaning.own(interface, family)
-        peers = expectation.destinations.of(family) & meaning.behind(interface, family)
-        for _, form in _each(services, family, answer=False):
-            yield Asked(key, always, None, interface, Box(form, own, peers, key, uid=uid))
-        for form in arriving(services, family, answer=True) if always else ():
-            box = Box(form, peers, own, key, answer=True)
-            yield Asked(key, always, interface, None, box)
+        own = meaning.homes.own(interface, family)
+        peers = meaning.homes.peers(expectation.destinations, interface, family)
+        for end in inside[:1] if always else inside:
+            clients = end.clients if end else meaning.policy.clients
+            for form in _asking(services, family, end, clients):
+                box = Box(form, own, peers, key, uid=uid)
+                yield Asked(key, always, ((end, interface),), box)
+            for form in passing(services, family, (clients,), answer=True) if always else ():
+                box = Box(form, peers, own, key, answer=True)
+                yield Asked(key, always, ((interface, end),), box)
 
 
-def _each(
-    services: tuple[Service, ...], family: Family, *, answer: bool
-) -> Iterator[tuple[Service | None, Form]]:
-    form = answering if answer else asking
+def _asking(
+    services: tuple[Service, ...], family: Family, end: Run | None, clients: Ports
+) -> Iterator[Form]:
+    if end is not None:
+        yield from passing(services, family, (clients,), answer=False)
+        return
     for service in services:
-        yield service, form(service, family)
+        yield asking(service, family, clients)
     if not services:
-        yield None, Form(None)
+        yield Form(None)
 
 
 def _of_forward(meaning: Meaning, family: Family, expectation: Expectation) -> Iterator[Asked]:
@@ -90,14 +131,17 @@ def _of_forward(meaning: Meaning, family: Family, expectation: Expectation) -> I
     if not always:
         entries = [e for e in meaning.policy.entries if e.direction is Direction.FORWARD]
         clients = tuple(dict.fromkeys((CLIENTS, *(entry.clients for entry in entries))))
-    for way_in in expectation.interfaces:
-        for way_out in expectation.ways_out:
-            if way_in is way_out:
-                continue
-            asking_: AddressSet = expectation.sources.of(family) & meaning.behind(way_in, family)
-            asked_ = expectation.destinations.of(family) & meaning.behind(way_out, family)
-            for form in passing(services, family, clients, answer=False):
-                yield Asked(key, always, way_in, way_out, Box(form, asking_, asked_, key))
-            for form in passing(services, family, clients, answer=True) if always else ():
-                box = Box(form, asked_, asking_, key, answer=True)
-                yield Asked(key, always, way_out, way_in, box)
+    pairs: list[tuple[Interface, Interface]] = [
+        (way_in, way_out)
+        for way_in in expectation.interfaces
+        for way_out in expectation.ways_out
+        if way_in is not way_out
+    ]
+    for way_in, way_out in pairs:
+        asking_: AddressSet = meaning.homes.peers(expectation.sources, way_in, family)
+        asked_ = meaning.homes.peers(expectation.destinations, way_out, family)
+        for form in passing(services, family, clients, answer=False):
+            yield Asked(key, always, ((way_in, way_out),), Box(form, asking_, asked_, key))
+        for form in passing(services, family, clients, answer=True) if always else ():
+            box = Box(form, asked_, asking_, key, answer=True)
+            yield Asked(key, always, ((way_out, way_in),), box)

@@ -16,7 +16,8 @@ from pbrinit.fib_tables import Kind
 from pbrinit.model import decide
 from pbrinit.packet import Direction, Fragment, In, Out, Packet
 from pbrinit.plan import Action, Plan
-from pbrinit.policy import Deny, Entry, Policy
+from pbrinit.policy import Between, Deny, Entry, Policy, Run
+from pbrinit.policy import Direction as Opening
 from pbrinit.question import FORMS, HINT, Question, QuestionError, parse
 from pbrinit.ruling import Rulings
 from pbrinit.show import rule_command
@@ -42,13 +43,17 @@ BETWEEN_KEYS = ", "
 @dataclass(frozen=True)
 class Part:
     """One packet and its verdict; `entries` are the parts of the policy that it is owed to:
-    those that allow it, or the deny entries that take it away.
+    those that allow it, or the deny entries that take it away.  `room` is the one that gets the
+    packet.  `rooms`: whether the policy has any, so that of an entry without one it is to be said
+    that it is about the machine itself.
     """
 
     packet: Packet
     direction: Direction
     verdict: Verdict
-    entries: tuple[Entry | Deny, ...]
+    entries: tuple[Entry | Between | Deny, ...]
+    room: Run | None
+    rooms: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def explain(plan: Plan, policy: Policy, question: Question) -> Explanation:
         return Explanation(asked, None)
     way: Direction
     if isinstance(question.direction, In) and verdict.outcome is Outcome.DELIVERED:
-        users = [entry.user for entry in asked.entries if entry.user]
+        users = [e.user for e in asked.entries if not isinstance(e, Between) and e.user]
         uid = users[0].uid if users else 0
         way = Out(uid if question.uid is None else question.uid, bound=True)
     elif verdict.outcome in (Outcome.SENT, Outcome.FORWARDED) and verdict.device is not None:
@@ -80,11 +85,14 @@ def explain(plan: Plan, policy: Policy, question: Question) -> Explanation:
 
 def _part(plan: Plan, policy: Policy, packet: Packet, direction: Direction) -> Part:
     verdict = decide(plan, packet, direction)
+    room = next((room for room in policy.rooms if room.device == verdict.device), None)
+    entries: tuple[Entry | Between | Deny, ...]
     if verdict.allowed:
-        return Part(packet, direction, verdict, _allowing(verdict, policy))
-    named = Rulings(policy).of(packet, direction).names
-    denies = tuple(deny for deny in policy.denies if deny.key in named)
-    return Part(packet, direction, verdict, denies)
+        entries = _allowing(verdict, policy)
+    else:
+        named = Rulings(policy).of(packet, direction).names
+        entries = tuple(deny for deny in policy.denies if deny.key in named)
+    return Part(packet, direction, verdict, entries, room, bool(policy.rooms))
 
 
 def _filled(packet: Packet, verdict: Verdict) -> Packet:
@@ -92,11 +100,11 @@ def _filled(packet: Packet, verdict: Verdict) -> Packet:
     return packet if packet.source else replace(packet, source=verdict.source)
 
 
-def _allowing(verdict: Verdict, policy: Policy) -> tuple[Entry, ...]:
+def _allowing(verdict: Verdict, policy: Policy) -> tuple[Entry | Between, ...]:
     """What the rule names that decided the first look-up whose rule names entries: one rule may
     serve several.
     """
-    known = {entry.key: entry for entry in policy.entries}
+    known = {entry.key: entry for entry in policy.allowing}
     for rule in verdict.rules:
         named = tuple(known[key] for key in rule.note.split(BETWEEN_KEYS) if key in known)
         if named:
@@ -162,8 +170,21 @@ def text(explanation: Explanation) -> Iterator[str]:
 def _told(part: Part) -> Iterator[str]:
     first, *rest = lines(part.verdict)
     yield first
-    yield from (f"  by {entry.key}: {entry}" for entry in part.entries)
+    yield from (f"  by {entry.key}: {_entry(entry, part)}" for entry in part.entries)
+    if part.room is not None:
+        yield f"  into {part.room.label}: to {' '.join(part.room.command)}, and nobody else"
     yield from rest
+
+
+def _entry(entry: Entry | Between | Deny, part: Part) -> str:
+    """An entry that names neither a program nor a user is about the machine itself."""
+    itself = (
+        part.rooms
+        and isinstance(entry, Entry)
+        and entry.direction is not Opening.FORWARD
+        and not (entry.room or entry.user)
+    )
+    return f"{entry}, of the machine itself" if itself else str(entry)
 
 
 def as_json(explanation: Explanation, names: Mapping[str, str]) -> dict[str, Any]:
@@ -177,6 +198,7 @@ def as_json(explanation: Explanation, names: Mapping[str, str]) -> dict[str, Any
 def _json(part: Part, names: Mapping[str, str]) -> dict[str, Any]:
     return {
         **_verdict(part.verdict, names),
+        "room": part.room.name if part.room else None,
         "entries": [entry.key for entry in part.entries],
     }
 

@@ -253,7 +253,7 @@ def _of_kernel(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[En
     for link in plan.links:
         for address in link.addresses:
             yield from _of_address(address, link.device)
-        if any(address.version == Family.V6.version for address in link.addresses):
+        if link.speaks_six:
             yield from _of_link(link, link_local.get(link.device))
             if plan.passes_on(Family.V6, link.device):
                 yield from _of_router(link)
@@ -261,8 +261,9 @@ def _of_kernel(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[En
 
 def _of_link(link: Link, link_local: IPv6Address | None) -> Iterator[Entry]:
     """What a device has where IPv6 is on (addrconf_add_linklocal, addrconf_add_mroute)."""
-    yield Entry(TABLE_MAIN, Kind.UNICAST, LINK_LOCAL, link.device, metric=OF_ADDRESS)
     yield Entry(TABLE_LOCAL, Kind.MULTICAST, MULTICAST_6, link.device, metric=OF_ADDRESS)
+    if link.makes_link_local:
+        yield Entry(TABLE_MAIN, Kind.UNICAST, LINK_LOCAL, link.device, metric=OF_ADDRESS)
     if link_local is not None:
         own = IPv6Network(link_local)
         yield Entry(TABLE_LOCAL, Kind.LOCAL, own, link.device, metric=OF_HOST)
@@ -275,7 +276,8 @@ def _of_router(link: Link) -> Iterator[Entry]:
         for address in link.addresses
         if address.version == Family.V6.version and address.network.prefixlen <= LAST_WITH_ANYCAST
     ]
-    for prefix in (*shared, LINK_LOCAL_ROUTERS):
+    near = (LINK_LOCAL_ROUTERS,) if link.makes_link_local else ()
+    for prefix in (*shared, *near):
         yield Entry(TABLE_LOCAL, Kind.ANYCAST, prefix, link.device, metric=OF_HOST)
 
 

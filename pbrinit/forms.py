@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pbrinit.addresses import Family
-from pbrinit.policy import EPHEMERAL, Entry, Ports, Protocol, Service
+from pbrinit.policy import Entry, Ports, Protocol, Service
 
 PortSet = tuple[Ports, ...]
 
@@ -66,11 +66,22 @@ def asks(services: Sequence[Service], family: Family, clients: PortSet) -> Itera
             yield Form(service.protocol, clients, (service.ports,))
 
 
-def arriving(services: Sequence[Service], family: Family, *, answer: bool) -> Iterator[Form]:
-    """What an entry lets arrive here: what others ask from any port, or answer to a client's."""
-    clients = (EPHEMERAL,) if answer else ANY_PORT
-    for form in asks(services, family, clients):
-        yield form.turned if answer else form
+def arriving(
+    services: Sequence[Service], family: Family, clients: Ports, *, answer: bool
+) -> Iterator[Form]:
+    """What an entry lets arrive here, or in a room: what others ask from any port, or answer to
+    one of our clients'.
+    """
+    yield from passing(services, family, (clients,) if answer else ANY_PORT, answer=answer)
+
+
+def departing(
+    services: Sequence[Service], family: Family, clients: Ports, *, answer: bool
+) -> Iterator[Form]:
+    """What an entry lets leave a room: what its clients ask, or answers to any port. No type of
+    ICMP is seen there.
+    """
+    yield from passing(services, family, ANY_PORT if answer else (clients,), answer=answer)
 
 
 def passing(
@@ -81,15 +92,15 @@ def passing(
         yield form.turned if answer else form
 
 
-def asking(service: Service, family: Family) -> Form:
-    """What a program of this machine sends to ask for a service.
+def asking(service: Service, family: Family, clients: Ports) -> Form:
+    """What a program of this machine sends to ask for a service, from the ports of its clients.
 
     A TCP socket that connects is looked up once with port 0, before it has one.
     """
     if service.echo:
         return icmp(family, ECHO_REQUEST[family])
     tcp = service.protocol == Protocol.TCP
-    (form,) = asks([service], family, (EPHEMERAL, *UNNAMED) if tcp else (EPHEMERAL,))
+    (form,) = asks([service], family, (clients, *UNNAMED) if tcp else (clients,))
     return form
 
 
@@ -101,7 +112,9 @@ def answering(service: Service, family: Family) -> Form:
     return form.turned
 
 
-def leaving(entry: Entry, family: Family, *, answer: bool) -> Iterator[tuple[Form, int | None]]:
+def leaving(
+    entry: Entry, family: Family, clients: Ports, *, answer: bool
+) -> Iterator[tuple[Form, int | None]]:
     """What an entry lets leave, and who alone may send it; None is anybody.
 
     The kernel answers ICMP, and it is root.
@@ -109,7 +122,7 @@ def leaving(entry: Entry, family: Family, *, answer: bool) -> Iterator[tuple[For
     uid = entry.user.uid if entry.user else None
     for service in entry.services:
         if not answer:
-            yield asking(service, family), uid
+            yield asking(service, family, clients), uid
             continue
         yield answering(service, family), ROOT if service.protocol == Protocol.ICMP else uid
 

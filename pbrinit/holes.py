@@ -10,17 +10,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
-from pbrinit.addresses import AddressSet, Family
+from pbrinit.addresses import Family
 from pbrinit.boxes import Box, Part
 from pbrinit.cells import Cell, Grid, joined, minus
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_TYPES
-from pbrinit.policy import Direction, Entry, Interface, Policy, Protocol
-from pbrinit.wording import Packets, Way, packets
+from pbrinit.policy import Between, Direction, Entry, Policy, Protocol
+from pbrinit.policy import Way as End
+from pbrinit.wording import Packets, Way, packets, path
 
+UNASKED_IN_ROOM = "reaches the room without having been asked; the ports are only its clients'"
+ANYWHERE_FROM_ROOM = "may be sent by its program without having been asked"
 UNASKED = "reaches us without having been asked; nothing that the policy serves listens there"
 ANYWHERE = "may be sent by whoever holds that port here, without having been asked"
 THROUGH = "passes without having been asked for"
@@ -48,21 +52,31 @@ class _Holes:
         self._policy = policy
         self._meaning = Meaning(policy)
 
-    def of_entry(self, entry: Entry) -> Iterator[Hole]:
+    def of_entry(self, entry: Entry | Between) -> Iterator[Hole]:
         """What one entry opens, path by path."""
-        interfaces = self._policy.interfaces
-        ways: list[tuple[Interface | None, Interface | None]] = [(i, None) for i in interfaces]
-        ways += [(None, i) for i in interfaces]
-        ways += [(i, j) for i in interfaces for j in interfaces if i is not j]
-        for way_in, way_out in ways:
+        for way_in, way_out in self._paths(entry):
             for family in Family:
                 part = self._meaning.part(family, way_in, way_out)
                 named = [box for box in part.allowed if box.key == entry.key]
                 if named:
-                    way = self._way(family, way_in, way_out)
+                    way = path(self._meaning, family, way_in, way_out)
                     yield from self._of_path(entry, part, named, way)
 
-    def _of_path(self, entry: Entry, part: Part, named: list[Box], way: Way) -> Iterator[Hole]:
+    def _paths(self, entry: Entry | Between) -> list[tuple[End | None, End | None]]:
+        """Those on which an entry may say something."""
+        if isinstance(entry, Between):
+            return [(entry.asking, entry.asked), (entry.asked, entry.asking)]
+        interfaces = self._policy.interfaces
+        if entry.direction is Direction.FORWARD:
+            return [*permutations(interfaces, 2)]
+        return [
+            *((interface, entry.room) for interface in interfaces),
+            *((entry.room, interface) for interface in interfaces),
+        ]
+
+    def _of_path(
+        self, entry: Entry | Between, part: Part, named: list[Box], way: Way
+    ) -> Iterator[Hole]:
         users = self._policy.users
         grid = Grid(way.family, [*part.allowed, *part.denied, *part.always])
         (asks, not_asked), (_, not_answered) = part.halves
@@ -75,8 +89,7 @@ class _Holes:
                 same = (grid.cell(box) for box in boxes if box.answer is answer)
                 yield from minus(same, taken)
 
-        why = THROUGH if entry.direction is Direction.FORWARD else UNASKED
-        why = ANYWHERE if way.way_in is None else why
+        why = _why(way)
         for cell in minus(answers, [*denied[True], *asked]):
             yield Hole(entry.key, packets(cell, grid, way, users), why)
         if way.way_in is None:
@@ -95,39 +108,42 @@ class _Holes:
             for family in Family:
                 part = self._meaning.part(family, interface, None)
                 grid = Grid(family, part.always)
-                way = self._way(family, interface, None)
+                way = path(self._meaning, family, interface, None)
                 for box in part.always:
                     found = packets(grid.cell(box), grid, way, ())
                     yield Hole("always", found, f"{ALWAYS} ({box.key})")
 
-    def _way(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Way:
-        meaning, nobody = self._meaning, AddressSet(family)
-        ends = [meaning.behind(i, family) if i else nobody for i in (way_in, way_out)]
-        ours = way_in if way_out is None else way_out
-        own = meaning.own(ours, family) if ours else nobody
-        names = (way_in.name if way_in else None, way_out.name if way_out else None)
-        return Way(family, *names, own, (ends[0], ends[1]))
+
+def _why(way: Way) -> str:
+    """What is open where something has the form of an answer and is none."""
+    if way.way_in is None:
+        return ANYWHERE
+    if way.ours[0]:
+        return ANYWHERE_FROM_ROOM
+    if way.way_out is None:
+        return UNASKED
+    return UNASKED_IN_ROOM if way.ours[1] else THROUGH
 
 
 def _is_icmp(box: Box) -> bool:
     return box.form.protocol in WITH_TYPES
 
 
-def _of_echo(entry: Entry) -> bool:
+def _of_echo(entry: Entry | Between) -> bool:
     return any(service.echo for service in entry.services)
 
 
 def holes(policy: Policy) -> Iterator[Hole]:
     """Everything, in the order of the entries, and at the end what always passes."""
     found = _Holes(policy)
-    for entry in policy.entries:
+    for entry in policy.allowing:
         yield from found.of_entry(entry)
     yield from found.always()
 
 
 def lines(policy: Policy) -> Iterator[str]:
     """For a person: entry by entry; what is the same in both families is said once."""
-    entries = {entry.key: str(entry) for entry in policy.entries}
+    entries = {entry.key: str(entry) for entry in policy.allowing}
     told: dict[str, dict[str, list[int]]] = {key: {} for key in (*entries, "always")}
     for hole in holes(policy):
         told[hole.key].setdefault(str(hole), []).append(hole.packets.way.family.version)
@@ -148,9 +164,9 @@ BEYOND = (
 """What no rule decides: docs/meaning.md, its last part."""
 
 
-def command(path: Path, *, as_json: bool) -> int:
+def command(file: Path, *, as_json: bool) -> int:
     """Print the holes of a policy file; returns the exit status."""
-    policy = read(path)
+    policy = read(file)
     if as_json:
         told = [
             {"entry": hole.key, "why": hole.why, **hole.packets.as_json()} for hole in holes(policy)

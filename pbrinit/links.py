@@ -40,13 +40,15 @@ def _hairpin(policy: Policy, device: str) -> Route:
 
 
 def _door(policy: Policy, run: Run, tables: Tables) -> Link:
-    """The machine's end of a veth, which is there as long as the room."""
-    six = any(interface.own(Family.V6) for interface in policy.interfaces)
+    """The machine's end of a veth, which is there as long as the room. By it rooms reach each
+    other in both families, whatever the interfaces speak.
+    """
+    six = any(interface.own(Family.V6) for interface in policy.interfaces) or policy.betweens
     return Link(
         name=f"room {run.name}",
         device=run.device,
         mac=None,
-        sysctls=sysctls.room_device(run.device, six=six),
+        sysctls=sysctls.room_device(run.device, six=bool(six)),
         early_routes=(_hairpin(policy, run.device), *rooms.way_in(policy, run)),
         addresses=(),
         routes=tables.routes(run.device),

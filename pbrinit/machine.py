@@ -35,6 +35,10 @@ class Machine:
         """Whether the device is up."""
         return device in self._links
 
+    def speaks_six(self, device: str) -> bool:
+        """Whether IPv6 is on where something arrives (`Link.speaks_six`)."""
+        return self._links[device].speaks_six
+
     def owns(self, address: Address) -> bool:
         """Whether the address is one of this machine's."""
         return address in self._own

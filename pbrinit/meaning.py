@@ -1,18 +1,20 @@
 """What a policy means: docs/meaning.md as code, apart from how rules bring it about.
 
-In: a `Policy`.  Out: `Meaning`, which has for each way of a packet (in, out, forward) the boxes
-of packets that the entries allow, those that they deny, and those that no policy can do without.
+In: a `Policy`.  Out: `Meaning`, which has for each way of a packet (in, out, forward, into rooms
+and out of them) the boxes of packets that the entries allow, those that they deny, and those that
+no policy can do without.
 It knows nothing of rules and tables, so that `prove` can hold a plan to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache, cached_property
+from collections.abc import Iterable, Iterator
+from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from itertools import permutations
 
-from pbrinit.addresses import Address, AddressSet, Family, Prefix
+from pbrinit import inside
+from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.boxes import Box, Part
 from pbrinit.forms import (
     ANY_PORT,
@@ -21,21 +23,15 @@ from pbrinit.forms import (
     TOO_BIG,
     Form,
     arriving,
+    departing,
     icmp,
     leaving,
     passing,
     refused,
 )
-from pbrinit.policy import Deny, Direction, Interface, Peers, Policy, Protocol
+from pbrinit.policy import Deny, Direction, Entry, Interface, Policy, Protocol, Run, Way
+from pbrinit.whereabouts import Whereabouts
 
-NOWHERE: dict[Family, tuple[Prefix, ...]] = {
-    Family.V4: tuple(
-        map(IPv4Network, ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"))
-    ),
-    Family.V6: tuple(
-        map(IPv6Network, ("::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8"))
-    ),
-}
 LOOPBACK: dict[Family, Prefix] = {
     Family.V4: IPv4Network("127.0.0.0/8"),
     Family.V6: IPv6Network("::1/128"),
@@ -43,7 +39,6 @@ LOOPBACK: dict[Family, Prefix] = {
 LINK_LOCAL = IPv6Network("fe80::/10")
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 UNSPECIFIED_6 = IPv6Network("::/128")
-LONGEST_WITH_BROADCAST = 30
 ARP = 0
 
 
@@ -52,109 +47,92 @@ class Meaning:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self._peers = cache(self._peers_behind)
-        self._behind = cache(self._lives_behind)
-        self._own = cache(self._own_addresses)
+        self.homes = Whereabouts(policy)
         self._everything = {family: AddressSet.everything(family) for family in Family}
 
-    # Who lives where
+    # The three ways, and those of rooms
 
-    def own(self, interface: Interface, family: Family) -> AddressSet:
-        """This machine's addresses on an interface."""
-        return self._own(interface, family)
-
-    def behind(self, interface: Interface, family: Family) -> AddressSet:
-        """Those who live behind an interface."""
-        return self._behind(interface, family)
-
-    def _own_addresses(self, interface: Interface, family: Family) -> AddressSet:
-        return AddressSet.of(family, (address.ip for address in interface.own(family)))
-
-    def _lives_behind(self, interface: Interface, family: Family) -> AddressSet:
-        if not interface.own(family):
-            return AddressSet(family)
-        near = AddressSet.of(family, (a.network for a in interface.own(family)))
-        if interface.gateway(family) is not None:
-            others = [i for i in self.policy.interfaces if i is not interface]
-            near = ~AddressSet.of(family, (a.network for i in others for a in i.own(family)))
-        return near - self._nowhere[family]
-
-    @cached_property
-    def _nowhere(self) -> dict[Family, AddressSet]:
-        """Those who live behind no interface."""
-        addresses = [a for interface in self.policy.interfaces for a in interface.addresses]
-        ours: list[Prefix | Address] = [address.ip for address in addresses]
-        ours += [
-            a.network.broadcast_address
-            for a in addresses
-            if a.version == Family.V4.version and a.network.prefixlen <= LONGEST_WITH_BROADCAST
-        ]
-        return {family: AddressSet.of(family, [*ours, *NOWHERE[family]]) for family in Family}
-
-    def _peers_behind(self, peers: Peers, interface: Interface, family: Family) -> AddressSet:
-        return peers.of(family) & self.behind(interface, family)
-
-    # The three ways
-
-    def part(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Part:
-        """What passes on one path; without a way in what is sent, without a way out what is
-        for this machine. One of the two there is.
+    def part(self, family: Family, way_in: Way | None, way_out: Way | None) -> Part:
+        """What passes on one path; without a way in what the machine itself sends, without a way
+        out what is for it. One of the two there is.
         """
+        if isinstance(way_in, Run) or isinstance(way_out, Run):
+            return self._of_rooms(family, way_in, way_out)
         if way_in is None:
             return self.outgoing(family, way_out) if way_out is not None else Part(())
         if way_out is None:
             return self.incoming(family, way_in)
         return self.forwarded(family, way_in, way_out)
 
+    def _of_rooms(self, family: Family, way_in: Way | None, way_out: Way | None) -> Part:
+        """Nothing goes from the machine itself to a room, or to it."""
+        if isinstance(way_in, Interface) and isinstance(way_out, Run):
+            return self.into_room(family, way_in, way_out)
+        if isinstance(way_in, Run) and isinstance(way_out, Interface):
+            return self.out_of_room(family, way_in, way_out)
+        if isinstance(way_in, Run) and isinstance(way_out, Run):
+            return self.between_rooms(family, way_in, way_out)
+        return Part(())
+
     @cache  # noqa: B019  a meaning lives as long as the program
     def incoming(self, family: Family, interface: Interface) -> Part:
         """What arrives by an interface and is for this machine."""
-        own = self.own(interface, family)
-        anyone = self._everything[family]
+        own = self.homes.own(interface, family)
         allowed = [
             Box(form, peers, own, entry.key, answer)
-            for entry in self.policy.entries
-            if entry.direction is not Direction.FORWARD and interface in entry.interfaces
-            for peers in [self._peers(entry.peers, interface, family)]
+            for entry in self._entries_of(None, interface)
+            for peers in [self.homes.peers(entry.peers, interface, family)]
             for answer in [entry.direction is Direction.OUTPUT]
-            for form in arriving(entry.services, family, answer=answer)
+            for form in arriving(entry.services, family, self.policy.clients, answer=answer)
         ]
-        denied = [
-            Box(form, peers, anyone, deny.key, answer)
-            for deny in self.policy.denies
-            if interface in deny.interfaces and deny.user is None
-            for peers, answer in self._denied_here(deny, family)
-            for form in passing(deny.services, family, ANY_PORT, answer=answer)
-        ]
+        denied = self._denied_arriving(family, interface)
         return Part(tuple(allowed), tuple(denied), tuple(self._unasked(family, interface)))
+
+    def _entries_of(self, room: Run | None, interface: Interface) -> Iterable[Entry]:
+        """The entries about a room, or about the machine itself, that an interface is in."""
+        return (
+            entry
+            for entry in self.policy.entries
+            if entry.direction is not Direction.FORWARD
+            and entry.room == room
+            and interface in entry.interfaces
+        )
+
+    def _denied_arriving(self, family: Family, interface: Interface) -> Iterator[Box]:
+        """What may not arrive by an interface for this machine, nor for a room of it."""
+        for deny in self.policy.denies:
+            if interface in deny.interfaces and deny.user is None:
+                for peers, answer in self._denied_here(deny, family):
+                    for form in passing(deny.services, family, ANY_PORT, answer=answer):
+                        yield Box(form, peers, self._everything[family], deny.key, answer)
 
     def _unasked(self, family: Family, interface: Interface) -> Iterator[Box]:
         """ARP and what IPv6 needs of ICMPv6, which come in whatever the entries say."""
         if family is Family.V4:
             ours = AddressSet.of(family, (a.ip for i in self.policy.interfaces
                                           for a in i.addresses))  # fmt: skip
+            kept = AddressSet.of(family, inside.prefixes(self.policy, family))
             for address in interface.own(family):
-                link = AddressSet.of(family, [address.network]) - ours
+                link = AddressSet.of(family, [address.network]) - ours - kept
                 here = AddressSet.of(family, [address.ip])
                 yield Box(Form(ARP), link, here, "ARP")
         elif interface.own(family):
             near = AddressSet.of(family, (LINK_LOCAL, UNSPECIFIED_6))
             here = AddressSet.of(family, (LINK_LOCAL, SOLICITED_NODE))
-            sources = self.behind(interface, family) | near
-            destinations = self.own(interface, family) | here
+            sources = self.homes.behind(interface, family) | near
+            destinations = self.homes.own(interface, family) | here
             yield Box(Form(Protocol.ICMPV6), sources, destinations, "neighbour discovery, path MTU")
 
     def outgoing(self, family: Family, interface: Interface) -> Part:
         """What is sent from here and leaves by an interface."""
-        own = self.own(interface, family)
+        own = self.homes.own(interface, family)
         anyone = self._everything[family]
         allowed = [
             Box(form, own, peers, entry.key, answer, uid)
-            for entry in self.policy.entries
-            if entry.direction is not Direction.FORWARD and interface in entry.interfaces
-            for peers in [self._peers(entry.peers, interface, family)]
+            for entry in self._entries_of(None, interface)
+            for peers in [self.homes.peers(entry.peers, interface, family)]
             for answer in [entry.direction is Direction.INPUT]
-            for form, uid in leaving(entry, family, answer=answer)
+            for form, uid in leaving(entry, family, self.policy.clients, answer=answer)
         ]
         denied = [
             Box(form, anyone, peers, deny.key, not asked, deny.user.uid if deny.user else None)
@@ -164,6 +142,51 @@ class Meaning:
             for form in refused(deny.services, family, answer=not asked)
         ]
         return Part(tuple(allowed), tuple(denied), tuple(self._told(family, interface)))
+
+    def into_room(self, family: Family, interface: Interface, room: Run) -> Part:
+        """What arrives by an interface and is for the program in a room."""
+        own = self.homes.own(interface, family)
+        allowed = [
+            Box(form, peers, own, entry.key, answer)
+            for entry in self._entries_of(room, interface)
+            for peers in [self.homes.peers(entry.peers, interface, family)]
+            for answer in [entry.direction is Direction.OUTPUT]
+            for form in arriving(entry.services, family, room.clients, answer=answer)
+        ]
+        denied = self._denied_arriving(family, interface) if allowed else ()
+        return Part(tuple(allowed), tuple(denied))
+
+    def out_of_room(self, family: Family, room: Run, interface: Interface) -> Part:
+        """What the program in a room sends and leaves by an interface."""
+        own, anyone = self.homes.own(interface, family), self._everything[family]
+        allowed = [
+            Box(form, own, peers, entry.key, answer)
+            for entry in self._entries_of(room, interface)
+            for peers in [self.homes.peers(entry.peers, interface, family)]
+            for answer in [entry.direction is Direction.INPUT]
+            for form in departing(entry.services, family, room.clients, answer=answer)
+        ]
+        denied = [
+            Box(form, anyone, peers, deny.key, not asked)
+            for deny in (self.policy.denies if allowed else ())
+            if interface in deny.interfaces and deny.user is None
+            for peers, asked in self._denied_here(deny, family)
+            for form in passing(deny.services, family, ANY_PORT, answer=not asked)
+        ]
+        return Part(tuple(allowed), tuple(denied))
+
+    def between_rooms(self, family: Family, asking: Run, asked: Run) -> Part:
+        """What the program in one room sends to the one in another."""
+        ends = self.homes.inside(asking, family), self.homes.inside(asked, family)
+        allowed = [
+            Box(form, *ends, between.key, answer)
+            for between in self.policy.betweens
+            for answer in (False, True)
+            if (between.asking, between.asked) == ((asked, asking) if answer else (asking, asked))
+            for form in departing(between.services, family, between.asking.clients, answer=False)
+            for form in [form.turned if answer else form]
+        ]
+        return Part(tuple(allowed))
 
     def _denied_here(self, deny: Deny, family: Family) -> Iterator[tuple[AddressSet, bool]]:
         """Those who may not open an exchange with this machine; those with whom it may not, whose
@@ -179,19 +202,19 @@ class Meaning:
         """What the kernel says to those whose packets it passes on, or is told to reject."""
         if not self._passes_on(family):
             return
-        own, anyone = self.own(interface, family), self._everything[family]
+        own, anyone = self.homes.own(interface, family), self._everything[family]
         for entry in self.policy.entries:
             if entry.direction is not Direction.FORWARD:
                 continue
             ends = ((entry.sources, entry.interfaces), (entry.destinations, entry.ways_out))
             for end, ways in ends:
                 if interface in ways:
-                    peers = self._peers(end, interface, family)
+                    peers = self.homes.peers(end, interface, family)
                     yield Box(icmp(family, TOO_BIG[family]), own, peers, entry.key, uid=ROOT)
         for deny in self.policy.denies:
             if deny.reject and deny.user is None:
                 asking = deny.sources.of(family) if deny.sources else anyone
-                peers = asking & self.behind(interface, family)
+                peers = asking & self.homes.behind(interface, family)
                 yield Box(icmp(family, PROHIBITED[family]), own, peers, deny.key, uid=ROOT)
 
     def _passes_on(self, family: Family) -> bool:
@@ -209,8 +232,8 @@ class Meaning:
             for answer, first, last in ((False, way_in, way_out), (True, way_out, way_in)):
                 if first not in entry.interfaces or last not in entry.ways_out:
                     continue
-                asking = self._peers(entry.sources, first, family)
-                asked = self._peers(entry.destinations, last, family)
+                asking = self.homes.peers(entry.sources, first, family)
+                asked = self.homes.peers(entry.destinations, last, family)
                 ends = (asked, asking) if answer else (asking, asked)
                 allowed += [
                     Box(form, *ends, entry.key, answer)

@@ -155,7 +155,7 @@ class Model:
     def _input_6(self, packet: Packet, direction: In) -> Verdict:
         """ip6_rcv_core (net/ipv6/ip6_input.c), ip6_route_input (net/ipv6/route.c)."""
         destination = packet.destination
-        if not self._machine.addresses(direction.device, Family.V6):
+        if not self._machine.speaks_six(direction.device):
             return dropped(f"IPv6 is off on {direction.device}")
         martian = martian_6(packet)
         if martian is not None:

@@ -117,6 +117,22 @@ class Link:
     addresses: tuple[InterfaceAddress, ...]
     routes: tuple[Route, ...]
 
+    @property
+    def speaks_six(self) -> bool:
+        """Whether IPv6 is on; the door of a room has no address of it."""
+        return self._set("disable_ipv6", "0")
+
+    @property
+    def makes_link_local(self) -> bool:
+        """Whether the kernel gives it an address of its link, and the prefix of all of them
+        (addrconf_addr_gen, net/ipv6/addrconf.c).
+        """
+        return self.speaks_six and not self._set("addr_gen_mode", "1")
+
+    def _set(self, key: str, value: str) -> bool:
+        path = f"net/ipv6/conf/{self.device}/{key}"
+        return any((sysctl.key, sysctl.value) == (path, value) for sysctl in self.sysctls)
+
 
 @dataclass(frozen=True)
 class Room:

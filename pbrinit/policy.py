@@ -82,6 +82,11 @@ class Interface:
     addresses: tuple[InterfaceAddress, ...]
     gateways: tuple[Address, ...]
 
+    @property
+    def label(self) -> str:
+        """What it is called where rooms are spoken of as well."""
+        return self.name
+
     def own(self, family: Family) -> tuple[InterfaceAddress, ...]:
         """The addresses of one family."""
         return tuple(a for a in self.addresses if a.version == family.version)
@@ -154,6 +159,15 @@ class Run:
     def device(self) -> str:
         """The machine's end of the veth that leads into its room."""
         return f"{ROOM_DEVICE}{self.name}"
+
+    @property
+    def label(self) -> str:
+        """What its room is called; no interface has such a name."""
+        return f"room {self.name}"
+
+
+Way = Interface | Run
+"""By which a packet comes or goes: an interface, or the door of a room."""
 
 
 class Direction(enum.Enum):
@@ -305,6 +319,16 @@ class Policy:
     """The ports that clients outside of rooms take."""
 
     @property
+    def allowing(self) -> tuple[Entry | Between, ...]:
+        """All that lets something pass."""
+        return (*self.entries, *self.betweens)
+
+    @property
     def rooms(self) -> tuple[Run, ...]:
         """The programs that have a room each."""
         return tuple(run for run in self.runs if run.isolated)
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """All that a packet can come or go by."""
+        return (*self.interfaces, *self.rooms)

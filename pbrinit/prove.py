@@ -128,12 +128,14 @@ def _place(where: str, judgement: Judgement) -> str:
         return "dropped"
     if where == HERE:
         return "delivered to this machine"
-    return f"{'passed on' if isinstance(judgement.direction, In) else 'sent'} by {where}"
+    way = f"into {where}" if where.startswith("room ") else f"by {where}"
+    return f"{'passed on' if isinstance(judgement.direction, In) else 'sent'} {way}"
 
 
 def question(packet: Packet, direction: Direction, policy: Policy) -> str:
     """A packet as `pbrctl explain` is asked about it."""
-    names = {interface.device: interface.name for interface in policy.interfaces}
+    names = {interface.device: f"in {interface.name}" for interface in policy.interfaces}
+    names |= {room.device: f"out run={room.name}" for room in policy.rooms}
     with_ports = packet.protocol in WITH_PORTS
     protocol = f"ip/{packet.protocol}"
     if with_ports:
@@ -144,9 +146,10 @@ def question(packet: Packet, direction: Direction, policy: Policy) -> str:
     destination = _end(packet.destination, packet.destination_port if with_ports else None)
     ends = f"{source} > {destination}" if packet.source else f"> {destination}"
     if isinstance(direction, In):
-        return f"in {names.get(direction.device, direction.device)} {protocol} {ends}"
+        return f"{names.get(direction.device, f'in {direction.device}')} {protocol} {ends}"
     users = {user.uid: user.name for user in policy.users}
-    bound = f" by {names.get(direction.device, direction.device)}" if direction.device else ""
+    labels = {way.device: way.label for way in policy.ways}
+    bound = f" by {labels.get(direction.device, direction.device)}" if direction.device else ""
     port = "" if packet.source or not with_ports else f" (from port {packet.source_port})"
     user = users.get(direction.uid, str(direction.uid))
     return f"out {protocol} {ends} as {user}{bound}{port}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from pbrinit import rooms
 from pbrinit.addresses import Address
 from pbrinit.packet import (
     ECHO_REQUEST,
@@ -21,7 +22,7 @@ from pbrinit.packet import (
     Out,
     Packet,
 )
-from pbrinit.policy import EPHEMERAL, Policy, Protocol
+from pbrinit.policy import CLIENTS, Policy, Protocol, Run
 
 HIGHEST_PORT = 65535
 HIGHEST_BYTE = 255
@@ -29,10 +30,11 @@ HIGHEST_UID = 2**32 - 2
 FORMS = (
     "in INTERFACE PROTOCOL SOURCE > DESTINATION",
     "out PROTOCOL [SOURCE] > DESTINATION [as USER] [by INTERFACE]",
+    "out run=PROGRAM PROTOCOL [SOURCE] > DESTINATION",
 )
 HINT = "write " + ", or ".join(f'"{form}"' for form in FORMS)
 LINE = re.compile(
-    r"(?P<way>(?:in|forward)\s+(?P<device>\S+)|out)\s+(?P<protocol>\S+)(?:\s+(?P<source>[^\s>]+))?\s*>"
+    r"(?:(?:in|forward)\s+(?P<device>\S+)|out(?:\s+run=(?P<run>\S+))?)\s+(?P<protocol>\S+)(?:\s+(?P<source>[^\s>]+))?\s*>"
     r"\s*(?P<destination>\S+)(?P<rest>.*)"
 )
 REST = re.compile(
@@ -70,8 +72,8 @@ class Question:
 def parse(line: str, policy: Policy) -> Question:
     """Read a question; interfaces and users are the policy's names, or a device, or a number.
 
-    A client's port that is not given is the first of those that clients have.
-    Raises QuestionError.
+    A client's port that is not given is the first of those that clients have. What a program in a
+    room sends comes in by its door.  Raises QuestionError.
     """
     found = LINE.fullmatch(line.strip())
     if found is None:
@@ -86,11 +88,19 @@ def parse(line: str, policy: Policy) -> Question:
         raise QuestionError(f"{found['destination']} has no port", "write ADDRESS:PORT")
     if protocol not in WITH_PORTS and (source_port, destination_port) != (None, None):
         raise QuestionError(f"{found['protocol']} has no ports", "write the addresses alone")
+    run = _run(found["run"], policy) if found["run"] is not None else None
+    if run is not None and source is None:
+        source = _source_in_room(run, destination, policy)
     if protocol in WITH_PORTS and source_port is None:
-        source_port = EPHEMERAL.first
+        sends = found["device"] is None
+        source_port = (run or policy).clients.first if sends else CLIENTS.first
     packet = Packet(
         protocol, source, destination, source_port or 0, destination_port or 0, icmp, **fields
     )
+    if run is not None:
+        if words:
+            raise QuestionError(f'"{next(iter(words))}" is not for a room', f'write "{FORMS[2]}"')
+        return Question(packet, In(run.device), None)
     uid = _uid(words["as"], policy) if "as" in words else None
     if found["device"] is None:
         device = _device(words["by"], policy) if "by" in words else None
@@ -159,6 +169,25 @@ def _protocol(text: str, version: int) -> tuple[int, tuple[int, int] | None]:
     raise QuestionError(
         f'"{text}" is no protocol', "tcp, udp, icmp/echo, icmp/TYPE/CODE or ip/NUMBER"
     )
+
+
+def _run(text: str, policy: Policy) -> Run:
+    for run in policy.rooms:
+        if text == run.name:
+            return run
+    for run in policy.runs:
+        if text == run.name:
+            user = run.user.name
+            raise QuestionError(f"{text} has no room", f'it sends as its user: write "as {user}"')
+    known = ", ".join(run.name for run in policy.rooms) or "none"
+    raise QuestionError(f'no program is named "{text}"', f"there is {known}")
+
+
+def _source_in_room(run: Run, destination: Address, policy: Policy) -> Address:
+    source = rooms.source(policy, run, destination)
+    if source is None:
+        raise QuestionError(f"no route of {run.label} leads to {destination}")
+    return source
 
 
 def _device(text: str, policy: Policy) -> str:

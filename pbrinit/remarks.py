@@ -12,7 +12,7 @@ from pbrinit.addresses import Family
 from pbrinit.boxes import Part
 from pbrinit.cells import Grid, minus
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Deny, Direction, Entry, Interface, Policy, Service
+from pbrinit.policy import Deny, Direction, Entry, Policy, Service, Way
 from pbrinit.problems import Problems
 
 Path = tuple[Family, Part]
@@ -72,11 +72,11 @@ def _take_all(entry: Entry, denies: list[Deny], paths: list[Path]) -> bool:
 
 def _asking(entry: Entry, policy: Policy, meaning: Meaning) -> Iterator[Path]:
     """The paths of what asks for an entry; none where there is nothing to take it away."""
-    ways: list[tuple[Interface | None, Interface | None]]
+    ways: list[tuple[Way | None, Way | None]]
     if entry.direction is Direction.INPUT:
-        ways = [(way, None) for way in entry.interfaces]
+        ways = [(way, entry.room) for way in entry.interfaces]
     elif entry.direction is Direction.OUTPUT:
-        ways = [(None, way) for way in entry.interfaces]
+        ways = [(entry.room, way) for way in entry.interfaces]
     else:
         ways = [(i, o) for i in entry.interfaces for o in entry.ways_out if i is not o]
     for way_in, way_out in ways if policy.denies else ():
@@ -86,10 +86,11 @@ def _asking(entry: Entry, policy: Policy, meaning: Meaning) -> Iterator[Path]:
 
 def _within(entry: Entry, other: Entry) -> bool:
     """Whether all that an entry allows, answers included, another one does: each of what it names
-    is among what the other names. A program in a room has client's ports that nobody else has.
+    is among what the other names, and it is about the same room, or both about none.
     """
     return (
         entry.direction is other.direction
+        and entry.room == other.room
         and set(entry.interfaces) <= set(other.interfaces)
         and set(entry.ways_out) <= set(other.ways_out)
         and other.user in (None, entry.user)

@@ -1,7 +1,6 @@
 """The rooms of a policy: who lives in each, by which addresses, and how it is set up.
 
-In: a `Policy`.  Out: `Room` values for the plan, and for the rules the address of each room that
-exists inside of the machine alone.
+In: a `Policy`.  Out: `Room` values for the plan, and the routes that lead into each.
 
 A room has the machine's own addresses, so that what is sent there needs no translation; which
 packets get there, and which of its own go on, is a matter of rules.  Its way out is a gateway
@@ -13,19 +12,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address
 
-from pbrinit import sysctls
+from pbrinit import inside, sysctls
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.layout import TABLE_ROOMS
 from pbrinit.plan import TABLE_MAIN, Program, Room, Route, RouteKind
 from pbrinit.policy import Policy, Run
-
-INSIDE: dict[Family, Prefix] = {
-    Family.V4: IPv4Network("169.254.77.0/24"),
-    Family.V6: IPv6Network("fd70:6272:696e:6974::/112"),
-}
-"""Where rooms have the addresses by which they reach each other; nobody outside has one."""
 
 GATEWAY: dict[Family, Address] = {
     Family.V4: IPv4Address("169.254.0.1"),
@@ -36,12 +29,6 @@ GATEWAY: dict[Family, Address] = {
 def table(policy: Policy, run: Run) -> int:
     """The number of the table that leads into the room of a program."""
     return TABLE_ROOMS + policy.rooms.index(run)
-
-
-def inside(policy: Policy, run: Run, family: Family) -> Address:
-    """The address by which other rooms know this one."""
-    first = int(INSIDE[family].network_address)
-    return type(GATEWAY[family])(first + policy.rooms.index(run) + 1)
 
 
 def programs(policy: Policy) -> tuple[Program, ...]:
@@ -56,6 +43,18 @@ def way_in(policy: Policy, run: Run) -> tuple[Route, ...]:
               note=f"into the room {run.name}")
         for address in _addresses(policy, run)
     )  # fmt: skip
+
+
+def source(policy: Policy, run: Run, destination: Address) -> Address | None:
+    """The address from which a program in a room sends where it has not chosen one: that of the
+    longest of its routes.
+    """
+    family = Family.of(destination)
+    routes = [route for route in _ways_out(policy, run) if route.family is family]
+    found = [r for r in routes if r.destination is None or destination in r.destination]
+    longest = max(found, key=lambda r: r.destination.prefixlen if r.destination else -1,
+                  default=None)  # fmt: skip
+    return longest.preferred if longest else None
 
 
 def _room(policy: Policy, run: Run) -> Room:
@@ -73,7 +72,7 @@ def _room(policy: Policy, run: Run) -> Room:
 def _addresses(policy: Policy, run: Run) -> tuple[InterfaceAddress, ...]:
     """The machine's own, and the one that only exists inside, each as one host's."""
     own: list[Address] = [a.ip for interface in policy.interfaces for a in interface.addresses]
-    own += [inside(policy, run, family) for family in _between(policy)]
+    own += [inside.address(policy, run, family) for family in _between(policy)]
     return tuple(alone(address) for address in own)
 
 
@@ -99,7 +98,7 @@ def _ways_out(policy: Policy, run: Run) -> Iterator[Route]:
             gateway = interface.gateway(family)
             ways += [(None, a.ip) for a in own if gateway in a.network][:1] if gateway else []
         if family in _between(policy):
-            ways.append((INSIDE[family], inside(policy, run, family)))
+            ways.append((inside.INSIDE[family], inside.address(policy, run, family)))
         for destination, source in dict(ways).items():
             yield Route(family, TABLE_MAIN, RouteKind.UNICAST, destination, GATEWAY[family],
                         preferred=source, note="all ways lead through the machine")  # fmt: skip

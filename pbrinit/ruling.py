@@ -14,7 +14,7 @@ from pbrinit.boxes import Part, Seen
 from pbrinit.martians import UNSPECIFIED
 from pbrinit.meaning import Meaning
 from pbrinit.packet import Direction, In, Out, Packet
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Policy, Way
 
 HERE = "here"
 NOWHERE = "nowhere"
@@ -22,9 +22,10 @@ NOWHERE = "nowhere"
 
 @dataclass(frozen=True)
 class Ruling:
-    """Where a packet gets to: `here`, `nowhere`, or the name of an interface. `names` are the
-    keys of the entries that name it, allow and deny, and of what passes whatever they say;
-    those among `answers` name it only as an answer.
+    """Where a packet gets to: `here`, `nowhere`, or the label of an interface or a room.
+
+    `names` are the keys of the entries that name it, allow and deny, and of what passes whatever
+    they say; those among `answers` name it only as an answer.
     `tells`: whether who sends it through is told that it is denied; None is as it comes.
     """
 
@@ -38,27 +39,25 @@ class Rulings:
     """A policy, ready to be asked about many packets."""
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
         self._meaning = Meaning(policy)
-        self._parts: dict[tuple[Family, Interface | None, Interface | None], Part] = {}
+        self._ways = {way.device: way for way in policy.ways}
+        self._parts: dict[tuple[Family, str | None, str | None], Part] = {}
 
     def of(self, packet: Packet, direction: Direction) -> Ruling:
         """What the policy says of a packet; of one that is sent, to one look-up for it."""
         family = packet.family
-        interfaces = self._policy.interfaces
+        ways = self._ways.values()
         if isinstance(direction, Out):
             if packet.destination in self._here[family]:
                 return Ruling(HERE, ("to ourselves",))
-            parts = [(i.name, self.part(family, None, i)) for i in interfaces]
-        else:
-            ways = [i for i in interfaces if i.device == direction.device]
-            parts = [(HERE, self.part(family, way, None)) for way in ways]
+            parts = [(way.label, self.part(family, None, way)) for way in ways]
+        elif (way_in := self._ways.get(direction.device)) is not None:
+            parts = [(HERE, self.part(family, way_in, None))]
             parts += [
-                (out.name, self.part(family, way, out))
-                for way in ways
-                for out in interfaces
-                if out is not way
+                (out.label, self.part(family, way_in, out)) for out in ways if out is not way_in
             ]
+        else:
+            parts = []
         packet_seen = seen(packet, direction)
         where = next((name for name, part in parts if part.passes(packet_seen)), NOWHERE)
         names = dict.fromkeys(key for _, part in parts for key in part.names(packet_seen))
@@ -67,9 +66,9 @@ class Rulings:
         tells = True if True in told else None if None in told else False
         return Ruling(where, tuple(names), tells, frozenset(names) - asks)
 
-    def part(self, family: Family, way_in: Interface | None, way_out: Interface | None) -> Part:
+    def part(self, family: Family, way_in: Way | None, way_out: Way | None) -> Part:
         """`Meaning.part`, made once."""
-        key = (family, way_in, way_out)
+        key = (family, way_in.device if way_in else None, way_out.device if way_out else None)
         if key not in self._parts:
             self._parts[key] = self._meaning.part(family, way_in, way_out)
         return self._parts[key]

@@ -13,8 +13,10 @@ from typing import Any
 from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.cells import Cell, Grid
 from pbrinit.forms import ANY_PORT, UNNAMED, PortSet
+from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_PORTS, WITH_TYPES
-from pbrinit.policy import CLIENTS, EPHEMERAL, Protocol, User
+from pbrinit.policy import CLIENTS, Interface, Protocol, Run, User
+from pbrinit.policy import Way as End
 
 NAMED = 3
 """How many prefixes are said one by one."""
@@ -24,26 +26,66 @@ LISTED = 100
 
 WORDS = {0: "arp", Protocol.ICMP: "icmp", Protocol.TCP: "tcp", Protocol.UDP: "udp",
          Protocol.ICMPV6: "icmp"}  # fmt: skip
-CLIENTS_WAYS = ((EPHEMERAL,), (UNNAMED[0], EPHEMERAL, UNNAMED[1]))
-"""A client's ports of this machine, and TCP's, which may be looked up without one."""
 
 
 @dataclass(frozen=True)
 class Way:
-    """A path: the names of the interfaces; without a way in it begins here, without a way out it
-    ends here. `own` are our addresses there, `peers` all who live at the other ends.
+    """A path: what its ends are called. `ours` says which of them are this machine's, itself or a
+    room of it, and `own` are our addresses there; `peers` are all who live at the other ends.
+    `clients` are the ports that go without saying for one who asks.
     """
 
     family: Family
     way_in: str | None
     way_out: str | None
+    ours: tuple[bool, bool]
     own: AddressSet
     peers: tuple[AddressSet, AddressSet]
+    clients: tuple[PortSet, ...]
 
     def __str__(self) -> str:
         if self.way_out is None:
             return f"in by {self.way_in}"
-        return f"from {self.way_in} to {self.way_out}" if self.way_in else f"out by {self.way_out}"
+        if self.way_in is None:
+            return f"out by {self.way_out}"
+        if self.ours == (False, True):
+            return f"in by {self.way_in} to {self.way_out}"
+        if self.ours == (True, False):
+            return f"out of {self.way_in} by {self.way_out}"
+        return f"from {self.way_in} to {self.way_out}"
+
+
+def path(meaning: Meaning, family: Family, way_in: End | None, way_out: End | None) -> Way:
+    """One path of a policy; without a way in it begins in the machine itself, without a way out it
+    ends there.
+    """
+    homes, nobody = meaning.homes, AddressSet(family)
+    own, peers = nobody, []
+    for end, other in ((way_in, way_out), (way_out, way_in)):
+        interface = isinstance(end, Interface)
+        peers.append(homes.behind(end, family) if interface else nobody)
+        if interface and not isinstance(other, Interface):
+            own = homes.own(end, family)
+        if isinstance(end, Run) and isinstance(other, Run):
+            own = own | homes.inside(end, family)
+    clients: tuple[PortSet, ...] = ()
+    if isinstance(way_in, Run):
+        clients = ((way_in.clients,),)
+    elif way_in is None:
+        mine = meaning.policy.clients
+        # TCP's may be looked up without one.
+        clients = ((mine,), (UNNAMED[0], mine, UNNAMED[1]))
+    elif isinstance(way_out, Interface):
+        clients = ((CLIENTS,),)
+    return Way(
+        family,
+        way_in.label if way_in else None,
+        way_out.label if way_out else None,
+        (not isinstance(way_in, Interface), not isinstance(way_out, Interface)),
+        own,
+        (peers[0], peers[1]),
+        clients,
+    )
 
 
 @dataclass(frozen=True)
@@ -73,9 +115,7 @@ class Packets:
         names = ", ".join(map(self._asked, self.protocols))
         if self.other_protocols:
             return f"every protocol but {names}" if names else "every protocol"
-        sent = self.way.way_in is None
-        clients = CLIENTS_WAYS if sent else ((CLIENTS,),) if self.way.way_out is not None else ()
-        if self.source_ports == ANY_PORT or self.source_ports in clients:
+        if self.source_ports == ANY_PORT or self.source_ports in self.way.clients:
             return names
         several = "s" if len(self.source_ports) > 1 else ""
         return f"{names} from port{several} {_ports(self.source_ports)}"
@@ -93,11 +133,13 @@ class Packets:
         """Who is at either end; our own addresses only where not all of them are meant."""
         way, (asking, asked) = self.way, self.way.peers
         words = []
-        if way.way_in is not None:
+        if all(way.ours):
+            return []
+        if not way.ours[0]:
             words.append(f"from {_addresses(self.sources, asking, way.own)}")
         elif not way.own <= self.sources:
             words.append(f"from {_addresses(self.sources & way.own, asking, way.own)}")
-        if way.way_out is not None:
+        if not way.ours[1]:
             words.append(f"to {_addresses(self.destinations, asked, way.own)}")
         elif self.destinations != way.own:
             words.append(f"to {_addresses(self.destinations, asked, AddressSet(way.family))}")

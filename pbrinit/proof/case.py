@@ -21,11 +21,14 @@ from pbrinit.martians import IGMP
 from pbrinit.meaning import Meaning
 from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
 from pbrinit.plan import Plan, Route
-from pbrinit.policy import Policy
+from pbrinit.policy import Policy, Way
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
 from pbrinit.proof.steps import Steps
 from pbrinit.proof.terms import SPECIAL, Variables, any_of, in_ports
+
+NOTHING = Part(())
+"""What passes where the policy says nothing: the path from one room to most others."""
 
 OWN_LINK_LOCAL = 0xFE80 << 112 | 0x5EFE_C0FF_EE00_0000
 """From here on the link-local addresses that the interfaces are taken to have: the kernel
@@ -38,6 +41,10 @@ def link_local(policy: Policy) -> dict[str, IPv6Address]:
         interface.device: IPv6Address(OWN_LINK_LOCAL + number)
         for number, interface in enumerate(policy.interfaces, 1)
     }
+
+
+def _path(way_in: Way | None, way_out: Way | None) -> tuple[str | None, str | None]:
+    return way_in.device if way_in else None, way_out.device if way_out else None
 
 
 def _of_family(plan: Plan, family: Family) -> Plan:
@@ -69,14 +76,15 @@ class Case:
         self.policy = policy
         plan = _of_family(plan, family)
         self.meaning = Meaning(policy)
-        interfaces = policy.interfaces
-        ways = (None, *interfaces)
-        self.parts = {
-            (way_in, way_out): self.meaning.part(family, way_in, way_out)
-            for way_in in ways
-            for way_out in ways
+        self.ways = policy.ways
+        ends = (None, *self.ways)
+        made = (
+            (_path(way_in, way_out), self.meaning.part(family, way_in, way_out))
+            for way_in in ends
+            for way_out in ends
             if way_in is not way_out
-        }
+        )
+        self._parts = {path: part for path, part in made if part != NOTHING}
         self.here = self.meaning.here(family)
         self.expected = tuple(asked(self.meaning, family))
         special = {name: AddressSet.of(family, values) for name, values in SPECIAL.items()}
@@ -87,7 +95,7 @@ class Case:
             for prefix in (rule.source, rule.destination)
             if prefix is not None
         }
-        own = [AddressSet.of(family, [a.ip]) for i in interfaces for a in i.addresses]
+        own = [AddressSet.of(family, [a.ip]) for i in policy.interfaces for a in i.addresses]
         self.classes = Classes(
             family,
             [*special.values(), *prefixes.values(), *own, *self._sets()],
@@ -95,6 +103,10 @@ class Case:
         )
         self.rules = Rules(plan, family, self.classes, prefixes, link_local)
         self.steps = Steps(plan, self.rules, self.classes, special, link_local)
+
+    def part(self, way_in: Way | None, way_out: Way | None) -> Part:
+        """What passes on one path (`Meaning.part`)."""
+        return self._parts.get(_path(way_in, way_out), NOTHING)
 
     def _sets(self) -> Iterator[AddressSet]:
         """Every set that the meaning speaks of."""
@@ -104,7 +116,7 @@ class Case:
             yield box.destinations
 
     def _boxes(self) -> Iterator[Box]:
-        for part in self.parts.values():
+        for part in self._parts.values():
             yield from (*part.always, *part.allowed, *part.denied)
         yield from (expected.box for expected in self.expected)
 

@@ -50,7 +50,8 @@ class Judge:
         self._model = Model(plan, link_local)
         self._link_local = link_local
         self._plan = plan
-        self._names = {interface.device: interface.name for interface in policy.interfaces}
+        self._names = {way.device: way.label for way in policy.ways}
+        self._rooms = {room.device for room in policy.rooms}
         self._own = {a.ip for interface in policy.interfaces for a in interface.addresses}
 
     def judge(self, packet: Packet, direction: Direction) -> Judgement:
@@ -73,6 +74,8 @@ class Judge:
         if self._goes_to_all(packet, verdict):
             # Nothing decides but the return path, and from nobody not even that.
             let_in = does != NOWHERE and packet.source != UNSPECIFIED
+            if direction.device in self._rooms:
+                return let_in
             return let_in and not (
                 self._may_reach_us(packet, direction) or self._may_be_answered(packet, direction)
             )

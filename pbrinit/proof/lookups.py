@@ -91,6 +91,12 @@ class Rules:
             rest[at] = after
         return after
 
+    def devices(self, ask: Ask) -> set[str | None]:
+        """The devices by which a look-up may lead a packet, whatever its addresses and ports."""
+        rules = (self._runs[at].rule for at in self._reached(ask))
+        tables = {rule.argument or 0 for rule in rules if rule.action is Action.LOOKUP}
+        return {device for table in tables for device in self._tables.devices(table, ask)}
+
     def _reached(self, ask: Ask) -> list[int]:
         """The runs that some packet of this kind comes to and that may be about it, in order.
         A goto's target is among them whatever it is.

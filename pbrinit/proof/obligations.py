@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import z3
 
 from pbrinit.addresses import Family
-from pbrinit.boxes import Box, Part
+from pbrinit.boxes import Box
 from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import ARP
-from pbrinit.policy import EPHEMERAL, Interface, Protocol
-from pbrinit.proof.case import Case
+from pbrinit.policy import Interface, Protocol, Run, Way
+from pbrinit.proof.case import NOTHING, Case
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.terms import PROHIBITED, End, Variables, any_of, in_ports
 from pbrinit.ruling import NOWHERE
@@ -55,14 +55,14 @@ class Obligation:
 def obligations(case: Case) -> Iterator[Obligation]:
     """Everything that is to be shown of one family."""
     for group in case.protocols:
-        for interface in case.policy.interfaces:
-            yield _arrives(case, interface, group)
+        for way in case.ways:
+            yield _arrives(case, way, group)
             if case.family is Family.V4:
-                yield _goes_to_all(case, interface, group)
-            if case.steps.tells(interface.device):
-                yield _tells(case, interface, group)
+                yield _goes_to_all(case, way, group)
+            if case.steps.tells(way.device):
+                yield _tells(case, way, group)
         sent = group - {ARP}  # that is no packet: see `packet.ARP`
-        for bound in (None, *case.policy.interfaces) if sent else ():
+        for bound in (None, *case.ways) if sent else ():
             yield _leaves(case, bound, sent)
     yield from (_connects(case, interface) for interface in case.policy.interfaces)
     for expected in case.expected:
@@ -79,31 +79,34 @@ def _is_mistold(judgement: Judgement) -> bool:
     return judgement.mistold
 
 
-def _arrives(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
-    """What arrives by an interface is delivered, passed on, or dropped, as it should be."""
-    steps, device, protocol = case.steps, interface.device, min(protocols)
+def _arrives(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
+    """What arrives by an interface, or from a room, is delivered, passed on by this or that way, or
+    dropped, as it should be. Only where the look-up may lead, or the policy says something, there
+    is anything to ask.
+    """
+    steps, device, protocol = case.steps, way_in.device, min(protocols)
     four = case.family is Family.V4
     asked = steps.arriving(device, protocol)
-    others = [i for i in case.policy.interfaces if i is not interface]
-    ways = [LOOPBACK, device, *(other.device for other in others)]
-    backs = [steps.back(asked, steps.packet.destination, way) for way in ways] if four else []
-    nothing = Part(())  # leaves by the interface that it came by
+    leads = case.rules.devices(asked)
+    parts = {LOOPBACK: case.part(way_in, None), device: NOTHING}
+    for way in case.ways:
+        if way is not way_in and (way.device in leads or case.part(way_in, way) != NOTHING):
+            parts[way.device] = case.part(way_in, way)
+    backs = {way: steps.back(asked, steps.packet.destination, way) for way in parts if four}
 
     def wrong() -> Conditions:
         found = case.rules.look_up(asked)
         early = z3.Not(steps.dropped_early()) if steps.hears(device) else z3.BoolVal(val=False)
-        passes = [steps.delivered(found)]
-        passes += [steps.passed_on(found, device, way, protocol) for way in ways[1:]]
-        parts = [case.parts[interface, other] for other in (None, *others)]
-        parts.insert(1, nothing)
         differ = []
-        for number, (passing, part) in enumerate(zip(passes, parts, strict=True)):
-            does = z3.And(early, passing)
+        for way, part in parts.items():
+            here = way == LOOPBACK
+            leads_on = steps.passed_on(found, device, way, protocol)
+            does = z3.And(early, steps.delivered(found) if here else leads_on)
             if four:
-                does = z3.And(does, steps.back_passes(backs[number], device))
+                does = z3.And(does, steps.back_passes(backs[way], device))
             means = case.passes(part, protocol, steps.packet)
             differ += [z3.And(does, z3.Not(means)), z3.And(means, z3.Not(does))]
-            if number == 0:
+            if here:
                 differ[1] = z3.And(differ[1], z3.Not(steps.foreign_link_local(device)))
         return [
             *steps.possible(protocol, outgoing=False),
@@ -112,25 +115,31 @@ def _arrives(case: Case, interface: Interface, protocols: frozenset[int]) -> Obl
         ]
 
     def signature() -> object:
-        return tuple(case.rules.met(ask) for ask in (asked, *backs))
+        return tuple(case.rules.met(ask) for ask in (asked, *backs.values()))
 
-    about = f"in by {interface.name}"
+    about = _in_by(way_in)
     return Obligation(case.family, about, True, device, protocols, wrong, _is_wrong, signature)
 
 
-def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
+def _in_by(way: Way) -> str:
+    return f"from {way.label}" if isinstance(way, Run) else f"in by {way.name}"
+
+
+def _goes_to_all(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
     """What arrives for groups and for all is let in only from those who may send the same to an
     own address, or whom root may send what would answer it: the return path check, which alone
-    is asked, sees no more, nor by which interface it came (rp_filter 2).
+    is asked, sees no more, nor by which interface it came (rp_filter 2). From a room nothing is
+    let in: no return path leads there.
     """
-    steps, device, protocol = case.steps, interface.device, min(protocols)
+    steps, device, protocol = case.steps, way_in.device, min(protocols)
     asked = steps.arriving(device, protocol)
     back = steps.back(asked, steps.nobody(), LOOPBACK)
 
     def wrong() -> Conditions:
-        packet, ways = steps.packet, case.policy.interfaces
+        packet = steps.packet
+        ways = () if isinstance(way_in, Run) else case.policy.interfaces
         same = [
-            case.passes(case.parts[way, None], protocol, replace(packet, destination=End(number)))
+            case.passes(case.part(way, None), protocol, replace(packet, destination=End(number)))
             for way in ways
             for number in (case.classes.number(a.ip) for a in way.own(case.family))
         ]
@@ -138,7 +147,7 @@ def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) ->
             End(steps.unchosen), packet.source, packet.destination_port, packet.source_port, 0
         )
         answered = [
-            case.passes(case.parts[None, way], protocol, answer, outgoing=True) for way in ways
+            case.passes(case.part(None, way), protocol, answer, outgoing=True) for way in ways
         ]
         return [
             *steps.possible(protocol, outgoing=False),
@@ -152,17 +161,17 @@ def _goes_to_all(case: Case, interface: Interface, protocols: frozenset[int]) ->
     def signature() -> object:
         return tuple(case.rules.met(ask) for ask in (asked, back))
 
-    about = f"in by {interface.name}, to groups and to all"
+    about = f"{_in_by(way_in)}, to groups and to all"
     return Obligation(case.family, about, True, device, protocols, wrong, _is_wrong, signature)
 
 
-def _tells(case: Case, interface: Interface, protocols: frozenset[int]) -> Obligation:
+def _tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
     """Whose packets would pass were they not rejected is told so, and nobody but the sources that
     deny entries reject is told anything: the input look-up ends with a prohibition.
     """
-    steps, device, protocol = case.steps, interface.device, min(protocols)
+    steps, device, protocol = case.steps, way_in.device, min(protocols)
     asked = steps.arriving(device, protocol)
-    parts = [case.parts[interface, i] for i in case.policy.interfaces if i is not interface]
+    parts = [case.part(way_in, way) for way in case.policy.interfaces if way is not way_in]
 
     def wrong() -> Conditions:
         found = case.rules.look_up(asked)
@@ -194,13 +203,13 @@ def _tells(case: Case, interface: Interface, protocols: frozenset[int]) -> Oblig
     def signature() -> object:
         return case.rules.met(asked)
 
-    about = f"in by {interface.name}, who is told"
+    about = f"{_in_by(way_in)}, who is told"
     return Obligation(case.family, about, True, device, protocols, wrong, _is_mistold, signature)
 
 
-def _leaves(case: Case, bound: Interface | None, protocols: frozenset[int]) -> Obligation:
-    """What is sent leaves, stays or is refused as it should; from a socket that is bound to a
-    device it may be refused more, but never less.
+def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligation:
+    """What the machine itself sends leaves, stays or is refused as it should; from a socket that is
+    bound to a device it may be refused more, but never less.
     """
     steps, protocol = case.steps, min(protocols)
     oif = bound.device if bound else None
@@ -210,10 +219,9 @@ def _leaves(case: Case, bound: Interface | None, protocols: frozenset[int]) -> O
         found = case.rules.look_up(asked)
         here = steps.packet.destination.within(case.classes.mask(case.here))
         pairs = [(steps.stays(found), here)]
-        for interface in case.policy.interfaces:
-            part = case.parts[None, interface]
-            means = case.passes(part, protocol, steps.packet, outgoing=True)
-            pairs.append((steps.sent(found, interface.device, oif), means))
+        for way in case.ways:
+            means = case.passes(case.part(None, way), protocol, steps.packet, outgoing=True)
+            pairs.append((steps.sent(found, way.device, oif), means))
         differ = [z3.And(does, z3.Not(means)) for does, means in pairs]
         if bound is None:
             differ += [z3.And(means, z3.Not(does)) for does, means in pairs]
@@ -226,7 +234,7 @@ def _leaves(case: Case, bound: Interface | None, protocols: frozenset[int]) -> O
     def signature() -> object:
         return case.rules.met(asked)
 
-    about = f"out, from a socket bound to {bound.name}" if bound else "out"
+    about = f"out, from a socket bound to {bound.label}" if bound else "out"
     return Obligation(case.family, about, False, oif, protocols, wrong, _is_wrong, signature)
 
 
@@ -235,7 +243,7 @@ def _connects(case: Case, interface: Interface) -> Obligation:
     allowed as well (ip_route_connect, include/net/route.h).
     """
     steps = case.steps
-    part = case.parts[None, interface]
+    part = case.part(None, interface)
     asks = replace(part, allowed=tuple(box for box in part.allowed if not box.answer))
 
     def wrong() -> Conditions:
@@ -243,7 +251,7 @@ def _connects(case: Case, interface: Interface) -> Obligation:
         first = replace(packet, source=End(steps.unchosen), source_port=0)
         return [
             *steps.possible(Protocol.TCP, outgoing=True),
-            in_ports(packet.source_port, EPHEMERAL),
+            in_ports(packet.source_port, case.policy.clients),
             case.granted(asks, Protocol.TCP, packet, outgoing=True),
             z3.Not(case.granted(part, Protocol.TCP, first, outgoing=True)),
         ]
@@ -261,7 +269,6 @@ def _expected(case: Case, expected: Asked, protocols: frozenset[int]) -> Obligat
     does what is allowed the other obligations show.
     """
     steps, protocol = case.steps, min(protocols)
-    part = case.parts[expected.way_in, expected.way_out]
     outgoing = expected.way_in is None
     box = expected.box
 
@@ -270,7 +277,9 @@ def _expected(case: Case, expected: Asked, protocols: frozenset[int]) -> Obligat
         senders = case.users if expected.anybody else (given.uid,)
         packets = [replace(given, uid=uid) for uid in senders]
         allowed = any_of(
-            case.granted(part, protocol, packet, outgoing=outgoing) for packet in packets
+            case.granted(case.part(*path), protocol, packet, outgoing=outgoing)
+            for packet in packets
+            for path in expected.paths
         )
         return [
             *steps.possible(protocol, outgoing=outgoing),

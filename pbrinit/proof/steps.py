@@ -45,6 +45,7 @@ class Steps:
             for a in link.addresses
             if a.version == self.family.version
         )
+        self._speak_six = {link.device for link in plan.links if link.speaks_six}
         self._own_link_local = {
             device: 1 << classes.number(address)
             for device, address in link_local.items()
@@ -154,15 +155,15 @@ class Steps:
         return among(found, lambda r: r.kind in ours or (r.group and r.device != LOOPBACK))
 
     def hears(self, device: str) -> bool:
-        """Whether the family is on: IPv6 is off on a device without an IPv6 address."""
-        return self.family is Family.V4 or self.has(device)
+        """Whether the family is on (`Link.speaks_six`)."""
+        return self.family is Family.V4 or device in self._speak_six
 
     @property
     def hears_fragments(self) -> bool:
         """Whether IPv6 is on at all: where protocols are not read a fragment's is that of its
         header (model.Model), which no obligation speaks of. IPv4 has none then, fragment or not.
         """
-        return self.family is Family.V6 and any(self.has(link.device) for link in self._plan.links)
+        return self.family is Family.V6 and bool(self._speak_six)
 
     def passed_on(
         self, found: z3.BitVecRef, device: str, way_out: str, protocol: int
@@ -195,10 +196,8 @@ class Steps:
         """Whether it goes to a link-local address that is not the device's."""
         if self.family is Family.V4:
             return z3.BoolVal(val=False)
-        within = self.packet.destination.within
-        return z3.And(
-            within(self.special["link-local"]), z3.Not(within(self._own_link_local[device]))
-        )
+        within, own = self.packet.destination.within, self._own_link_local.get(device, 0)
+        return z3.And(within(self.special["link-local"]), z3.Not(within(own)))
 
     def to_all(self, found: z3.BitVecRef, protocol: int) -> z3.BoolRef:
         """Whether it goes to a group or to all, so that only the return path is asked, if

@@ -63,6 +63,10 @@ class Tables:
             made = z3.If(condition, z3.BitVecVal(number, RESULT_BITS), made)
         return made
 
+    def devices(self, table: int, ask: Ask) -> set[str | None]:
+        """The devices by which routes lead that such a look-up may find."""
+        return {self._results.known[number].device for number, _, _ in self._routes(table, ask)}
+
     def _routes(self, table: int, ask: Ask) -> list[tuple[int, int, int]]:
         """Results, each with the classes of sources and destinations that have it."""
         key = (table, ask.iif, ask.oif, ask.strict)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -46,6 +47,10 @@ AT_CLIENTS_PORTS = ("udp/65534", "tcp/61000-65534", "tcp/40000", "udp/32768")
 RANGES = ("1024-65534", "1-65534", "40000-50000")
 WIDE_4 = ("198.51.100", "203.0.113", "192.0.2")
 WIDE_6 = ("2001:db8:5::", "2001:db8::", "2001:db8:7::")
+PROGRAMS = ("a", "b", "c")
+IN_A_ROOM = 0.7
+"""How often an entry about this machine is about a room of it, where there are any."""
+
 MANY = 0.4
 """How often a policy has a network of many prefixes."""
 
@@ -78,8 +83,14 @@ def policy(random: Random) -> str:
     lines += ["[network]", *(f"{k} = {v}" for k, v in networks.items())]
     lines += ["[service]", *(f"{k} = {v}" for k, v in others.items())]
     lines += ["[user]", *(f"{k} = {v[0]}" for k, v in users.items())]
+    runs = random.sample(PROGRAMS, random.choice((0, 0, 1, 2, 3)))
+    for run in runs:
+        lines += [f"[run.{run}]", f'command = ["/{run}"]', f'user = "{random.choice([*users])}"']
+        lines += _perhaps(random, 0.1, "isolate = false")
     for _ in range(random.randint(0, 6)):
-        lines += _entry(random, names, networks, others, users)
+        lines += _entry(random, _Words(names, networks, others, users, runs))
+    for _ in range(random.choice((0, 1, 2)) if runs[1:] else 0):
+        lines += _between(random, runs, services)
     for _ in range(random.choice((0, 0, 1, 2))):
         lines += _deny(random, names, networks, services, users)
     return "\n".join(lines) + "\n"
@@ -98,9 +109,19 @@ def compiled(random: Random) -> tuple[str, Policy, Plan]:
                 continue
 
 
-def _entry(
-    random: Random, names: list[str], networks: Named, services: Named, users: Named
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Words:
+    """The names that entries have to choose from."""
+
+    interfaces: list[str]
+    networks: Named
+    services: Named
+    users: Named
+    runs: list[str]
+
+
+def _entry(random: Random, words: _Words) -> Iterator[str]:
+    names, networks, services = words.interfaces, words.networks, words.services
     kind = random.choice(["input", "output"] + (["forward"] * 4 if names[1:] else []))
     yield f"[[{kind}]]"
     ours = [name for name in services if kind == "output" or not name.endswith("c")]
@@ -115,7 +136,16 @@ def _entry(
     yield from _perhaps(random, 0.3, f"on = {_some(random, names)}")
     side = "from" if kind == "input" else "to"
     yield from _perhaps(random, 0.6, f"{side} = {_peers(random, networks)}")
-    yield from _perhaps(random, 0.5, f'user = "{random.choice([*users])}"')
+    if words.runs and random.random() < IN_A_ROOM:
+        yield f'run = "{random.choice(words.runs)}"'
+        return
+    yield from _perhaps(random, 0.5, f'user = "{random.choice([*words.users])}"')
+
+
+def _between(random: Random, runs: list[str], services: Named) -> Iterator[str]:
+    asking, asked = random.sample(runs, 2)
+    yield "[[between]]"
+    yield f'from = "{asking}"\nto = "{asked}"\nservice = {_some(random, services)}'
 
 
 def _deny(

@@ -38,7 +38,9 @@ def test_each_address_lives_behind_one_interface_or_none(address: str, behind: s
     policy = written("")
     family = Family.of(ip_address(address))
     meaning = Meaning(policy)
-    found = [i.name for i in policy.interfaces if ip_address(address) in meaning.behind(i, family)]
+    found = [
+        i.name for i in policy.interfaces if ip_address(address) in meaning.homes.behind(i, family)
+    ]
     assert found == ([behind] if behind else [])
 
 
@@ -46,7 +48,7 @@ def test_nobody_lives_behind_an_interface_in_a_family_that_it_does_not_speak() -
     policy = written("")
     dmz = policy.interfaces[2]
     assert dmz.name == "dmz"
-    assert not Meaning(policy).behind(dmz, Family.V6)
+    assert not Meaning(policy).homes.behind(dmz, Family.V6)
 
 
 def test_an_input_entry_lets_its_networks_ask_from_any_port_by_its_interface() -> None:

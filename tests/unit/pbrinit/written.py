@@ -39,6 +39,26 @@ updater = 1001
 """
 """Three interfaces, one with the gateway, one without IPv6; and names."""
 
+ROOMS = (
+    ROUTER
+    + """
+sshd = 1002
+resolver = 1003
+[run.sshd]
+command = ["/usr/sbin/dropbear"]
+user = "sshd"
+[run.updater]
+command = ["/usr/bin/updater"]
+user = "updater"
+[run.resolver]
+command = ["/usr/bin/resolver"]
+user = "resolver"
+"""
+)
+"""And three rooms: clients of the machine have 32768 to 36863, those of the rooms in this order
+36864 to 40959, 40960 to 45055 and 45056 to 49151.
+"""
+
 
 def written(text: str, names: str = ROUTER) -> Policy:
     """The policy of some entries after the names of ROUTER."""

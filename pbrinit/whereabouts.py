@@ -1,0 +1,74 @@
+"""Who lives where: docs/meaning.md, "Who lives where", as code.
+
+In: a `Policy`.  Out: `Whereabouts`: for each interface the addresses that this machine has there,
+and those who live behind it.  The compiler has its own account of this, `places`.
+"""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from ipaddress import IPv4Network, IPv6Network
+
+from pbrinit import inside
+from pbrinit.addresses import Address, AddressSet, Family, Prefix
+from pbrinit.policy import Interface, Peers, Policy, Run
+
+NOWHERE: dict[Family, tuple[Prefix, ...]] = {
+    Family.V4: tuple(
+        map(IPv4Network, ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"))
+    ),
+    Family.V6: tuple(
+        map(IPv6Network, ("::/128", "::1/128", "::ffff:0:0/96", "fe80::/10", "ff00::/8"))
+    ),
+}
+LONGEST_WITH_BROADCAST = 30
+
+
+class Whereabouts:
+    """Who lives where under one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.own = cache(self._own)
+        self.behind = cache(self._behind)
+        self.peers = cache(self._peers)
+        self.inside = cache(self._inside)
+
+    def _own(self, interface: Interface, family: Family) -> AddressSet:
+        """This machine's addresses on an interface."""
+        return AddressSet.of(family, (address.ip for address in interface.own(family)))
+
+    def _behind(self, interface: Interface, family: Family) -> AddressSet:
+        """Those who live behind an interface."""
+        if not interface.own(family):
+            return AddressSet(family)
+        near = AddressSet.of(family, (a.network for a in interface.own(family)))
+        if interface.gateway(family) is not None:
+            others = [i for i in self._policy.interfaces if i is not interface]
+            near = ~AddressSet.of(family, (a.network for i in others for a in i.own(family)))
+        return near - self._nowhere[family]
+
+    def _peers(self, peers: Peers, interface: Interface, family: Family) -> AddressSet:
+        """Those of some peers who live behind an interface."""
+        return peers.of(family) & self.behind(interface, family)
+
+    def _inside(self, room: Run, family: Family) -> AddressSet:
+        """The address of a room that exists inside alone."""
+        return AddressSet.of(family, [inside.address(self._policy, room, family)])
+
+    @cached_property
+    def _nowhere(self) -> dict[Family, AddressSet]:
+        """Those who live behind no interface."""
+        addresses = [a for interface in self._policy.interfaces for a in interface.addresses]
+        ours: list[Prefix | Address] = [address.ip for address in addresses]
+        ours += [
+            a.network.broadcast_address
+            for a in addresses
+            if a.version == Family.V4.version and a.network.prefixlen <= LONGEST_WITH_BROADCAST
+        ]
+        return {
+            family: AddressSet.of(
+                family, [*ours, *NOWHERE[family], *inside.prefixes(self._policy, family)]
+            )
+            for family in Family
+        }
