@@ -138,6 +138,8 @@ class Case:
         self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
     ) -> z3.BoolRef:
         """Whether a packet is to pass on the path of a part."""
+        if part == NOTHING:
+            return z3.BoolVal(val=False)
         return z3.Or(
             self.held(part.always, protocol, packet, outgoing=outgoing),
             self.granted(part, protocol, packet, outgoing=outgoing),

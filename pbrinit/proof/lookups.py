@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from ipaddress import IPv6Address
 
 import z3
@@ -47,6 +48,7 @@ class Rules:
         self._masks = {prefix: classes.mask(found) for prefix, found in prefixes.items()}
         self._runs = tuple(runs(plan, family))
         self._tables = Tables(plan, family, classes, link_local, self.results)
+        self._made: dict[tuple[object, ...], tuple[tuple[object, ...], z3.BitVecRef]] = {}
         self.dissects = Fib(replace(plan, links=()), {}).dissects(family)
 
     def protocols(self, named: Iterable[int]) -> list[frozenset[int]]:
@@ -72,7 +74,17 @@ class Rules:
         )
 
     def look_up(self, ask: Ask) -> z3.BitVecRef:
-        """The number of the result, as fib_rules_lookup (net/core/fib_rules.c) finds it."""
+        """The number of the result, as fib_rules_lookup (net/core/fib_rules.c) finds it.
+
+        Several claims rest on one look-up: the way back by an interface on that of every room.
+        """
+        ends = (ask.source, ask.destination, ask.source_port, ask.destination_port, ask.uid)
+        key = (ask.iif, ask.oif, ask.protocol, ask.strict, *map(id, ends))
+        if key not in self._made:
+            self._made[key] = ends, self._look_up(ask)
+        return self._made[key][1]
+
+    def _look_up(self, ask: Ask) -> z3.BitVecRef:
         none = z3.BitVecVal(NONE, RESULT_BITS)
         rest: dict[int, z3.BitVecRef] = {}
         after = none
@@ -101,24 +113,28 @@ class Rules:
         """The runs that some packet of this kind comes to and that may be about it, in order.
         A goto's target is among them whatever it is.
         """
-        waiting = {0}
+        waiting = [0]
+        met: set[int] = set()
         targets: set[int] = set()
         found = []
-        for at, run in enumerate(self._runs):
-            if at not in waiting:
+        while waiting:
+            at = heappop(waiting)
+            if at in met or at >= len(self._runs):
                 continue
+            met.add(at)
+            run = self._runs[at]
             condition = self._condition(run, ask)
             if condition is not False or at in targets:
                 found.append(at)
             if condition is True and run.rule.action is Action.GOTO and run.target is not None:
-                waiting.add(run.target)
+                heappush(waiting, run.target)
                 targets.add(run.target)
                 continue
             if condition is True and run.rule.action in REFUSALS:
                 continue
-            waiting.add(at + 1)
+            heappush(waiting, at + 1)
             if condition is not False and run.target is not None:
-                waiting.add(run.target)
+                heappush(waiting, run.target)
                 targets.add(run.target)
         return found
 

@@ -214,12 +214,16 @@ def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligat
     steps, protocol = case.steps, min(protocols)
     oif = bound.device if bound else None
     asked = steps.leaving(protocol, oif)
+    leads = case.rules.devices(asked)
 
     def wrong() -> Conditions:
         found = case.rules.look_up(asked)
         here = steps.packet.destination.within(case.classes.mask(case.here))
         pairs = [(steps.stays(found), here)]
         for way in case.ways:
+            may = bound is None and case.part(None, way) != NOTHING
+            if not may and way.device not in (*leads, oif):
+                continue
             means = case.passes(case.part(None, way), protocol, steps.packet, outgoing=True)
             pairs.append((steps.sent(found, way.device, oif), means))
         differ = [z3.And(does, z3.Not(means)) for does, means in pairs]

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ delivered: list[tuple[str, int, int]] = []
 
 def enforce(plan: BootPlan) -> list[str]:
     """Everything PID 1 does with a plan; the differences that it then finds."""
-    _write_sysctls(plan)
+    write_sysctls(plan.sysctls)
     with Kernel() as kernel:
         rules.enforce(kernel, plan)
         different = rules.differences(plan, rules.in_force(kernel))
@@ -47,8 +47,8 @@ def enforce(plan: BootPlan) -> list[str]:
     return different
 
 
-def _write_sysctls(plan: BootPlan) -> None:
-    """The machine's sysctls, but for what a user namespace tells by its own numbers.
+def write_sysctls(entries: Iterable[tuple[str, str]]) -> None:
+    """Sysctls of a namespace, but for what a user namespace tells by its own numbers.
 
     "No group" is 1 to 0 of the machine's groups (ipv4_ping_group_range), of which a namespace
     of an ordinary user has not both; it is what a new network namespace starts with.
@@ -56,7 +56,7 @@ def _write_sysctls(plan: BootPlan) -> None:
     whole = ["0", "0", "4294967295"]
     mapped = Path("/proc/self/gid_map").read_text().split()
     otherwise = set() if mapped == whole else {"net/ipv4/ping_group_range"}
-    sysctl.write(entry for entry in plan.sysctls if entry[0] not in otherwise)
+    sysctl.write(entry for entry in entries if entry[0] not in otherwise)
 
 
 def settle() -> None:

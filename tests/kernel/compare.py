@@ -21,7 +21,7 @@ from pbrinit.netlink import encode
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan
 from pbrinit.verdict import Outcome, Verdict
-from tests.kernel import policies, questions
+from tests.kernel import acts, policies, questions, rooms
 from tests.kernel.lab import Namespace
 from tests.kernel.questions import Question, Told
 
@@ -45,9 +45,14 @@ class Host:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.namespace = Namespace()
-        devices = tuple(link.device for link in plan.links[1:])
+        bare = rooms.outer(plan)
+        devices = tuple(link.device for link in bare.links[1:])
         try:
-            found = self.namespace.do(questions.enforce, encode(plan, "drawn"), devices)
+            found = self.namespace.do(questions.enforce, encode(bare, "drawn"), devices)
+            for room, link in rooms.doors(plan):
+                self.namespace.do(rooms.make, room, link, None)
+            last = [(sysctl.key, sysctl.value) for sysctl in plan.last]
+            self.namespace.do(acts.write_sysctls, last)
         except BaseException:
             self.close()
             raise
@@ -115,8 +120,7 @@ def _can_be_asked(packet: Packet, direction: Direction, plan: Plan) -> bool:
     if packet.family is Family.V4:
         return not packet.destination.is_multicast or packet.destination == ALL_HOSTS
     source, destination = packet.source, packet.destination
-    has_six = any(a.version == packet.family.version for link in plan.links
-                  if link.device == direction.device for a in link.addresses)  # fmt: skip
+    has_six = any(link.speaks_six for link in plan.links if link.device == direction.device)
     early = (
         source is None or source == UNSPECIFIED_6 or source.is_loopback or source.is_multicast
         or destination.is_loopback
