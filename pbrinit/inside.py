@@ -6,16 +6,25 @@ In: a `Policy`.  Out: the address of each of its rooms.  It is part of what a po
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.addresses import Address, Family, Prefix
-from pbrinit.policy import Policy, Run
+from pbrinit.policy import Interface, Policy, Run
 
 INSIDE: dict[Family, Prefix] = {
     Family.V4: IPv4Network("169.254.77.0/24"),
     Family.V6: IPv6Network("fd70:6272:696e:6974::/112"),
 }
 """Where rooms have these addresses; nobody outside has one."""
+
+
+def taken(interfaces: Iterable[Interface]) -> Iterator[tuple[Interface, Address]]:
+    """Interfaces that have such an address already, for this machine or its gateway."""
+    for interface in interfaces:
+        for there in (*(own.ip for own in interface.addresses), *interface.gateways):
+            if there in INSIDE[Family.of(there)]:
+                yield interface, there
 
 
 def prefixes(policy: Policy, family: Family) -> tuple[Prefix, ...]:

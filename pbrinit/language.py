@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbrinit import answers, exchanges, takers
+from pbrinit import answers, exchanges, inside, takers
 from pbrinit.atoms import hostname, on_failure
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
@@ -58,6 +58,12 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
     expectations = exchanges.expectations(vocabulary, document)
     answers.check(problems, entries, vocabulary.reach)
     takers.check(problems, entries)
+    for interface, there in inside.taken(vocabulary.interfaces.values()) if betweens else ():
+        problems.add(
+            f"interface.{interface.name}",
+            f"{there} is among the addresses by which rooms reach each other",
+            "these exist inside of the machine alone: leave between out, or have another address",
+        )
     problems.stop()
     policy = Policy(
         hostname=name or "",
