@@ -21,6 +21,7 @@ from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy, Protocol
 from pbrinit.problems import Problem
+from pbrinit.proof.slices import Clash
 from pbrinit.ruling import HERE, NOWHERE
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ def _told(finding: Finding, policy: Policy) -> Iterator[str]:
     judgement = finding.counterexample
     assert judgement is not None  # noqa: S101  for the type checker: the caller has chosen
     yield f"{finding.obligation}, a counter-example:"
+    if isinstance(judgement, Clash):
+        yield f"  {judgement}"
+        return
     yield f"  {question(judgement.packet, judgement.direction, policy)}"
     yield f"  the plan:   {_place(judgement.does, judgement)}"
     means = judgement.means
@@ -185,9 +189,11 @@ def as_json(
     }
 
 
-def _json(judgement: Judgement | None, policy: Policy) -> dict[str, Any] | None:
+def _json(judgement: Judgement | Clash | None, policy: Policy) -> dict[str, Any] | None:
     if judgement is None:
         return None
+    if isinstance(judgement, Clash):
+        return {"port": judgement.port, "why": judgement.why}
     return {
         "packet": question(judgement.packet, judgement.direction, policy),
         "plan": _place(judgement.does, judgement),

@@ -1,13 +1,13 @@
 """What there is to prove of a policy and its plan, case by case.
 
-In: a `Case`.  Out: `Obligation` values, each a claim about all packets of one family, path,
-interface and group of protocols.  docs/proof.md tells why together they are enough.
+In: a `Case`.  Out: `Obligation` values, each about one family, path, interface or room,
+and group of protocols.  docs/proof.md tells why together they are enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import z3
 
@@ -19,37 +19,9 @@ from pbrinit.packet import ARP
 from pbrinit.policy import Interface, Protocol, Run, Way
 from pbrinit.proof.case import NOTHING, Case
 from pbrinit.proof.judge import Judgement
+from pbrinit.proof.obligation import Conditions, Obligation
 from pbrinit.proof.terms import PROHIBITED, End, Variables, any_of, in_ports
-from pbrinit.ruling import NOWHERE
-
-Conditions = list[z3.BoolRef]
-
-
-@dataclass(frozen=True)
-class Obligation:
-    """One claim: that no packet of the kind is treated otherwise than it should be.
-
-    `arrives` says whether it comes in; `device` is the one it comes in by, or that its socket is
-    bound to.  `wrong` makes the conditions of a packet that shows the contrary, and `confirms`
-    says whether a packet does, once it is judged.  `signature` is all that the claim rests on in
-    the plan's rules: of two plans with the same tables it holds for both or for none.
-    """
-
-    family: Family
-    about: str
-    arrives: bool
-    device: str | None
-    protocols: frozenset[int]
-    wrong: Callable[[], Conditions]
-    confirms: Callable[[Judgement], bool]
-    signature: Callable[[], object]
-
-    def __str__(self) -> str:
-        return f"IPv{self.family.version} {self.about}"
-
-    def key(self) -> object:
-        """The claim itself and all that it rests on."""
-        return self.family, self.about, self.protocols, self.signature()
+from pbrinit.ruling import HERE
 
 
 def obligations(case: Case) -> Iterator[Obligation]:
@@ -292,7 +264,8 @@ def _expected(case: Case, expected: Asked, protocols: frozenset[int]) -> Obligat
         ]
 
     def confirms(judgement: Judgement) -> bool:
-        return (judgement.means.where == NOWHERE) == expected.always
+        ends = {way_out.label if way_out else HERE for _, way_out in expected.paths}
+        return (judgement.means.where in ends) != expected.always
 
     def signature() -> object:
         return box

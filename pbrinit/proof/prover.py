@@ -1,7 +1,8 @@
 """`pbrctl prove`: that a plan does what its policy means, for every packet.
 
 In: a `Policy` and its `Plan`.  Out: for each obligation a `Finding`: that it holds, or one packet
-that shows the contrary, judged by the model and the meaning themselves.
+that shows the contrary, judged by the model and the meaning themselves; and for each slice of
+client's ports that it is nobody else's.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from pbrinit.plan import Plan
 from pbrinit.policy import Policy, Protocol
 from pbrinit.proof.case import Case, link_local
 from pbrinit.proof.judge import Judge, Judgement
-from pbrinit.proof.obligations import Obligation, obligations
+from pbrinit.proof.obligation import Obligation
+from pbrinit.proof.obligations import obligations
 from pbrinit.proof.ordinary import wishes
+from pbrinit.proof.slices import Clash, Slice, slices
 
 TIMEOUT = 60_000
 """Milliseconds for one obligation; they take some."""
@@ -35,11 +38,11 @@ class UndecidedError(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """One obligation, and a packet that shows the contrary where there is one."""
+    """One obligation, and a packet, or a port, that shows the contrary where there is one."""
 
-    obligation: Obligation
+    obligation: Obligation | Slice
     seconds: float
-    counterexample: Judgement | None
+    counterexample: Judgement | Clash | None
 
 
 class Proof:
@@ -65,6 +68,8 @@ class Proof:
 
         Raises UndecidedError.
         """
+        for found in slices(self._policy, self._plan):
+            yield Finding(found, 0.0, found.clash())
         for obligation in self.obligations():
             yield self.find(obligation)
 

@@ -1,11 +1,16 @@
-"""Real packets under drawn policies: what gets where is what the model says."""
+"""Real packets under drawn policies: what gets where is what the model says, and the meaning.
+
+Whoever is root in a room sends there what others send on the wire, and sees what gets into it.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from scapy.layers.inet import IP
@@ -13,14 +18,14 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from pbrinit.addresses import Family
+from pbrinit.cli import loaded
 from pbrinit.model import Model
-from pbrinit.netlink import encode
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Protocol
+from pbrinit.policy import Policy, Protocol
+from pbrinit.proof.judge import Judge
 from pbrinit.verdict import Outcome
-from tests.kernel import acts, taps
-from tests.kernel.compare import drawn_plan
+from tests.kernel import acts, policies, rooms, taps
 from tests.kernel.draw import Packets, seeded
 from tests.kernel.frames import frame, mark_of
 from tests.kernel.lab import Lab
@@ -29,11 +34,16 @@ PACKETS = 300
 TAPPED = (Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ICMPV6, 47)
 
 
-def worth_it(seed: int) -> Plan:
-    """The first drawn plan that has two interfaces and lets something pass through."""
+def worth_it(seed: str) -> tuple[Policy, Plan]:
+    """The first drawn policy that has two interfaces and lets something pass through, or else two
+    rooms that are not mute.
+    """
     source = seeded(f"wire.{seed}")
-    plans = (drawn_plan(source)[1] for _ in itertools.count())
-    return next(plan for plan in plans if plan.forwards)
+    made = (policies.compiled(source)[1:] for _ in itertools.count())
+    if seed.startswith("rooms"):
+        spoken = ((p, plan) for p, plan in made if any(entry.room for entry in p.entries))
+        return next((policy, plan) for policy, plan in spoken if policy.rooms[1:])
+    return next((policy, plan) for policy, plan in made if plan.forwards and not policy.rooms)
 
 
 def to_one_host(packet: Packet) -> bool:
@@ -44,7 +54,7 @@ def to_one_host(packet: Packet) -> bool:
     return packet.protocol in TAPPED and not (scoped or everybody or destination.is_loopback)
 
 
-def drawn(plan: Plan, seed: int) -> Iterator[tuple[int, Packet, Direction]]:
+def drawn(plan: Plan, seed: str) -> Iterator[tuple[int, Packet, Direction]]:
     """Packets that arrive, and datagrams that programs send."""
     packets = ((p, d) for p, d in Packets(plan, seeded(f"packets.{seed}")) if to_one_host(p))
     for count, (packet, direction) in enumerate(itertools.islice(packets, 4 * PACKETS)):
@@ -54,16 +64,33 @@ def drawn(plan: Plan, seed: int) -> Iterator[tuple[int, Packet, Direction]]:
             yield count, replace(packet, source=None), replace(direction, device=None, bound=False)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_what_passes_is_what_the_model_says(seed: int) -> None:
-    plan = worth_it(seed)
+EXAMPLE = Path("examples/rooms.toml")
+SEEDS = ["1", "2", "6", "rooms.0", "rooms.1", "rooms.2"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_passes_is_what_the_model_says(seed: str) -> None:
+    compare(*worth_it(seed), seed)
+
+
+def test_what_passes_is_what_the_model_says_of_the_example_with_rooms() -> None:
+    compare(*loaded(EXAMPLE), EXAMPLE.stem)
+
+
+def compare(policy: Policy, plan: Plan, seed: str) -> None:
+    """Send packets that lie near what the plan speaks of, and see where each comes out."""
     devices = [link.device for link in plan.links[1:]]
-    with Lab([], []) as lab:
-        sides = {"eth0": lab.peer, **{d: lab.connect(d, [], []) for d in devices[1:]}}
-        assert lab.machine.do(acts.enforce, encode(plan, "drawn")) == []
-        for device, side in sides.items():
+    others = [interface.device for interface in policy.interfaces[1:]]
+    with Lab([], []) as lab, ExitStack() as stack:
+        sides = {"eth0": lab.peer, **{d: lab.connect(d, [], []) for d in others}}
+        inside = rooms.in_force(lab.machine, plan)
+        for device in sides:
             # Then nobody has to say where he is: every neighbour has the device's own address.
             lab.machine.run("ip", "link", "set", device, "arp", "off")
+        for name, room in inside.items():
+            stack.callback(room.close)
+            sides[f"r-{name}"] = room
+        for side in sides.values():
             side.do(acts.watch)
         lab.machine.do(taps.tap_all, TAPPED)
         macs = {device: lab.machine.do(acts.mac, device) for device in devices}
@@ -82,7 +109,7 @@ def test_what_passes_is_what_the_model_says(seed: int) -> None:
             for mark, data in ((mark_of(data), data) for data in side.do(acts.seen))
             if mark is not None and came_out(data, asked[mark][0], macs[device])
         }
-    model = Model(plan, {})
+    model, judge = Model(plan, {}), Judge(policy, plan, {})
     outcomes = set()
     for n, (packet, direction) in asked.items():
         verdict = model.decide(packet, direction)
@@ -91,7 +118,12 @@ def test_what_passes_is_what_the_model_says(seed: int) -> None:
         assert passed.get(n) == (verdict.device if through else None), (packet, direction, verdict)
         if isinstance(direction, In):
             assert (n in delivered) == (verdict.outcome is Outcome.DELIVERED), (packet, verdict)
+            assert not judge.judge(packet, direction).wrong
     assert {Outcome.FORWARDED, Outcome.DROPPED} <= outcomes
+    ways = {(asked[n][1].device, device) for n, device in passed.items()}
+    doors = {f"r-{name}" for name in inside}
+    assert not doors or doors & {way_in for way_in, _ in ways}
+    assert not doors or doors & {way_out for _, way_out in ways}
 
 
 def came_out(data: bytes, packet: Packet, mac: str) -> bool:

@@ -13,7 +13,7 @@ from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.netlink import encode
 from pbrinit.plan import Plan, Route, RouteKind
-from tests.kernel import acts
+from tests.kernel import acts, rooms
 from tests.kernel.lab import Lab, Namespace
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
@@ -47,7 +47,13 @@ def with_every_kind_of_route() -> Plan:
     )
 
 
-PLANS = {path.stem: load(path) for path in EXAMPLES} | {"routes": with_every_kind_of_route()}
+def without_rooms(plan: Plan) -> Plan:
+    """Rooms come and go with their programs."""
+    return rooms.outer(plan) if rooms.doors(plan) else plan
+
+
+PLANS = {path.stem: without_rooms(load(path)) for path in EXAMPLES}
+PLANS["routes"] = with_every_kind_of_route()
 
 
 @pytest.mark.parametrize("name", PLANS)

@@ -17,6 +17,7 @@ from pbrinit.compiler import compile_policy
 from pbrinit.packet import In
 from pbrinit.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy import Policy
+from pbrinit.proof.judge import Judgement
 from pbrinit.proof.prover import Finding, Proof, UndecidedError
 from pbrinit.ruling import HERE, NOWHERE
 from tests.kernel.mutants import without
@@ -154,7 +155,7 @@ def test_a_plan_that_lets_too_much_in_is_refuted_by_such_a_packet() -> None:
     plan = compile_policy(policy)
     (finding, *_) = refuted(replace(plan, rules=(OPEN, *plan.rules)), policy)
     judgement = finding.counterexample
-    assert judgement is not None
+    assert isinstance(judgement, Judgement)
     assert isinstance(judgement.direction, In)
     assert (judgement.does, judgement.means.where) == (HERE, NOWHERE)
 
@@ -164,7 +165,8 @@ def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
     plan = compile_policy(policy)
     served = next(rule for rule in plan.rules if "input[1]" in rule.note)
     found = refuted(without(plan, preference=served.preference, family=served.family), policy)
-    assert any(f.counterexample.means.names for f in found if f.counterexample)
+    shown = [f.counterexample for f in found if isinstance(f.counterexample, Judgement)]
+    assert any(judgement.means.names for judgement in shown)
 
 
 def test_a_refuted_plan_is_told_packet_by_packet() -> None:

@@ -16,7 +16,7 @@ from pbrinit.forms import PortSet
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Rule
-from pbrinit.policy import Interface, Policy, Ports, Protocol
+from pbrinit.policy import Policy, Ports, Protocol, Way
 
 PROTOCOLS = (Protocol.TCP, Protocol.UDP, 47, 1, 58, 0, 2)
 LAST_PORT = 65535
@@ -27,8 +27,8 @@ class _Named:
     """A box and its path."""
 
     family: Family
-    way_in: Interface | None
-    way_out: Interface | None
+    way_in: Way | None
+    way_out: Way | None
     box: Box
 
 
@@ -37,9 +37,9 @@ class Drawn:
 
     def __init__(self, policy: Policy, random: Random) -> None:
         self._random = random
-        self._devices = [interface.device for interface in policy.interfaces]
+        self._devices = [way.device for way in policy.ways]
         self._named: dict[Family, list[_Named]] = {}
-        meaning, ways = Meaning(policy), (None, *policy.interfaces)
+        meaning, ways = Meaning(policy), (None, *policy.ways)
         for family in Family:
             self._named[family] = [
                 _Named(family, way_in, way_out, box)

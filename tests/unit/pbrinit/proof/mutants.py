@@ -42,6 +42,8 @@ def _leads_forward(plan: Plan) -> bool:
 
 
 def _mutants(plan: Plan) -> Iterator[Mutant]:
+    rooms = [number for number, name in plan.tables if name.startswith("room.")]
+    rooms = rooms if len(rooms) > 1 else []
     for at, rule in enumerate(plan.rules):
         before, after = plan.rules[:at], plan.rules[at + 1 :]
         yield Mutant("dropped", rule, replace(plan, rules=(*before, *after)))
@@ -52,11 +54,12 @@ def _mutants(plan: Plan) -> Iterator[Mutant]:
                 replace(rule, preference=other.preference),
             )
             yield Mutant("swapped", rule, replace(plan, rules=(*before, *swapped, *after[1:])))
-        for what, changed in _changed(rule):
+        for what, changed in _changed(rule, rooms):
             yield Mutant(what, rule, replace(plan, rules=(*before, changed, *after)))
 
 
-def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
+def _changed(rule: Rule, rooms: list[int]) -> Iterator[tuple[str, Rule]]:
+    """Changes of a rule; `rooms` are the tables that lead into rooms, where there are several."""
     yield from _wider(rule)
     if rule.action in (Action.BLACKHOLE, Action.PROHIBIT):
         yield "passed over", replace(rule, action=Action.NOP)
@@ -64,6 +67,9 @@ def _changed(rule: Rule) -> Iterator[tuple[str, Rule]]:
         yield "lets through", replace(rule, action=Action.LOOKUP, argument=TABLE_MAIN)
     elif rule.action is not Action.NOP:
         yield "refuses", replace(rule, action=Action.BLACKHOLE, argument=None)
+    if rule.action is Action.LOOKUP and rule.argument in rooms:
+        other = rooms[(rooms.index(rule.argument) + 1) % len(rooms)]
+        yield "into another room", replace(rule, argument=other)
 
 
 def _wider(rule: Rule) -> Iterator[tuple[str, Rule]]:

@@ -17,7 +17,9 @@ from tests.kernel.draw import seeded
 from tests.unit.pbrinit.proof.mutants import mutants
 from tests.unit.pbrinit.proof.mutation import Original
 
-EXAMPLES = [Path(f"examples/{name}.toml") for name in ("host", "bastion", "router", "kiosk")]
+EXAMPLES = [
+    Path(f"examples/{name}.toml") for name in ("host", "bastion", "router", "kiosk", "rooms")
+]
 MUTANTS = 25
 
 

@@ -15,7 +15,7 @@ from pbrinit.language import read
 from pbrinit.packet import Direction, In, Packet
 from pbrinit.plan import Plan
 from pbrinit.policy import Interface, Policy
-from pbrinit.proof.obligations import Obligation
+from pbrinit.proof.obligation import Obligation
 from pbrinit.proof.prover import Proof
 from pbrinit.ruling import seen
 from tests.kernel import plans
@@ -23,7 +23,7 @@ from tests.kernel.draw import Packets, seeded
 from tests.unit.pbrinit.proof.mutants import mutants
 from tests.unit.pbrinit.proof.real import real
 
-EXAMPLES = [Path(f"examples/{name}.toml") for name in ("host", "bastion", "router")]
+EXAMPLES = [Path(f"examples/{name}.toml") for name in ("host", "bastion", "router", "rooms")]
 PLANS = 25
 PACKETS = 80
 MUTANTS = 8
