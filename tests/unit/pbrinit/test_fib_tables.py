@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 
 import pytest
 
 from pbrinit.addresses import Prefix
-from pbrinit.fib_tables import NO_WAY, OF_ADDRESS, Entry, Kind, Tables
+from pbrinit.cli import load
+from pbrinit.fib_tables import NO_WAY, OF_ADDRESS, Entry, Kind, Tables, entries
+from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN
 
 TABLE = 7
 DESTINATION = int(ip_address("2001:db8:5::9"))
@@ -92,6 +95,16 @@ def test_in_ipv4_what_is_no_way_ends_the_search_whatever_the_device(kind: Kind) 
     assert tables.search_4(TABLE, address, None) == near
     assert tables.search_4(TABLE, address, "eth0") == near
     assert tables.search_4(TABLE, address, "eth1") == refused
+
+
+def test_the_door_of_a_room_has_ipv6_but_no_address_of_its_link() -> None:
+    plan = load(Path("examples/rooms.toml"))
+    known = [e for e in entries(plan, {}) if isinstance(e.destination, IPv6Network)]
+    of_door = {(e.table, e.kind, str(e.destination)) for e in known if e.device == "r-sshd"}
+    assert (TABLE_LOCAL, Kind.MULTICAST, "ff00::/8") in of_door
+    assert {destination for table, _, destination in of_door if table == TABLE_MAIN} == set()
+    of_wan = {(e.table, str(e.destination)) for e in known if e.device == "eth0"}
+    assert (TABLE_MAIN, "fe80::/64") in of_wan
 
 
 def test_a_hundred_thousand_prefixes_are_searched_in_less_than_a_tenth_of_a_millisecond() -> None:

@@ -1,16 +1,20 @@
 """Policies that nobody thought of, compiled and proved: `python -m …policies --count N --seed S`.
 
-In: how many, and a seed that makes the same run again.  Out: progress, and each policy whose plan
-is refuted, with its counter-examples; exit status 1 where there is one.
+In: how many, and a seed that makes the same run again; or how many rooms one policy is to have.
+Out: progress, and each policy whose plan is refuted, with its counter-examples; exit status 1
+where there is one.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from pbrinit import prove
+from pbrinit.cli import loaded
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy
 from pbrinit.proof.prover import Proof
@@ -21,6 +25,45 @@ from tests.kernel.draw import seeded
 def drawn(seed: str) -> tuple[str, Policy, Plan]:
     """The first policy of a seed that compiles, as text, policy and plan."""
     return policies.compiled(seeded(seed))
+
+
+HEAD = """
+hostname = "crowd"
+[interface.wan]
+device = "eth0"
+address = ["192.0.2.2/24", "2001:db8::2/64"]
+gateway = ["192.0.2.1", "2001:db8::1"]
+[network]
+mgmt = ["198.51.100.0/24", "2001:db8:5::/48"]
+[service]
+web = ["tcp/80", "tcp/443"]
+dns = ["udp/53", "tcp/53"]
+"""
+ROOM = """
+[run.p{number}]
+command = ["/p"]
+user = "u"
+[[input]]
+from = "mgmt"
+service = "s{number}"
+run = "p{number}"
+[[output]]
+service = "web"
+run = "p{number}"
+"""
+BETWEEN = '[[between]]\nfrom = "p{number}"\nto = "p0"\nservice = "dns"\n'
+
+
+def crowd(rooms: int) -> tuple[str, Policy, Plan]:
+    """A policy with so many rooms; each serves and asks, and asks the first one."""
+    numbers = range(rooms)
+    text = HEAD + "".join(f's{number} = "tcp/{1000 + number}"\n' for number in numbers)
+    text += "[user]\nu = 1001\n" + "".join(ROOM.format(number=number) for number in numbers)
+    text += "".join(BETWEEN.format(number=number) for number in numbers[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "crowd.toml"
+        path.write_text(text)
+        return text, *loaded(path)
 
 
 def refuted(policy: Policy, plan: Plan) -> list[str]:
@@ -37,16 +80,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Prove the plans of drawn policies.")
     parser.add_argument("--count", type=int, default=100, help="how many policies")
     parser.add_argument("--seed", default="0", help="makes a run again")
+    parser.add_argument("--rooms", type=int, help="one policy with so many rooms instead")
     options = parser.parse_args()
     wrong, start = 0, time.monotonic()
-    for number in range(options.count):
-        text, policy, plan = drawn(f"{options.seed}.{number}")
+    count = options.count if options.rooms is None else 1
+    for number in range(count):
+        seed = f"{options.seed}.{number}"
+        text, policy, plan = drawn(seed) if options.rooms is None else crowd(options.rooms)
         told = refuted(policy, plan)
         if told:
             wrong += 1
-            print(f"--- seed {options.seed}.{number}\n{text}", *told, sep="\n")
+            print(f"--- seed {seed}\n{text}", *told, sep="\n")
     seconds = time.monotonic() - start
-    print(f"{options.count} policies, {wrong} not proved, {seconds:.0f} s")
+    print(f"{count} policies, {wrong} not proved, {seconds:.0f} s")
     return 1 if wrong else 0
 
 

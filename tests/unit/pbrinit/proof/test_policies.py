@@ -11,7 +11,7 @@ import pytest
 
 from pbrinit.cli import load
 from pbrinit.language import read
-from tests.unit.pbrinit.proof.policies import drawn, refuted
+from tests.unit.pbrinit.proof.policies import crowd, drawn, refuted
 
 EXAMPLES = sorted(path for path in Path("examples").glob("*.toml") if path.stem != "blocklist")
 DRAWN = 20
@@ -26,6 +26,12 @@ def test_the_examples_are_proved(path: Path) -> None:
 def test_a_drawn_policy_is_proved(number: int) -> None:
     text, policy, plan = drawn(f"policies.{number}")
     assert refuted(policy, plan) == [], text
+
+
+def test_a_dozen_rooms_that_serve_and_ask_and_ask_each_other_are_proved() -> None:
+    _, policy, plan = crowd(12)
+    assert len(policy.rooms) == 12
+    assert refuted(policy, plan) == []
 
 
 def test_a_list_of_a_hundred_thousand_prefixes_does_not_stop_it() -> None:
