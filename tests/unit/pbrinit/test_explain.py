@@ -97,7 +97,7 @@ def test_the_docs_have_the_forms_of_a_question_and_an_answer(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert all(form in DOCS for form in explain.FORMS)
-    assert len(ASKED) == len(re.findall("^[|] (host|router) ", DOCS, re.MULTILINE)) > 0
+    assert len(ASKED) == len(re.findall("^[|] (host|router|rooms) ", DOCS, re.MULTILINE)) > 0
     first = ask(capsys, ASKED[0][1]).splitlines()[:4]
     assert "".join(f"    {line}\n" for line in first) in DOCS
 

@@ -18,12 +18,29 @@ MORE = (
 )
 
 
+ROOMS = "".join(
+    f'[run.{name}]\ncommand = ["/{name}"]\nuser = "updater"\n' for name in ("one", "two")
+)
+
+
 def remarks(tmp_path: Path, text: str) -> list[str]:
     """What is said of entries, names that are not used left out."""
     path = tmp_path / "policy.toml"
     path.write_text(ROUTER.replace("[service]", f"{MORE}[service]") + text)
     found = (str(remark).removeprefix(f"{path}: ") for remark in examine(path).remarks)
     return [remark for remark in found if not remark.endswith("is defined, but not used")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OUT + 'run = "one"\n' + OUT + 'run = "two"\n',
+        OUT + 'run = "one"\n' + OUT,
+        OUT + 'run = "one"\n[[deny]]\nuser = "updater"\n',
+    ],
+)
+def test_what_one_room_may_another_or_the_machine_may_not(tmp_path: Path, text: str) -> None:
+    assert not any("output" in remark for remark in remarks(tmp_path, ROOMS + text))
 
 
 @pytest.mark.parametrize(
@@ -37,6 +54,8 @@ def remarks(tmp_path: Path, text: str) -> list[str]:
         (WEB + '[[deny]]\nfrom = "not bad"\n[[deny]]\nfrom = "bad"\nservice = "web"\n',
          ("forward[1]", "deny[1], deny[2]")),
         (OUT + 'user = "updater"\n[[deny]]\nuser = "updater"\n', ("output[1]", "deny[1]")),
+        (ROOMS + SSH + 'run = "one"\n[[deny]]\nfrom = "mgmt"\n', ("input[1]", "deny[1]")),
+        (ROOMS + OUT + 'run = "one"\n[[deny]]\nto = "any"\n', ("output[1]", "deny[1]")),
     ],
 )  # fmt: skip
 def test_an_entry_of_which_deny_entries_leave_nothing_is_named_with_them(
