@@ -9,7 +9,7 @@ VENV := build/venv/bin/python
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel review selftest image boot test lint fuzz soak format lock clean
+.PHONY: help deps kernel review selftest image boot test lint fuzz soak bench format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -65,6 +65,10 @@ soak: ## pull cables, replace cards, fault every message, ask every port (N=1000
 	@$(AS_ROOT) $(VENV) -m tests.boot.soak --count $(or $(N),1000) --minutes $(or $(MINUTES),30)
 	@STRIDE=1 $(AS_ROOT) $(VENV) -m pytest tests/boot/test_faults.py
 	@$(AS_ROOT) $(VENV) -m pytest -m soak
+
+bench: ## measure what the rules and a room cost a packet (JSON=1)
+	@$(PYTHON) -m factory.host test
+	@$(AS_ROOT) $(VENV) -m tests.bench $(if $(JSON),--json)
 
 format: ## format the code
 	@$(VENV) -m ruff format .

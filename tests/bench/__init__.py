@@ -1,0 +1,1 @@
+"""What filtering costs: `make bench`."""
