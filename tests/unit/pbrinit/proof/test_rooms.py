@@ -44,7 +44,7 @@ def with_range(plan: Plan, name: str, ports: Ports) -> Plan:
 
 def _with_range(program: Program, ports: Ports) -> Program:
     assert program.room is not None
-    other = Sysctl(RANGE, f"{ports.first} {ports.last}", "another")
+    other = Sysctl(RANGE, f"{ports.first}\t{ports.last}", "another")
     kept = tuple(sysctl for sysctl in program.room.sysctls if sysctl.key != RANGE)
     return replace(program, room=replace(program.room, sysctls=(*kept, other)))
 
