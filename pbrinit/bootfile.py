@@ -18,9 +18,12 @@ import struct
 from binascii import crc32
 from types import SimpleNamespace
 
-MAGIC = b"pbrinit plan 3\n"
+MAGIC = b"pbrinit plan 4\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
+MADE = 28770
+"""The group of a room's device that has all that the plan gives it: nobody else puts it there
+(IFLA_GROUP in linux/if_link.h)."""
 
 
 class BootFileError(Exception):
@@ -33,7 +36,8 @@ class LinkPlan(SimpleNamespace):
     `rename` gives the device that has the MAC address its name; `messages` follow the
     sysctls. A message is (what it does, its bytes, offsets of the index).  `bulks` come last:
     many routes of one form, as (what they are, pieces to be sent whole, the size of a message,
-    the offset of the index in each, 0 where there is none).
+    the offset of the index in each, 0 where there is none).  One that leads into a `room` is there
+    as long as its program runs, and is as planned once it is in the group MADE.
     """
 
     name: str
@@ -43,6 +47,35 @@ class LinkPlan(SimpleNamespace):
     sysctls: tuple[tuple[str, str], ...]
     messages: tuple[tuple[str, bytes, tuple[int, ...]], ...]
     bulks: tuple[tuple[str, tuple[bytes, ...], int, int], ...]
+    room: bool
+
+
+class RoomPlan(SimpleNamespace):
+    """The network namespace of a program: `veth` makes the pair of devices, the offsets being
+    those of the namespace's descriptor, and `removal` takes it away; then, inside, the sysctls
+    and the messages, whose offsets are those of its own end's index.
+    """
+
+    device: str
+    clients: tuple[int, int]
+    removal: bytes
+    veth: tuple[str, bytes, tuple[int, ...]]
+    sysctls: tuple[tuple[str, str], ...]
+    messages: tuple[tuple[str, bytes, tuple[int, ...]], ...]
+
+
+class ProgramPlan(SimpleNamespace):
+    """A program: its group has its user's number, `capabilities` has a bit for each that it keeps,
+    and `restart` is "always", "on-failure" or "never".
+    """
+
+    name: str
+    command: tuple[str, ...]
+    uid: int
+    environment: tuple[tuple[str, str], ...]
+    capabilities: int
+    restart: str
+    room: RoomPlan | None
 
 
 class BootPlan(SimpleNamespace):
@@ -51,7 +84,8 @@ class BootPlan(SimpleNamespace):
     `digest` is the SHA-256 of all the rest.  `on_failure` is "stay", "reboot" or "poweroff", and
     after how many seconds.  `summary` says in words what the policy allows; `rules` are netlink
     messages, highest preference first, and `texts` has the `ip` command of each; `removals`
-    take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on.
+    take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on;
+    `programs` are started after that.
     """
 
     hostname: str
@@ -66,15 +100,22 @@ class BootPlan(SimpleNamespace):
     texts: tuple[str, ...]
     links: tuple[LinkPlan, ...]
     last: tuple[tuple[str, str], ...]
+    programs: tuple[ProgramPlan, ...]
 
 
 FIELDS = tuple(BootPlan.__annotations__)
 LINK_FIELDS = tuple(LinkPlan.__annotations__)
+PROGRAM_FIELDS = tuple(ProgramPlan.__annotations__)
+ROOM_FIELDS = tuple(RoomPlan.__annotations__)
 
 
 def pack(plan: BootPlan) -> bytes:
     """The file's bytes; the same for the same plan."""
-    values = {**vars(plan), "links": tuple(_values(link, LINK_FIELDS) for link in plan.links)}
+    values = {
+        **vars(plan),
+        "links": tuple(_values(link, LINK_FIELDS) for link in plan.links),
+        "programs": tuple(_program_values(program) for program in plan.programs),
+    }
     body = tuple(values[name] for name in FIELDS)
     return MAGIC + b"".join(
         PART.pack(len(part), crc32(part)) + part
@@ -93,7 +134,8 @@ def unpack(data: bytes) -> BootPlan:
         raise BootFileError("it is longer than it says")
     values = dict(zip(FIELDS, marshal.loads(body), strict=True))  # noqa: S302  checked
     links = (LinkPlan(**dict(zip(LINK_FIELDS, link, strict=True))) for link in values["links"])
-    return BootPlan(**{**values, "links": tuple(links)})
+    programs = (_program(program) for program in values["programs"])
+    return BootPlan(**{**values, "links": tuple(links), "programs": tuple(programs)})
 
 
 def on_failure(data: bytes) -> tuple[str, int]:
@@ -108,6 +150,18 @@ def on_failure(data: bytes) -> tuple[str, int]:
 
 def _values(record: SimpleNamespace, names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple(getattr(record, name) for name in names)
+
+
+def _program_values(program: ProgramPlan) -> tuple[object, ...]:
+    room = _values(program.room, ROOM_FIELDS) if program.room else None
+    return _values(ProgramPlan(**{**vars(program), "room": room}), PROGRAM_FIELDS)
+
+
+def _program(values: tuple[object, ...]) -> ProgramPlan:
+    program = ProgramPlan(**dict(zip(PROGRAM_FIELDS, values, strict=True)))
+    if program.room is not None:
+        program.room = RoomPlan(**dict(zip(ROOM_FIELDS, program.room, strict=True)))
+    return program
 
 
 def _start(data: bytes) -> int:

@@ -31,7 +31,7 @@ def split(routes: Sequence[Route]) -> tuple[list[list[Route]], frozenset[Route]]
     forms: dict[tuple[object, ...], list[Route]] = {}
     for route in routes:
         ends = (route.destination is None, route.source is None)
-        form = (route.family, route.table, route.kind, route.gateway, *ends)
+        form = (route.family, route.table, route.kind, route.gateway, route.preferred, *ends)
         forms.setdefault(form, []).append(route)
     many = [found for found in forms.values() if len(found) >= MANY]
     few = (route for found in forms.values() if len(found) < MANY for route in found)

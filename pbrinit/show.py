@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from pbrinit import bulk
 from pbrinit.addresses import InterfaceAddress
-from pbrinit.layout import KERNEL_RULES
+from pbrinit.layout import KERNEL_RULES, LOOPBACK
 from pbrinit.plan import (
     TABLE_LOCAL,
     TABLE_MAIN,
@@ -19,6 +19,8 @@ from pbrinit.plan import (
     Action,
     Link,
     Plan,
+    Program,
+    Room,
     Route,
     RouteKind,
     Rule,
@@ -26,6 +28,9 @@ from pbrinit.plan import (
 )
 
 TABLE_WORDS = {TABLE_MAIN: "main", TABLE_LOCAL: "local"}
+ROOM_END = "eth0"
+"""What the end of a veth is called that is inside of a room."""
+
 ACTION_WORDS = {Action.LOOKUP: "lookup", Action.GOTO: "goto"}
 
 
@@ -67,15 +72,24 @@ def route_command(route: Route, device: str) -> str:
         words += ["dev", device]
     if route.onlink:
         words.append("onlink")
+    if route.preferred is not None:
+        words += ["src", str(route.preferred)]
     return " ".join(
         [*words, "table", str(TABLE_WORDS.get(route.table, route.table)), "proto static"]
     )
 
 
-def address_command(address: InterfaceAddress, device: str) -> str:
-    """The address as `ip` takes it."""
+def address_command(address: InterfaceAddress, device: str, *, tried: bool = True) -> str:
+    """The address as `ip` takes it; one of IPv6 is `tried`, whether somebody else has it."""
     broadcast = " brd +" if address.version == 4 and address.network.prefixlen < 31 else ""  # noqa: PLR2004
-    return f"address add {address}{broadcast} dev {device}"
+    nodad = " nodad" if address.version == 6 and not tried else ""  # noqa: PLR2004  IP's version
+    return f"address add {address}{broadcast} dev {device}{nodad}"
+
+
+def veth_command(room: Room, namespace: str = "NAMESPACE") -> str:
+    """Both ends of the veth of a room, as `ip` takes them."""
+    inner = f"name {ROOM_END} netns {namespace} address {room.mac} arp off"
+    return f"link add {room.device} address {room.mac} arp off type veth peer {inner}"
 
 
 def commands(plan: Plan) -> Iterator[str]:
@@ -88,10 +102,30 @@ def commands(plan: Plan) -> Iterator[str]:
     for rule in KERNEL_RULES:
         command = f"ip -{rule.family.version} rule del pref {rule.preference}"
         yield _noted(command, "the kernel's own")
+    rooms = {program.room.device: program for program in plan.programs if program.room}
     for link in plan.links:
+        if link.device in rooms:
+            yield from _room(rooms[link.device])
         yield from _link(link)
     for sysctl in plan.last:
         yield _sysctl(sysctl)
+
+
+def _room(program: Program) -> Iterator[str]:
+    """The namespace and what is in it; the other end is a link like any other."""
+    room, name = program.room, program.run.name
+    if room is None:
+        return
+    yield f"ip netns add {name}"
+    yield f"ip {veth_command(room, name)}"
+    for sysctl in room.sysctls:
+        yield f"ip netns exec {name} {_sysctl(sysctl)}"
+    for device in (LOOPBACK, ROOM_END):
+        yield f"ip -n {name} link set {device} up"
+    for address in room.addresses:
+        yield f"ip -n {name} {address_command(address, ROOM_END, tried=False)}"
+    for route in room.routes:
+        yield _noted(f"ip -n {name} {route_command(route, ROOM_END)}", route.note)
 
 
 def _link(link: Link) -> Iterator[str]:

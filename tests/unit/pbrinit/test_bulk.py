@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from pbrinit import bulk, netlink
+from pbrinit import bulk, messages
 from pbrinit.addresses import Family
 from pbrinit.boot.links import _pointed
 from pbrinit.plan import Route, RouteKind
@@ -29,7 +29,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_each_message_is_the_one_of_its_route(form: str) -> None:
     routes = FORMS[form]
-    single = [netlink._route(route) for route in routes]
+    single = [messages.route(route) for route in routes]
     size = len(single[0])
     made = b"".join(bulk.pieces(single[0], routes))
     assert len(made) == size * len(routes)
@@ -41,7 +41,7 @@ def test_each_message_is_the_one_of_its_route(form: str) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_the_last_of_each_piece_asks_for_an_answer_and_no_other(form: str) -> None:
     routes = FORMS[form]
-    first = netlink._route(routes[0])
+    first = messages.route(routes[0])
     for piece in bulk.pieces(first, routes):
         assert len(piece) <= bulk.PIECE
         heads = [
@@ -60,11 +60,11 @@ def test_only_what_comes_in_numbers_is_made_in_bulk() -> None:
 
 def test_the_index_of_the_interface_is_set_in_every_message() -> None:
     routes = FORMS["IPv4 by a gateway"]
-    first = netlink._route(routes[0])
-    message, (offset,) = netlink._marked(first)
+    first = messages.route(routes[0])
+    message, (offset,) = messages.marked(first)
     piece = next(bulk.pieces(message, routes))
     pointed = _pointed(piece, len(message), offset, 0x01020304)
-    mark, index = struct.pack("=I", netlink.INDEX), struct.pack("=I", 0x01020304)
+    mark, index = struct.pack("=I", messages.INDEX), struct.pack("=I", 0x01020304)
     for at in range(0, len(piece), len(message)):
         assert piece[at + offset : at + offset + 4] == mark
         assert pointed[at + offset : at + offset + 4] == index

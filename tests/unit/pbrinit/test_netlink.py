@@ -1,156 +1,94 @@
-"""Every message is, byte for byte, the one that pyroute2 makes of the same words."""
+"""A plan in bytes: what a room of it is made of, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
-from typing import Any
 
-import pytest
-from pyroute2.netlink.rtnl.fibmsg import fibmsg
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
-from pbrinit import netlink
-from pbrinit.addresses import Family
+from pbrinit.bootfile import MADE, BootPlan, LinkPlan
 from pbrinit.cli import load
-from pbrinit.plan import WITHOUT_DEVICE, Action, Route, RouteKind, Rule
-from pbrinit.policy import Ports
+from pbrinit.netlink import encode
+from pbrinit.programs import IN_A_ROOM
 
-EXAMPLES = ("host", "router", "kiosk", "bastion")
-ACTIONS = {"lookup": 1, "goto": 2, "nop": 3, "blackhole": 6, "prohibit": 8}
-TYPES = {"unicast": 1, "local": 2, "blackhole": 6, "prohibit": 8, "throw": 9}
-
-
-def by_pyroute2(kind: type[Any], type_: int, flags: int, fields: dict[str, Any]) -> bytes:
-    message = kind()
-    attributes = fields.pop("attrs")
-    for name, value in fields.items():
-        message[name] = value
-    message["attrs"] = [(name, value) for name, value in attributes if value is not None]
-    message["header"]["type"], message["header"]["flags"] = type_, flags
-    message.encode()
-    return bytes(message.data)
-
-
-def rule_by_pyroute2(rule: Rule) -> bytes:
-    source, destination, uid = rule.source, rule.destination, rule.uid
-    lookup = rule.argument if rule.action is Action.LOOKUP else None
-    target = rule.argument if rule.action is Action.GOTO else None
-    ports = (rule.source_ports, rule.destination_ports)
-    from_, to = (f"{found.first}:{found.last}" if found else None for found in ports)
-    fields = {
-        "family": int(rule.family),
-        "src_len": source.prefixlen if source else 0,
-        "dst_len": destination.prefixlen if destination else 0,
-        "action": ACTIONS[rule.action.value],
-        "attrs": [
-            ("FRA_PRIORITY", rule.preference),
-            ("FRA_TABLE", lookup),
-            ("FRA_GOTO", target),
-            ("FRA_IIFNAME", rule.iif),
-            ("FRA_OIFNAME", rule.oif),
-            ("FRA_SRC", str(source.network_address) if source else None),
-            ("FRA_DST", str(destination.network_address) if destination else None),
-            ("FRA_IP_PROTO", rule.protocol),
-            ("FRA_SPORT_RANGE", from_),
-            ("FRA_DPORT_RANGE", to),
-            ("FRA_UID_RANGE", None if uid is None else f"{uid}:{uid}"),
-        ],
-    }
-    return by_pyroute2(fibmsg, netlink.RTM_NEWRULE, netlink.ADD, fields)
+POLICY = """
+hostname = "gate"
+[interface.wan]
+device = "eth0"
+address = ["192.0.2.2/24", "2001:db8::2/64"]
+gateway = "192.0.2.1"
+[service]
+ssh = "tcp/22"
+[user]
+sshd = 1001
+other = 1002
+[run.sshd]
+command = ["/usr/sbin/sshd", "-F"]
+user = "sshd"
+keep = [{keep}]
+environment = {{ HOME = "/home/sshd" }}
+[run.other]
+command = ["/bin/true"]
+user = "other"
+isolate = false
+restart = "on-failure"
+[[input]]
+service = "ssh"
+run = "sshd"
+"""
 
 
-def route_by_pyroute2(route: Route) -> bytes:
-    source, destination = route.source, route.destination
-    bare = route.gateway is None and route.family is Family.V4
-    scopes = {RouteKind.LOCAL: 254, RouteKind.UNICAST: 253 if bare else 0}
-    fields = {
-        "family": int(route.family),
-        "src_len": source.prefixlen if source else 0,
-        "dst_len": destination.prefixlen if destination else 0,
-        "proto": 4,
-        "scope": scopes.get(route.kind, 0),
-        "type": TYPES[route.kind.value],
-        "flags": 4 if route.onlink else 0,
-        "attrs": [
-            ("RTA_TABLE", route.table),
-            ("RTA_DST", str(destination.network_address) if destination else None),
-            ("RTA_SRC", str(source.network_address) if source else None),
-            ("RTA_GATEWAY", str(route.gateway) if route.gateway else None),
-            ("RTA_OIF", None if route.kind in WITHOUT_DEVICE else netlink.INDEX),
-        ],
-    }
-    return by_pyroute2(rtmsg, netlink.RTM_NEWROUTE, netlink.ADD, fields)
+def plan_of(folder: Path, keep: str = '"kill"') -> BootPlan:
+    path = folder / "gate.toml"
+    path.write_text(POLICY.format(keep=keep))
+    return encode(load(path), "gate")
 
 
-def rules() -> Iterator[Rule]:
-    for name in EXAMPLES:
-        yield from load(Path(f"examples/{name}.toml")).rules
-    for family, prefix in ((Family.V4, "203.0.113.0/24"), (Family.V6, "2001:db8:7::/48")):
-        for field, value in (
-            ("iif", "a"), ("oif", "abcdefghijklmno"), ("source", ip_network(prefix)),
-            ("destination", ip_network(prefix)), ("protocol", 255), ("uid", 2**32 - 2),
-            ("source_ports", Ports(1, 65534)), ("destination_ports", Ports(22, 22)),
-        ):  # fmt: skip
-            yield Rule(family, 2**32 - 1, Action.LOOKUP, 2**32 - 1, **{field: value})  # type: ignore[arg-type]
+def door(plan: BootPlan) -> LinkPlan:
+    return next(link for link in plan.links if link.room)
 
 
-def test_rules() -> None:
-    count = 0
-    for rule in rules():
-        assert netlink._rule(rule, netlink.RTM_NEWRULE, netlink.ADD) == rule_by_pyroute2(rule)
-        count += 1
-    assert count > 1000
-
-
-def test_routes() -> None:
-    routes = [
-        route
-        for name in EXAMPLES
-        for link in load(Path(f"examples/{name}.toml")).links
-        for route in (*link.early_routes, *link.routes)
+def test_a_room_has_its_links_up_before_addresses_and_these_before_routes(tmp_path: Path) -> None:
+    room = plan_of(tmp_path).programs[0].room
+    assert room is not None
+    texts = [text for text, _, _ in room.messages]
+    assert texts == [
+        "link set lo up",
+        "link set eth0 up",
+        "address add 192.0.2.2/32 dev eth0",
+        "address add 2001:db8::2/128 dev eth0 nodad",
+        "-4 route add 192.0.2.0/24 via 169.254.0.1 dev eth0 onlink src 192.0.2.2"
+        " table main proto static",
+        "-4 route add default via 169.254.0.1 dev eth0 onlink src 192.0.2.2"
+        " table main proto static",
+        "-6 route add 2001:db8::/64 via fe80::1 dev eth0 onlink src 2001:db8::2"
+        " table main proto static",
     ]
-    prefixes = {Family.V4: ip_network("10.1.0.128/25"), Family.V6: ip_network("2001:db8::/49")}
-    for family, prefix in prefixes.items():
-        for kind in RouteKind:
-            routes += [
-                Route(family, 4000, kind),
-                Route(family, 2**32 - 1, kind, prefix, prefix.network_address + 1),
-                Route(family, 254, kind, prefix, source=prefix),
-            ]
-    for route in routes:
-        assert netlink._route(route) == route_by_pyroute2(route)
+    assert room.device == "r-sshd"
+    assert len(room.veth[2]) == 1
 
 
-@pytest.mark.parametrize(
-    "text", ["192.0.2.2/24", "192.0.2.2/31", "192.0.2.2/32", "2001:db8::2/64", "2001:db8::2/128"]
-)
-def test_addresses(text: str) -> None:
-    address = ip_interface(text)
-    brd = None
-    if address.version == 4 and address.network.prefixlen < 31:
-        brd = str(address.network.broadcast_address)
-    fields = {
-        "family": 2 if address.version == 4 else 10,
-        "prefixlen": address.network.prefixlen,
-        "index": netlink.INDEX,
-        "attrs": [
-            ("IFA_LOCAL", str(ip_address(address.ip))),
-            ("IFA_ADDRESS", str(ip_address(address.ip))),
-            ("IFA_BROADCAST", brd),
-        ],
-    }
-    told = by_pyroute2(ifaddrmsg, netlink.RTM_NEWADDR, netlink.ADD, fields)
-    assert netlink._address(address) == told
+def test_the_way_into_a_room_is_marked_when_it_is_made_and_not_before(tmp_path: Path) -> None:
+    texts = [text for text, _, _ in door(plan_of(tmp_path)).messages]
+    assert texts[0] == "link set r-sshd up"
+    assert texts[-1] == f"link set r-sshd group {MADE}"
 
 
-@pytest.mark.parametrize("name", ["wan", "abcdefghijklmno", None])
-def test_links(name: str | None) -> None:
-    up = 0 if name else 1
-    fields = {"family": 0, "index": netlink.INDEX, "flags": up, "change": up}
-    named = {**fields, "attrs": [("IFLA_IFNAME", name)]}
-    told = by_pyroute2(ifinfmsg, netlink.RTM_NEWLINK, netlink.CHANGE, named)
-    assert netlink._link_change(name) == told
+def test_forwarding_of_a_room_is_switched_on_with_the_room(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    assert ("net/ipv4/conf/r-sshd/forwarding", "1") in door(plan).sysctls
+    assert [key for key, _ in plan.last if "r-sshd" in key] == []
+    assert ("net/ipv4/conf/eth0/forwarding", "1") in plan.last
+
+
+def test_a_program_keeps_what_the_policy_says_and_has_a_small_environment(tmp_path: Path) -> None:
+    first, second = plan_of(tmp_path, keep='"net_raw", "chown"').programs
+    assert (first.capabilities, second.capabilities) == (1 << 13 | 1, 0)
+    assert (first.uid, first.restart, first.command) == (1001, "always", ("/usr/sbin/sshd", "-F"))
+    assert dict(first.environment)["HOME"] == "/home/sshd"
+    assert dict(second.environment) == {"HOME": "/tmp", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}  # noqa: S108
+    assert (second.room, second.restart) == (None, "on-failure")
+
+
+def test_every_capability_that_can_be_kept_has_a_number(tmp_path: Path) -> None:
+    words = ", ".join(f'"{name}"' for name in IN_A_ROOM)
+    kept = plan_of(tmp_path, keep=words).programs[0].capabilities
+    assert kept.bit_count() == len(IN_A_ROOM)
