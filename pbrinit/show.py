@@ -117,9 +117,9 @@ def _room(program: Program) -> Iterator[str]:
     if room is None:
         return
     yield f"ip netns add {name}"
-    yield f"ip {veth_command(room, name)}"
     for sysctl in room.sysctls:
         yield f"ip netns exec {name} {_sysctl(sysctl)}"
+    yield f"ip {veth_command(room, name)}"
     for device in (LOOPBACK, ROOM_END):
         yield f"ip -n {name} link set {device} up"
     for address in room.addresses:

@@ -86,10 +86,12 @@ def differences(links: Iterable[Link], loopback: int, book: Book) -> Iterator[Re
 
 
 def own_differences(
-    links: Iterable[Link], loopback: int, book: Book, own: Iterable[bytes]
+    links: Iterable[Link], loopback: int, book: Book, own: Iterable[bytes], known: set[int]
 ) -> Iterator[Repair]:
     """Of the routes that the kernel makes by itself, those that no planned address explains, and
     those of planned addresses that are not there.
+
+    `known` are the indexes of the devices whose routes are looked at.
     """
     allowed, needed = _loopbacks(loopback), {}
     for link, index in links:
@@ -108,6 +110,8 @@ def own_differences(
     for payload in own:
         told = _own(payload)
         needed.pop(told, None)
+        if told[4] and told[4] not in known:
+            continue
         if told not in allowed and not _of_link_local(told, {index for _, index in links}):
             yield f"not in the plan: route {routes.describe(payload)}", (routes.removal(payload),)
     for text, again in needed.values():

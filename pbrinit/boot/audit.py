@@ -7,6 +7,7 @@ only PID 1 can mend, an interface that is not as planned, is `guard`'s.
 from __future__ import annotations
 
 import _socket
+import contextlib
 
 from pbrinit.boot import addresses, links, routedump, routes, rules, sysctl
 from pbrinit.boot.rtnetlink import Kernel
@@ -33,6 +34,7 @@ class Audit:
 
     def __init__(self, plan: BootPlan) -> None:
         self._plan = plan
+        self._rooms = {link.device for link in plan.links if link.room}
         self._planned: tuple[list[tuple[str, int]], dict[Shape, routes.Planned]] = ([], {})
 
     @property
@@ -42,11 +44,11 @@ class Audit:
 
     def up(self) -> list[Link]:
         """The planned links that are up, with their devices' indexes."""
-        here = links.devices()
+        here = _indexes()
         return [
-            (link, _socket.if_nametoindex(link.device))
+            (link, here[link.device])
             for link in self._plan.links
-            if link.device in here and links.is_up(link.device)
+            if link.device in here and links.is_made(link) and links.is_up(link.device)
         ]
 
     def rules(self, kernel: Kernel) -> list[Repair]:
@@ -58,25 +60,42 @@ class Audit:
         here = links.devices()
         wanted = dict(self._plan.sysctls)
         for link in self._plan.links:
-            wanted |= dict(link.sysctls) if link.device in here else {}
+            wanted |= dict(link.sysctls) if link.device in here and links.is_made(link) else {}
         return wanted | {k: v for k, v in self._plan.last if sysctl.is_there(k)}
 
     def routes(self, kernel: Kernel, tables: set[tuple[int, int]] | None = None) -> list[Repair]:
         """What is wrong with routes, those of some tables where only they are asked for, and
         with addresses.
+
+        Left out are those of a device that came or went meanwhile, or of a room that was not there
+        all the time: the kernel tells of it, and they are looked at again.
         """
-        up = self.up()
-        key = [(link.device, index) for link, index in up]
-        if key != self._planned[0]:
-            self._planned = (key, routes.planned(up))
+        here, before = _indexes(), self.up()
         if tables is not None:
             tables = tables | KERNELS
         found = routedump.in_force(kernel, tables)
-        wrong = list(routes.differences(self._planned[1], found, tables))
         book = addresses.Book(kernel)
+        after = {(link.device, index) for link, index in self.up()}
+        up = [(link, index) for link, index in before if (link.device, index) in after]
+        gone = {index for _, index in before} - {index for _, index in up}
+        known = {index for device, index in here.items() if device not in self._rooms} - gone
+        known |= {index for _, index in up}
+        key = [(link.device, index) for link, index in up]
+        if key != self._planned[0]:
+            self._planned = (key, routes.planned(up))
+        wrong = list(routes.differences(self._planned[1], found, known, tables))
         others = [(link, index) for link, index in up if index != LOOPBACK]
         wrong += addresses.differences(others, LOOPBACK, book)
-        return wrong + list(addresses.own_differences(others, LOOPBACK, book, found.own))
+        return wrong + list(addresses.own_differences(others, LOOPBACK, book, found.own, known))
+
+
+def _indexes() -> dict[str, int]:
+    """The index of each device; one that is just going has none."""
+    found = {}
+    for device in links.devices():
+        with contextlib.suppress(OSError):
+            found[device] = _socket.if_nametoindex(device)
+    return found
 
 
 def check_routes(plan: BootPlan) -> int:

@@ -10,9 +10,15 @@ import ctypes
 import os
 import struct
 
+MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
 MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 RB_AUTOBOOT = 0x01234567
 RB_POWER_OFF = 0x4321FEDC
 RB_DISABLE_CAD = 0
@@ -39,6 +45,30 @@ def unmount(target: str) -> None:
 def reboot(command: int) -> None:
     """reboot(2): with RB_AUTOBOOT or RB_POWER_OFF it does not return."""
     _check(libc.reboot(ctypes.c_int(command)), "reboot")
+
+
+def unshare(namespaces: int) -> None:
+    """unshare(2): namespaces of its own; a new PID namespace is for children yet to come."""
+    _check(libc.unshare(ctypes.c_int(namespaces)), "unshare")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """setns(2): into a namespace of a kind that is open."""
+    _check(libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
+
+
+def prctl(option: int, *arguments: int) -> None:
+    """prctl(2), with zeros for the arguments that are not given."""
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)[:4]]
+    _check(libc.prctl(ctypes.c_int(option), *padded), f"prctl {option}")
+
+
+def capset(kept: int) -> None:
+    """capset(2): the capabilities that are kept, a bit each, and no other in any of the sets."""
+    header = struct.pack("=Ii", 0x20080522, 0)
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    data = struct.pack("=IIIIII", low, low, low, high, high, high)
+    _check(libc.capset(header, data), "capset")
 
 
 def die_with_parent(number: int) -> None:

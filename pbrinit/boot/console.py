@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-from pbrinit.boot import audit, calls, closed, lineedit, sysctl, terminals
+from pbrinit.boot import audit, calls, closed, lineedit, roster, sysctl, terminals
 from pbrinit.boot.absent import absent, there
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 PROMPT = "pbrinit> "
 PORTS = range(1, 65536)
 HELP = """\
-  status                             rules, interfaces, what was repaired and dropped
+  status                             rules, programs, interfaces, what was repaired and dropped
   audit                              rules, routes, addresses and sysctls, compared now
   rules                              the rules in force, as `ip` commands
   probe tcp|udp ADDRESS PORT [as USER]
   probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
   listen tcp|udp PORT [PORT ...] [as USER]
                                      hear the network, see what the policy lets in
+  restart PROGRAM                    end it and start it again
   absent                             what this kernel does not have or give, each tried
   poweroff                           switch the machine off
   reboot                             start it again"""
@@ -85,6 +86,8 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
         _audit(plan)
     elif command == "absent" and not rest:
         _absent()
+    elif command == "restart" and len(rest) == 1:
+        _restart(rest[0], [program.name for program in plan.programs])
     elif command == "probe":
         _probe(rest, dict(plan.users))
     elif command == "listen":
@@ -114,6 +117,13 @@ def _audit(plan: BootPlan) -> None:
         print(text)
     print(f"{len(plan.rules)} rules, {now.count} routes, {len(now.sysctls())} sysctls: ", end="")
     print("NOT AS PLANNED" if wrong else "as planned")
+
+
+def _restart(name: str, programs: list[str]) -> None:
+    if name not in programs:
+        known = " ".join(programs) or "none"
+        raise UsageError(f"the policy has no program {name!r}, only {known}")
+    roster.ask(name)
 
 
 def _absent() -> None:

@@ -130,10 +130,14 @@ class Guard:
             raise GuardError(f"comes back again and again: {text}")
 
     def _sysctls(self) -> list[tuple[str, str]]:
-        """Those that were another value, each set again; one that went with its device is none."""
+        """Those that were another value, each set again; one that went with its device is none,
+        nor is one of a device that came instead and is being made.
+        """
         differing = []
         for key, value in self._audit.sysctls().items():
             try:
+                if sysctl.read(key) == value or key not in self._audit.sysctls():
+                    continue
                 found = sysctl.read(key)
                 if found == value:
                     continue

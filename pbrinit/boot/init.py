@@ -112,6 +112,8 @@ def bring_up(plan: BootPlan) -> None:
         _socket.sethostname(plan.hostname)
     with Kernel() as kernel:
         for link in plan.links[1:]:
+            if link.room:
+                continue  # it comes with its program
             try:
                 links.bring_up(kernel, link)
                 say(f"{link.name}: {link.device} is up")

@@ -13,6 +13,7 @@ import time
 
 from pbrinit.boot import sysctl
 from pbrinit.boot.rtnetlink import KernelError, pointed
+from pbrinit.bootfile import MADE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ def is_up(device: str) -> bool:
     """Whether the device is up, as `ip link set up` means it. One that is just going is not."""
     try:
         return bool(int(_told(device, "flags"), 16) & IFF_UP)
+    except OSError as error:
+        if error.errno in GOING:
+            return False
+        raise
+
+
+def is_made(link: LinkPlan) -> bool:
+    """Whether it is as planned once it is up: one that leads into a room is made by the one who
+    makes the room, who marks it in the end.
+    """
+    if not link.room:
+        return True
+    try:
+        return _told(link.device, "netdev_group") == str(MADE)
     except OSError as error:
         if error.errno in GOING:
             return False
@@ -94,12 +109,12 @@ def bring_up(kernel: Kernel, link: LinkPlan, *, again: bool = False) -> None:
         if found is None:
             raise LinkError(f"no device has the MAC address {link.mac}")
         if found != link.device:
-            _send(kernel, (link.rename,), index(found))
+            send(kernel, (link.rename,), index(found))
     if link.device not in devices():
         raise LinkError(f"there is no device {link.device}, only {' '.join(devices())}")
     sysctl.write(link.sysctls)
     number = index(link.device)
-    _send(kernel, link.messages, number, again=again)
+    send(kernel, link.messages, number, again=again)
     for text, pieces, size, offset in () if again else link.bulks:
         for piece in pieces:
             try:
@@ -118,13 +133,14 @@ def _pointed(piece: bytes, size: int, offset: int, index: int) -> bytes:
     return bytes(data)
 
 
-def _send(
+def send(
     kernel: Kernel,
     messages: tuple[tuple[str, bytes, tuple[int, ...]], ...],
     number: int,
     *,
     again: bool = False,
 ) -> None:
+    """Send messages about the device with this index. Raises LinkError."""
     ready = [pointed(message, offsets, number) for _, message, offsets in messages]
     if again:
         for (text, _, _), error in zip(messages, kernel.attempt(ready), strict=True):

@@ -13,6 +13,7 @@ import struct
 from pbrinit.boot.routedump import (
     ROUTE,
     RTA_DST,
+    RTA_OIF,
     RTA_SRC,
     RTA_TABLE,
     RTM_NEWROUTE,
@@ -77,11 +78,12 @@ def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
 
 
 def differences(
-    plan: dict[Shape, Planned], found: Found, tables: object = None
+    plan: dict[Shape, Planned], found: Found, known: set[int], tables: object = None
 ) -> Iterator[Repair]:
     """What is missing and what should not be there, the kernel's own left out.
 
-    `tables`, where only some were asked for, are those.
+    `known` are the indexes of the devices whose routes are looked at; `tables`, where only some
+    were asked for, are those.
     """
     for shape, here in plan.items():
         if tables is not None and _table(shape) not in tables:  # type: ignore[operator]
@@ -91,6 +93,9 @@ def differences(
             text = f"missing: route {describe(here.message(prefix)[HEADER.size :])}"
             yield (text if number < SHOWN else ""), (here.message(prefix),)
     for shape, prefixes in found.prefixes.items():
+        device = dict(shape[2]).get(RTA_OIF)
+        if device is not None and int.from_bytes(device, "little") not in known:
+            continue
         extra = prefixes - plan[shape].prefixes if shape in plan else prefixes
         for number, prefix in enumerate(sorted(extra)):
             message = _removal(found.payloads[shape], prefix)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 import time
 
-from pbrinit.boot import addresses, links, record, rules, sysctl
+from pbrinit.boot import addresses, links, record, roster, rules, sysctl
 from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import seconds
@@ -49,8 +49,12 @@ def status(plan: BootPlan) -> Iterator[str]:
     yield from (f"  {difference}" for difference in wrong)
     yield _verified(seen)
     yield from (f"  {line}" for line in seen.lines)
+    yield from roster.lines(plan)
     planned = {link.device: link.name for link in plan.links}
+    rooms = {link.device for link in plan.links if link.room}
     for device in links.devices():
+        if device in rooms:
+            continue
         name = planned.get(device, "not in the policy")
         if not links.is_up(device):
             yield f"{device} ({name}): down"

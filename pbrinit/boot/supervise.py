@@ -1,7 +1,8 @@
 """PID 1's rest of life: it keeps its duties running, reaps the dead, and ends the machine.
 
 In: the plan, or why there is none in force.  Out: nothing; it ends with the machine.
-Signals: SIGUSR2 powers off, SIGTERM reboots, SIGINT is Ctrl-Alt-Del.
+Signals: SIGUSR2 powers off, SIGTERM reboots, SIGINT is Ctrl-Alt-Del, SIGHUP says that the console
+wants a program started again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ import resource
 import signal
 import time
 
-from pbrinit.boot import calls, closed, console, guard, powerbutton, terminals, watchdog
+from pbrinit.boot import (
+    calls,
+    closed,
+    console,
+    guard,
+    journal,
+    powerbutton,
+    roster,
+    terminals,
+    watchdog,
+)
+from pbrinit.boot.programs import Programs
 from pbrinit.boot.say import say, seconds
 
 TYPE_CHECKING = False
@@ -42,10 +54,10 @@ CLOSED_STATUS = 3
 
 
 def forever(plan: BootPlan | None, end: Closed | None) -> None:
-    """A console on each terminal, the power button, the watchdog and, unless closed, a guard;
-    reap; obey the signals and what is to follow.
+    """A console on each terminal, the power button, the watchdog and, unless closed, a guard and
+    the policy's programs; reap; obey the signals and what is to follow.
     """
-    signals = {signal.SIGCHLD, *ENDS}
+    signals = {signal.SIGCHLD, roster.ASK, *ENDS}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     calls.reboot(calls.RB_DISABLE_CAD)
     for what, most in LIMITS:
@@ -54,19 +66,27 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
     if fed:
         say(f"watchdog: a reset follows {fed.seconds} s after PID 1's last word")
     guarded = plan if end is None else None
-    running = {_start(duty, signals): duty for duty in _duties(plan, end)}
+    if end is not None:
+        _kill_all()
+    programs = Programs(guarded, signals)
+    running = {_start(duty, signals): duty for duty in _duties(plan, end, programs)}
     warden = _start(lambda: _guard(guarded), signals) if guarded else 0
     deaths: list[float] = []
     while True:
-        received = _next(signals, fed, end)
+        programs.see_to()
+        received = _next(signals, fed, end, programs)
         if received in ENDS:
-            _end(ENDS[received])
+            _end(ENDS[received], programs)
+        for name in roster.asked() if received == roster.ASK else ():
+            programs.restart(name)
         gone = _reap()
+        programs.note(gone)
         if warden in gone:
             deaths = [at for at in (*deaths, seconds()) if at > seconds() - DEATHS_SECONDS]
             if gone[warden] == CLOSED_STATUS or len(deaths) >= DEATHS:
                 end = closed.close(closed.reason() or "the guard ends again and again")
                 warden = 0
+                programs.stop()
             else:
                 say("the guard ended, and is started again")
                 warden = _start(lambda: _guard(guarded), signals)
@@ -76,13 +96,17 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
             running |= {_start(duty, signals): duty for duty in ended}
 
 
-def _duties(plan: BootPlan | None, end: Closed | None) -> list[Callable[[], None]]:
+def _duties(
+    plan: BootPlan | None, end: Closed | None, programs: Programs
+) -> list[Callable[[], None]]:
     """What runs in a process of its own and is started again when it ends."""
     why = end.why if end else None
     shown = plan if end is None else None
     duties: list[Callable[[], None]] = []
     for terminal in terminals.usable():
         duties.append(lambda terminal=terminal: console.run(terminal, shown, why))  # type: ignore[misc]
+    if outputs := programs.outputs:
+        duties.append(lambda: journal.run(outputs))
     if buttons := powerbutton.devices():
         duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
     return duties
@@ -99,9 +123,9 @@ def _guard(plan: BootPlan | None) -> None:
         os._exit(CLOSED_STATUS)
 
 
-def _next(signals: set[int], fed: Watchdog | None, end: Closed | None) -> int:
-    """The next signal; the machine ends first where that is due. The watchdog is fed meanwhile,
-    by this very loop and no other.
+def _next(signals: set[int], fed: Watchdog | None, end: Closed | None, programs: Programs) -> int:
+    """The next signal, or 0 where something is to be done about a program; the machine ends first
+    where that is due. The watchdog is fed meanwhile, by this very loop and no other.
     """
     while True:
         pauses = []
@@ -110,13 +134,18 @@ def _next(signals: set[int], fed: Watchdog | None, end: Closed | None) -> int:
             pauses.append(fed.pause)
         if end is not None and end.ending in ENDINGS:
             if end.is_due():
-                _end(ENDINGS[end.ending])
+                _end(ENDINGS[end.ending], programs)
             pauses.append(max(0.0, end.at - seconds()))
+        due = programs.pause()
+        if due is not None:
+            pauses.append(due)
         if not pauses:
             return signal.sigwaitinfo(signals).si_signo
         told = signal.sigtimedwait(signals, min(pauses))
         if told is not None:
             return told.si_signo
+        if due is not None and due <= min(pauses):
+            return 0
 
 
 def _start(duty: Callable[[], None], signals: set[int]) -> int:
@@ -150,9 +179,22 @@ def _reap() -> dict[int, int]:
         ended[child] = os.waitstatus_to_exitcode(status)
 
 
-def _end(command: int) -> None:
+def _end(command: int, programs: Programs) -> None:
+    """The programs first, then all else, and the machine."""
     say("going down")
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    programs.stop()
+    while programs.running:
+        time.sleep(0.05)
+        programs.note(_reap())
+        programs.see_to()
+    _kill_all(signal.SIGTERM, signal.SIGKILL)
+    os.sync()
+    calls.reboot(command)
+
+
+def _kill_all(*numbers: signal.Signals) -> None:
+    """Every process there is besides this one: asked to end, then ended, or just that."""
+    for number in numbers or (signal.SIGKILL,):
         try:
             os.kill(-1, number)
         except ProcessLookupError:
@@ -160,8 +202,6 @@ def _end(command: int) -> None:
         end = time.monotonic() + STOP_SECONDS
         while time.monotonic() < end and _alive():
             time.sleep(0.05)
-    os.sync()
-    calls.reboot(command)
 
 
 def _alive() -> bool:

@@ -18,12 +18,17 @@ LOOPBACK = "lo"
 
 
 class Tend:
-    """What is known of each device, to say only what has changed."""
+    """What is known of each device, to say only what has changed.
+
+    Those that lead into rooms come and go with their programs, which is nothing to say; who makes
+    a room makes its device, and from then on it is kept up here.
+    """
 
     def __init__(self, plan: BootPlan, record: Record) -> None:
         self._plan = plan
         self._record = record
         self._planned = {link.device for link in plan.links}
+        self._rooms = {link.device for link in plan.links if link.room}
         self._here = set(links.devices())
         self._carriers = {device: links.carrier(device) for device in self._here}
         self._failed: dict[str, str] = {}
@@ -45,18 +50,20 @@ class Tend:
         here = set(links.devices())
         for device in sorted(here - self._planned):
             self._keep_down(device)
-        for device in sorted(self._here - here):
+        for device in sorted(self._here - here - self._rooms):
             self._record.say(f"{device} is gone")
         self._here = here
-        for device in sorted(here):
+        for device in sorted(here - self._rooms):
             self._see_carrier(device)
-        self._carriers = {device: self._carriers[device] for device in here}
+        self._carriers = {device: self._carriers[device] for device in here - self._rooms}
         return self._record.repairs != repairs
 
     def _tend(self, kernel: Kernel, link: LinkPlan, here: set[str]) -> None:
         present = link.device in here
         if present and links.is_up(link.device):
             self._failed.pop(link.name, None)
+            return
+        if link.room and not (present and links.is_made(link)):
             return
         if not present and (link.rename is None or not links.has_mac(link.mac)):
             return

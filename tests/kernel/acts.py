@@ -41,7 +41,8 @@ def enforce(plan: BootPlan) -> list[str]:
         rules.enforce(kernel, plan)
         different = rules.differences(plan, rules.in_force(kernel))
         for link in plan.links:
-            links.bring_up(kernel, link)
+            if not link.room:
+                links.bring_up(kernel, link)
         links.wait_for_addresses(kernel)
     sysctl.write(plan.last)
     return different

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import os, signal, sys, time
+import os, signal, sys, time, types
 from pbrinit.boot import calls, closed, console, guard, powerbutton, supervise, terminals, watchdog
 told = sys.argv[1]
 
@@ -46,7 +46,7 @@ watchdog.start = lambda: None
 supervise.PAUSE_SECONDS = 0.05
 closed.DEVICES, closed.REASON = "/nowhere", told + ".reason"
 end = {end}
-supervise.forever(object(), end)
+supervise.forever(types.SimpleNamespace(links=(), programs=()), end)
 """
 
 

@@ -19,7 +19,7 @@ from pbrinit.cli import load
 from pbrinit.plan import WITHOUT_DEVICE, Action, Route, RouteKind, Rule
 from pbrinit.policy import Ports
 
-EXAMPLES = ("host", "router", "kiosk", "bastion")
+EXAMPLES = ("host", "router", "kiosk", "bastion", "jump")
 ACTIONS = {"lookup": 1, "goto": 2, "nop": 3, "blackhole": 6, "prohibit": 8}
 TYPES = {"unicast": 1, "local": 2, "blackhole": 6, "prohibit": 8, "throw": 9}
 

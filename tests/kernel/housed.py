@@ -1,0 +1,93 @@
+"""A machine with two programs in rooms, kept and guarded, for the tests about programs.
+
+In: Python for each program.  Out: a plan, and a machine that has it in force.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pbrinit.bootfile import BootPlan
+from pbrinit.cli import load
+from pbrinit.netlink import encode
+from pbrinit.plan import Plan
+from tests.kernel import acts, kept, watched
+from tests.kernel.lab import Lab
+
+POLICY = """
+hostname = "gate"
+[interface.wan]
+device = "eth0"
+address = ["192.0.2.2/24", "2001:db8::2/64"]
+gateway = ["192.0.2.1", "2001:db8::1"]
+[network]
+mgmt = ["198.51.100.0/24", "2001:db8:5::/48"]
+[service]
+ssh = "tcp/22"
+web = "tcp/80"
+dns = "udp/53"
+[user]
+one = 1001
+root = 0
+two = 1002
+[run.one]
+command = ["/usr/bin/python3", "-ISBuc", {one}]
+user = "{user}"
+{more}
+[run.two]
+command = ["/usr/bin/python3", "-ISBuc", {two}]
+user = "two"
+restart = "never"
+[[input]]
+from = "mgmt"
+service = "ssh"
+run = "one"
+[[output]]
+service = "web"
+run = "two"
+[[between]]
+from = "two"
+to = "one"
+service = "dns"
+"""
+IDLE = "import time; print('idle'); time.sleep(60)"
+
+
+def compiled(
+    one: str = IDLE, two: str = IDLE, more: str = 'restart = "never"', user: str = "one"
+) -> Plan:
+    """The policy with these programs."""
+    text = POLICY.format(one=json.dumps(one), two=json.dumps(two), more=more, user=user)
+    if "isolate" in more:
+        text = text.partition("[[between]]")[0]
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write(text)
+        file.flush()
+        return load(Path(file.name))
+
+
+def plan_of(one: str = IDLE, more: str = 'restart = "never"', **others: str) -> BootPlan:
+    """The same as PID 1 gets it."""
+    return encode(compiled(one=one, more=more, **others), "programs")
+
+
+@contextmanager
+def running(plan: BootPlan, first_seconds: float = 0.0) -> Iterator[Lab]:
+    """A machine that keeps the programs, guarded, with its peers."""
+    behind = ("198.51.100.9", "203.0.113.7", "2001:db8:5::9", "2001:db8:7::7")
+    with Lab(("192.0.2.1/24", "2001:db8::1/64"), behind) as lab:
+        assert lab.machine.do(acts.enforce, plan) == []
+        lab.machine.do(watched.start, plan)
+        lab.machine.do(kept.start, plan, first_seconds)
+        try:
+            yield lab
+            assert lab.machine.do(watched.is_alive)
+            assert lab.machine.do(watched.differences, plan) == []
+            assert lab.machine.do(watched.seen).repairs == 0
+        finally:
+            lab.machine.do(kept.stop)
+            lab.machine.do(watched.stop)

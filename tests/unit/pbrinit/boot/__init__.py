@@ -1,0 +1,1 @@
+"""What runs in the image, as far as it needs no kernel."""
