@@ -83,26 +83,44 @@ def fetch_deb(package: str, suites: Sequence[str]) -> Deb:
     apt checks the suite's signature and with it the index; the file is checked against the
     index's SHA256 each time.  Without a network the last index is used, and said so.
     """
-    if not KEYRING.exists():
-        say.die(
-            f"the keys of the Debian archive are not at {KEYRING}",
-            hint="apt-get install debian-archive-keyring",
-        )
     root = cache.directory("archive", "+".join(suites))
     with lock.held(root):
         apt = _Apt(root)
         apt.refresh(suites)
-        record = apt.show(package, suites)
-        path = root / f"{package}_{record['Version'].replace(':', '%3a')}.deb"
-        if not _has_digest(path, record["SHA256"]):
-            apt.download(package, record, path)
-        return Deb(package, record["Version"], path)
+        return _fetched(apt, apt.show([package], suites))[0]
+
+
+def fetch_with_needs(packages: Sequence[str], suite: str) -> list[Deb]:
+    """The newest versions of `packages` and of all that they depend on, as `fetch_deb` has them."""
+    root = cache.directory("archive", suite)
+    with lock.held(root):
+        apt = _Apt(root)
+        apt.refresh((suite,))
+        return _fetched(apt, apt.show(apt.needs(packages), (suite,)))
+
+
+def _fetched(apt: _Apt, records: Sequence[Mapping[str, str]]) -> list[Deb]:
+    """The files of these records of the index, all that are missing downloaded at once."""
+    debs = {}
+    for record in records:
+        name, version = record["Package"], record["Version"]
+        path = apt.root / f"{name}_{version.replace(':', '%3a')}.deb"
+        debs[Deb(name, version, path)] = record
+    missing = {d: r for d, r in debs.items() if not _has_digest(d.path, r["SHA256"])}
+    if missing:
+        apt.download(missing)
+    return list(debs)
 
 
 class _Apt:
     """apt with lists, cache and sources of its own below `root`."""
 
     def __init__(self, root: Path) -> None:
+        if not KEYRING.exists():
+            say.die(
+                f"the keys of the Debian archive are not at {KEYRING}",
+                hint="apt-get install debian-archive-keyring",
+            )
         self.root = root
         self.log = root / "apt.log"
         self.sources = root / "sources.list.d" / "debian.sources"
@@ -134,32 +152,51 @@ class _Apt:
                 hint=f"the sources it used are {self.sources}; DEBIAN_MIRROR names another mirror",
             )
 
-    def show(self, package: str, suites: Sequence[str]) -> dict[str, str]:
-        """The index's record of the newest version of `package`."""
-        result = self._apt("apt-cache", "show", "--no-all-versions", package)
-        record = next(mirror.stanzas(result.stdout), {})
-        if "SHA256" not in record:
-            say.die(f"there is no package {package} in Debian {', '.join(suites)}")
-        return record
+    def show(self, packages: Sequence[str], suites: Sequence[str]) -> list[dict[str, str]]:
+        """The index's records of the newest versions of `packages`."""
+        result = self._apt("apt-cache", "show", "--no-all-versions", *packages)
+        found = {record["Package"]: record for record in mirror.stanzas(result.stdout)
+                 if "SHA256" in record}  # fmt: skip
+        for package in packages:
+            if package not in found:
+                say.die(f"there is no package {package} in Debian {', '.join(suites)}")
+        return [found[package] for package in packages]
 
-    def download(self, package: str, record: Mapping[str, str], path: Path) -> None:
-        """Bring the file of `record` to `path`."""
-        version = record["Version"]
-        megabytes = int(record["Size"]) / 1e6
+    def needs(self, packages: Sequence[str]) -> list[str]:
+        """These packages and all that they depend on, by name, as apt would install them."""
+        arguments = ("install", "--no-install-recommends", "--print-uris", "-qq", *packages)
+        result = self._apt("apt-get", *arguments)
+        if result.returncode != 0:
+            say.die(f"apt cannot install {' '.join(packages)}:\n{result.stderr.strip()}")
+        # A line each: 'URI' NAME_VERSION_ARCHITECTURE.deb SIZE DIGEST
+        return sorted(line.split()[1].partition("_")[0] for line in result.stdout.splitlines())
+
+    def download(self, wanted: Mapping[Deb, Mapping[str, str]]) -> None:
+        """Bring the file of each record where its package is to be."""
+        megabytes = sum(int(record["Size"]) for record in wanted.values()) / 1e6
+        first, *others = wanted
+        more = f" and {len(others)} more" if others else ""
         partial = self.root / "partial"
         partial.mkdir(exist_ok=True)
+        versions = [f"{deb.name}={deb.version}" for deb in wanted]
         say.run(
-            ["apt-get", "-c", self.conf, "download", "-q", f"{package}={version}"],
-            what=f"downloading {package} {version} ({megabytes:.1f} MB)",
+            ["apt-get", "-c", self.conf, "download", "-q", *versions],
+            what=f"downloading {first.name} {first.version}{more} ({megabytes:.1f} MB)",
             log=self.log,
             cwd=partial,
         )
-        for arrived in partial.glob("*.deb"):
-            if _has_digest(arrived, record["SHA256"]):
-                arrived.replace(path)
-                return
-            arrived.unlink()
-        say.die(f"{package} {version} arrived with a content that the archive did not sign")
+        left = dict(wanted)
+        for arrived in sorted(partial.glob("*.deb")):
+            deb = next((d for d, r in left.items() if _has_digest(arrived, r["SHA256"])), None)
+            if deb is None:
+                arrived.unlink()
+            else:
+                arrived.replace(deb.path)
+                del left[deb]
+        for deb in left:
+            say.die(
+                f"{deb.name} {deb.version} arrived with a content that the archive did not sign"
+            )
 
     def _apt(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [tool, "-c", str(self.conf), "-q", *arguments]

@@ -51,6 +51,7 @@ TEST = {
     "cpio": "an outside judge of the archives that are made",
     "iproute2": "the tests' network namespaces",
     "iputils-ping": "a real ping asks",
+    "openssh-client": "a real ssh logs in",
     "uidmap": "users in the tests' namespaces",
     "util-linux": "the tests' namespaces",
 }

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import stat
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import cmdline, kernel, mkosi, say
-from pbrinit import cli
+from factory import cmdline, cpio, kernel, mkosi, programs, say
+from factory.cpio import Entry
+from pbrinit import cli, language
+from pbrinit.problems import PolicyError
 
 CHECKOUT = Path(__file__).parent.parent
 EPOCH = 1767225600
@@ -71,12 +74,14 @@ def make(
         _plan(policy, parts / "plan")
         linux = kernel.build(variant)
         maker = mkosi.get(logs / "mkosi-tools.log")
-        shutil.copyfile(_base(maker, logs / "mkosi.log"), parts / "base.cpio.zst")
+        base = _base(maker, logs / "mkosi.log").read_bytes()
+        (parts / "base.cpio.zst").write_bytes(base)
         shutil.copyfile(linux.image, parts / "vmlinuz")
         shutil.copyfile(CHECKOUT / "mkosi.extra/usr/lib/os-release", parts / "os-release")
         (parts / "cmdline").write_text(cmdline.line(cmdline.read(variant)) + "\n")
         contents = {"plan": (parts / "plan").read_bytes(), "policy.toml": policy.read_bytes()}
-        (parts / "policy.cpio").write_bytes(archive("etc/pbrinit", contents))
+        ours = archive("etc/pbrinit", contents)
+        (parts / "policy.cpio").write_bytes(ours + of_programs(policy, base))
         mkosi.run_in_tools(
             maker,
             [CHECKOUT / "factory/assemble.sh", parts],
@@ -91,33 +96,26 @@ def make(
 
 
 def archive(folder: str, files: dict[str, bytes]) -> bytes:
-    """A cpio archive with `files` in `folder`, as the kernel unpacks it over the base.
-
-    The `newc` format (Documentation/driver-api/early-userspace/buffer-format.rst); everything
+    """A cpio archive with `files` in `folder`, as the kernel unpacks it over the base; everything
     is root's and dated EPOCH.
     """
-    entries = list(_folders(folder))
-    entries += [(f"{folder}/{name}", 0o100444, data) for name, data in files.items()]
-    parts = [_entry(i, *entry, EPOCH) for i, entry in enumerate(entries, 1)]
-    return b"".join([*parts, _entry(0, "TRAILER!!!", 0, b"", 0)])
+    found = [Entry(f"{folder}/{name}", stat.S_IFREG | 0o444, data) for name, data in files.items()]
+    folders = [entry for entry in cpio.with_folders(found) if stat.S_ISDIR(entry.mode)]
+    return cpio.pack([*folders, *found], EPOCH)
 
 
-def _folders(path: str) -> Iterator[tuple[str, int, bytes]]:
-    names = path.split("/")
-    for depth in range(len(names)):
-        yield "/".join(names[: depth + 1]), 0o40755, b""
+def of_programs(policy: Path, below: bytes) -> bytes:
+    """A cpio archive of what the programs of a policy bring along; empty where it has none.
 
-
-def _entry(inode: int, name: str, mode: int, data: bytes, time: int) -> bytes:
-    links = 2 if mode & 0o40000 else 1
-    path = name.encode() + b"\0"
-    fields = (inode, mode, 0, 0, links, time, len(data), 0, 0, 0, 0, len(path), 0)
-    header = b"070701" + b"".join(b"%08X" % field for field in fields) + path
-    return _padded(header) + _padded(data)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + bytes(-len(data) % 4)
+    `below` is the archive that it is unpacked over, packed with zstd.
+    Ends the program with status 2 where a program's command is not there.
+    """
+    plain = subprocess.run(["zstd", "-dqc"], input=below, check=True, capture_output=True).stdout
+    try:
+        found = programs.entries(language.read(policy), policy, frozenset(cpio.names(plain)))
+    except PolicyError as error:
+        say.die(str(error), status=2)
+    return cpio.pack(found, EPOCH) if found else b""
 
 
 def _plan(policy: Path, plan: Path) -> None:
