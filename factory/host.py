@@ -52,6 +52,7 @@ TEST = {
     "iproute2": "the tests' network namespaces",
     "iputils-ping": "a real ping asks",
     "openssh-client": "a real ssh logs in",
+    "openssl": "certificates for a real server",
     "uidmap": "users in the tests' namespaces",
     "util-linux": "the tests' namespaces",
 }

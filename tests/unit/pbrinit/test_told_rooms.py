@@ -30,11 +30,12 @@ def ask(capsys: pytest.CaptureFixture[str], question: str) -> str:
 @pytest.mark.parametrize(
     ("question", "room", "entry"),
     [
-        ("in wan tcp 198.51.100.9 > 192.0.2.2:22", "sshd: to /usr/sbin/dropbear -F -E", "input[1]"),
+        ("in wan tcp 198.51.100.9 > 192.0.2.2:22",
+         "sshd: to /usr/bin/python3 -ISB /etc/dropbear/start", "input[1]"),
         ("in wan tcp [2001:db8:7::1]:443 > [2001:db8::2]:40960",
-         "updater: to /usr/bin/python3 /srv/updater.py", "output[1]"),
+         "updater: to /usr/bin/python3 -ISB /etc/updater/updater.py", "output[1]"),
         ("out run=updater udp > 169.254.77.3:53",
-         "resolver: to /usr/bin/python3 /srv/resolver.py", "between[1]"),
+         "resolver: to /usr/bin/python3 -ISB /etc/resolver/resolver.py", "between[1]"),
     ],
 )  # fmt: skip
 def test_the_room_that_gets_the_packet_is_named(
