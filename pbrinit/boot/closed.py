@@ -12,7 +12,9 @@ from pbrinit.boot.say import say, seconds
 
 DEVICES = "/sys/class/net"
 REASON = "/run/closed"
-PLAN = "/etc/pbrinit/plan"
+PLAN, TRIED = "/etc/pbrinit/plan", "/run/plan"
+"""The image's plan, and the one that was put in force while the machine ran."""
+
 HEAD_SIZE = 256
 """Of the plan, with its head in it: memory may be short."""
 
@@ -106,7 +108,8 @@ def _on_failure() -> tuple[str, int]:
     try:
         from pbrinit import bootfile  # noqa: PLC0415  it may be what is missing
 
-        with open(PLAN, "rb") as file:  # noqa: PTH123
+        plan = TRIED if os.path.exists(TRIED) else PLAN  # noqa: PTH110
+        with open(plan, "rb") as file:  # noqa: PTH123
             return bootfile.on_failure(file.read(HEAD_SIZE))
     except Exception as error:
         say(f"CLOSED: what the policy wants done cannot be read: {error}")

@@ -51,6 +51,10 @@ class Events:
         self._socket.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
         self._socket.bind((0, GROUPS))
 
+    def fileno(self) -> int:
+        """For select(2): readable where the kernel has told something."""
+        return self._socket.fileno()
+
     def wait(self, longest: float) -> Changes:
         """What has changed, as soon as something has; nothing after `longest` seconds."""
         changes = Changes()

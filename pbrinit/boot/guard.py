@@ -1,21 +1,25 @@
 """The guard: for as long as the machine runs, it is what the plan says, or closed.
 
-In: a `BootPlan`.  Out: differences repaired, said and counted; or a `GuardError` where one comes
-back.  It looks at what changes when the kernel tells of it, at sysctls every second, as nobody
-tells of these, and at everything now and then.
+In: a `BootPlan`, and what is asked for: another one.  Out: differences repaired, said and counted;
+or a `GuardError` where one comes back.  It looks at what changes when the kernel tells of it, at
+sysctls every second, as nobody tells of these, and at everything now and then.
 """
 
 from __future__ import annotations
 
+import select
 import time
 
 from pbrinit.boot import sysctl
+from pbrinit.boot.adopt import AdoptError
 from pbrinit.boot.audit import Audit
 from pbrinit.boot.events import Changes, Events
 from pbrinit.boot.record import Record
+from pbrinit.boot.requests import Requests
 from pbrinit.boot.rtnetlink import Kernel, KernelError
 from pbrinit.boot.say import seconds
 from pbrinit.boot.tend import Tend
+from pbrinit.boot.trial import RefusedError, Trial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,14 +54,23 @@ class Guard:
         self._written = 0
         self._recent: list[tuple[float, str]] = []
         self._events = Events()
-        self._audit = Audit(plan)
-        self._tend = Tend(plan, self._record)
+        self._requests = Requests()
+        self._trial = Trial(plan, self._record)
+        self._take()
+
+    def _take(self) -> None:
+        """Guard the plan that is in force now."""
+        self._plan = self._trial.plan
+        self._audit = Audit(self._plan)
+        self._tend = Tend(self._plan, self._record)
 
     def watch(self) -> None:
         """Watch without end.
 
-        Raises GuardError, KernelError or OSError: what is on the machine then is not known.
+        Raises GuardError, AdoptError, KernelError or OSError: what is on the machine then is not
+        known.
         """
+        self._trial.resume()
         changes = Changes()
         changes.all = True
         due = 0.0
@@ -69,7 +82,24 @@ class Guard:
             if changes.all:
                 end = time.monotonic()
                 due = end + max(FULL_SECONDS, (end - start) * SHARE)
-            changes = self._events.wait(TICK_SECONDS)
+            changes = self._wait()
+
+    def _wait(self) -> Changes:
+        """What has to be looked at next: what the kernel tells, and all of a plan that is new.
+
+        Raises what `watch` does.
+        """
+        sources: list[Events | Requests] = [self._events, self._requests]
+        ready = select.select(sources, [], [], self._trial.pause(TICK_SECONDS))[0]
+        if self._requests in ready:
+            self._requests.answer(self._trial.answer, RefusedError)
+        if self._trial.is_over():
+            self._trial.end()
+        changes = self._events.wait(0) if self._events in ready else Changes()
+        if self._trial.plan is not self._plan:
+            self._take()
+            changes.all = True
+        return changes
 
     def settle(self, changes: Changes) -> None:
         """Compare what may have changed, and repair until it is as planned.
@@ -161,6 +191,8 @@ def watch(plan: BootPlan) -> None:
     while True:
         try:
             guard.watch()
+        except AdoptError as error:
+            raise GuardError(f"no plan can be put in force: {error}") from None
         except (KernelError, OSError) as error:
             now = time.monotonic()
             failures = [at for at in (*failures, now) if at > now - AGAIN_SECONDS]

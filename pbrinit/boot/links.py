@@ -115,12 +115,21 @@ def bring_up(kernel: Kernel, link: LinkPlan, *, again: bool = False) -> None:
     sysctl.write(link.sysctls)
     number = index(link.device)
     send(kernel, link.messages, number, again=again)
-    for text, pieces, size, offset in () if again else link.bulks:
-        for piece in pieces:
-            try:
-                kernel.pour(_pointed(piece, size, offset, number))
-            except KernelError as error:
-                raise LinkError(f"{text}, route {error.index}: {error.reason}") from None
+    for bulk in () if again else link.bulks:
+        pour(kernel, bulk, number)
+
+
+def pour(kernel: Kernel, bulk: tuple[str, tuple[bytes, ...], int, int], number: int) -> None:
+    """Many routes of one form, by the interface with this index; none of them may be there.
+
+    Raises LinkError.
+    """
+    text, pieces, size, offset = bulk
+    for piece in pieces:
+        try:
+            kernel.pour(_pointed(piece, size, offset, number))
+        except KernelError as error:
+            raise LinkError(f"{text}, route {error.index}: {error.reason}") from None
 
 
 def _pointed(piece: bytes, size: int, offset: int, index: int) -> bytes:

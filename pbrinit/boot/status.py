@@ -8,7 +8,7 @@ from __future__ import annotations
 import _socket
 import time
 
-from pbrinit.boot import addresses, links, record, roster, rules, sysctl
+from pbrinit.boot import addresses, links, record, roster, rules, standing, sysctl
 from pbrinit.boot.hardening import SYSCTLS
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.say import seconds
@@ -45,6 +45,10 @@ def status(plan: BootPlan) -> Iterator[str]:
     now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     policy = f'policy "{plan.policy}" {plan.digest[:16]}'
     yield f"{plan.hostname}, {policy}, up {seconds():.0f} s, {now} UTC"
+    before = standing.before(plan)
+    if before is not None:
+        left = f"{before.deadline - seconds():.0f} s more"
+        yield f'on trial for {left}, then "{before.plan.policy}" comes back; `confirm` keeps it'
     yield f"rules: {len(found)} in force, " + ("as planned" if not wrong else "NOT AS PLANNED")
     yield from (f"  {difference}" for difference in wrong)
     yield _verified(seen)

@@ -21,6 +21,11 @@ guards: list[int] = []
 def start(plan: BootPlan) -> None:
     """Run the guard as PID 1 does, in a process of its own, with a /run of its own."""
     subprocess.run(["mount", "-t", "tmpfs", "run", "/run"], check=True)
+    start_again(plan)
+
+
+def start_again(plan: BootPlan) -> None:
+    """The same, with what the one before left in /run."""
     child = os.fork()
     if child:
         guards.append(child)

@@ -1,0 +1,163 @@
+"""A plan on trial: it is put in force, and goes again by itself unless it is confirmed.
+
+In: what somebody asks of the guard, and the time.  Out: a sentence for whoever asked, and the plan
+that is in force.  The guard holds this and nobody else: a client that dies leaves a trial that
+ends, and a guard that dies one that the next guard ends.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pbrinit.boot import adopt, slots, standing
+from pbrinit.boot.say import seconds
+from pbrinit.bootfile import FIELDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pbrinit.boot.record import Record
+    from pbrinit.bootfile import BootPlan
+
+LONGEST_SECONDS = 3600
+CHANGEABLE = {"hostname", "policy", "digest", "on_failure", "summary", "users", "sysctls", "rules",
+              "removals", "texts", "links", "last"}  # fmt: skip
+"""The parts of a plan in which two may differ while the machine runs."""
+
+
+class RefusedError(Exception):
+    """What cannot be done as asked; nothing has changed. The text says why."""
+
+
+class Trial:
+    """The plan in force, and what comes back instead."""
+
+    def __init__(self, image: BootPlan, record: Record) -> None:
+        self.plan = standing.read(image)
+        self._record = record
+        self._before = standing.before(self.plan)
+
+    def resume(self) -> None:
+        """Go on from where another guard ended. Raises what `adopt` does."""
+        if adopt.is_half_done(self.plan):
+            adopt.adopt(self.plan, lambda: None)
+            self._record.say(f'policy "{self.plan.policy}" is in force, after a switch was cut off')
+
+    def pause(self, longest: float) -> float:
+        """How long there is to wait: no longer than the trial lasts."""
+        if self._before is None:
+            return longest
+        return min(longest, max(0.0, self._before.deadline - seconds()))
+
+    def is_over(self) -> bool:
+        """Whether nobody has confirmed, and the time is up."""
+        return self._before is not None and seconds() >= self._before.deadline
+
+    def answer(self, words: Sequence[str]) -> str:
+        """Do what is asked: `try SECONDS`, `adopt` or `confirm`.
+
+        Raises RefusedError; and what `adopt` does where the plan before could not be put back.
+        """
+        match words:
+            case ["try", text] if text.isdigit() and 0 < int(text) <= LONGEST_SECONDS:
+                return self._try(int(text))
+            case ["try", _]:
+                raise RefusedError(f"a trial lasts 1 to {LONGEST_SECONDS} s")
+            case ["adopt"]:
+                return self._adopt()
+            case ["confirm"]:
+                return self._confirm()
+            case _:
+                raise RefusedError(f"nobody here does {' '.join(words)!r}")
+
+    def end(self) -> None:
+        """Put the plan before in force again. Raises what `adopt` does."""
+        before = self._before
+        if before is None:
+            return
+        self._record.say(f'policy "{self.plan.policy}" was not confirmed')
+        self._switch(before.plan, None)
+
+    def _try(self, length: int) -> str:
+        new = self._next()
+        self._switch(new, standing.Before(self.plan, seconds() + length))
+        return f'policy "{new.policy}" is in force for {length} s; `pbrctl confirm` keeps it'
+
+    def _adopt(self) -> str:
+        """For what is not a person's, and needs no trial: an address that was leased."""
+        new = self._next()
+        self._switch(new, None)
+        return f'policy "{new.policy}" is in force'
+
+    def _confirm(self) -> str:
+        if self._before is None:
+            raise RefusedError("no policy is on trial")
+        standing.write(self.plan, None)
+        self._before = None
+        told = f'policy "{self.plan.policy}" is kept, until the machine starts again'
+        self._record.say(told)
+        return told
+
+    def _next(self) -> BootPlan:
+        """The plan that is asked for, in the place that is free.
+
+        Raises RefusedError.
+        """
+        if self._before is not None:
+            left = self._before.deadline - seconds()
+            raise RefusedError(f'policy "{self.plan.policy}" is on trial for {left:.0f} s more')
+        try:
+            new = standing.load(standing.NEXT)
+            os.unlink(standing.NEXT)  # noqa: PTH108  pathlib is not in the image
+        except Exception as error:
+            raise RefusedError(f"the plan cannot be read: {error}") from None
+        different = differences(self.plan, new)
+        if different:
+            raise RefusedError("; ".join(different))
+        return slots.moved(new, 1 - slots.of(self.plan))
+
+    def _switch(self, new: BootPlan, before: standing.Before | None) -> None:
+        """Raises RefusedError where the plan in force stayed so; what `adopt` raises where it is
+        not known which is.
+        """
+        old = self.plan
+
+        def commit() -> None:
+            standing.write(new, before)
+            self.plan, self._before = new, before
+
+        try:
+            adopt.adopt(new, commit, old)
+        except Exception as error:
+            self._record.say(f'policy "{new.policy}" cannot be put in force: {error}')
+            self._put_back(old)
+            raise RefusedError(f"it cannot be put in force, and was taken back: {error}") from None
+        self._record.say(
+            f'policy "{new.policy}" {new.digest[:16]}: {len(new.rules)} rules in force'
+        )
+
+    def _put_back(self, old: BootPlan) -> None:
+        def commit() -> None:
+            standing.write(old, None)
+            self.plan, self._before = old, None
+
+        adopt.adopt(old, commit)
+
+
+def differences(old: BootPlan, new: BootPlan) -> list[str]:
+    """In what the two differ that a running machine does not change, a sentence each."""
+    found = [
+        f"{name} differ: that takes a reboot"
+        for name in FIELDS
+        if name not in CHANGEABLE and getattr(old, name) != getattr(new, name)
+    ]
+    macs = {link.device: link.mac for link in old.links}
+    devices = {link.mac: link.device for link in old.links if link.mac}
+    for link in new.links:
+        named = devices.get(link.mac, link.device) if link.mac else link.device
+        if macs.get(link.device, link.mac) != link.mac:
+            found.append(f"{link.name}: another card is to be {link.device}: that takes a reboot")
+        elif named != link.device:
+            found.append(f"{link.name}: {named} is to be {link.device}: that takes a reboot")
+    return found

@@ -1,0 +1,382 @@
+"""A plan takes another's place while packets arrive and leave as fast as they can."""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pbrinit import bootfile
+from pbrinit.boot import slots
+from pbrinit.bootfile import BootPlan
+from pbrinit.cli import load
+from pbrinit.netlink import encode
+from tests.kernel import acts, flood, watched
+from tests.kernel.lab import Lab
+from tests.kernel.test_guard import until
+
+SWITCHES = 100
+SELF = ("192.0.2.2", "2001:db8::2")
+PEER = ("192.0.2.1", "2001:db8::1")
+ENDS = tuple(zip(PEER, SELF, strict=True))
+X, Y, Z, W = 1001, 1002, 1003, 1004
+OUT = 1000
+"""So much more is the port that the machine asks: x, y, z and w in the other direction."""
+
+HEAD = """
+hostname = "gate"
+[interface.wan]
+device = "eth0"
+address = ["192.0.2.2/24", "2001:db8::2/64"]
+gateway = ["192.0.2.1", "2001:db8::1"]
+[network]
+anywhere = ["0.0.0.0/0", "::/0"]
+"""
+ALLOWED = """
+[service]
+heard = ["udp/{one}", "udp/{both}"]
+asked = ["udp/{out}", "udp/{both_out}"]
+[[input]]
+on = "wan"
+from = "anywhere"
+service = "heard"
+[[output]]
+on = "wan"
+to = "anywhere"
+service = "asked"
+"""
+
+
+def policy(one: int, head: str = HEAD) -> str:
+    return head + ALLOWED.format(one=one, both=Z, out=one + OUT, both_out=Z + OUT)
+
+
+def boot_plan(folder: Path, name: str, text: str) -> BootPlan:
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    return encode(load(path), name)
+
+
+@pytest.fixture
+def plans(tmp_path: Path) -> tuple[BootPlan, BootPlan]:
+    """A allows x and z, B allows y and z."""
+    return boot_plan(tmp_path, "a", policy(X)), boot_plan(tmp_path, "b", policy(Y))
+
+
+@pytest.fixture
+def guarded(plans: tuple[BootPlan, BootPlan]) -> Iterator[Lab]:
+    """A machine under A with its guard, and a peer."""
+    with Lab([f"{PEER[0]}/24", f"{PEER[1]}/64"], ()) as lab:
+        assert lab.machine.do(acts.enforce, plans[0]) == []
+        lab.machine.do(watched.start, plans[0])
+        assert until(lambda: lab.machine.do(watched.seen).verified > 0, 10)
+        yield lab
+        lab.machine.do(watched.stop)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of the datagrams: how often each thing that must not be was, and how many of
+    those that both allow, and that neither does, were sent while it was switched.
+    """
+
+    faults: Counter[str]
+    switching: Counter[str]
+
+
+def flooded(lab: Lab, switch: Callable[[int], tuple[int, int]], count: int) -> Told:
+    """Flood both ways while it is switched so often, and judge all that arrived."""
+    machine, peer = lab.machine, lab.peer
+    for address in PEER:
+        machine.do(acts.ask, acts.Question("udp", address, Z + OUT))
+    machine.do(flood.hear, (X, Y, Z, W))
+    peer.do(flood.tap)
+    peer.do(flood.flood_frames, machine.do(acts.mac), ENDS, (X, Y, Z, W))
+    machine.do(flood.flood_datagrams, PEER, (X + OUT, Y + OUT, Z + OUT, W + OUT))
+    times = [time.monotonic_ns()]
+    for number in range(count):
+        times += switch(number)
+        time.sleep(0.02)
+    sent = peer.do(flood.stop), machine.do(flood.stop)
+    arrived = machine.do(flood.heard), peer.do(flood.heard)
+    assert machine.do(flood.lost) == 0
+    told = Told(Counter(), Counter())
+    for went, came, add in zip(sent, arrived, (0, OUT), strict=True):
+        judge(told, went, Counter(came), times, add)
+    return told
+
+
+def judge(
+    told: Told,
+    sent: list[tuple[int, int, int]],
+    arrived: Counter[tuple[int, int, int]],
+    times: list[int],
+    add: int,
+) -> None:
+    """`times` begins and ends each switch: what was sent in an even gap, A's or B's, or in an odd
+    one, while it was switched.
+    """
+    allowed = {"a": {X, Z}, "b": {Y, Z}}
+    names = {X: "x", Y: "y", Z: "z", W: "w"}
+    way = "out" if add else "in"
+    for version, port, when in sent:
+        gap = bisect_right(times, when) - 1
+        service, passed = port - add, (version, port, when) in arrived
+        policies = ["a", "b"] if gap % 2 else ["ab"[gap // 2 % 2]]
+        name = f"{names[service]} {way}, IPv{version}"
+        told.switching[name] += gap % 2
+        if passed and not any(service in allowed[policy] for policy in policies):
+            told.faults[f"{name} passed under {' or '.join(policies)}"] += 1
+        if not passed and all(service in allowed[policy] for policy in policies):
+            told.faults[f"{name} was refused under {' or '.join(policies)}"] += 1
+
+
+def test_nothing_passes_that_neither_allows_and_all_that_both_do(
+    guarded: Lab, plans: tuple[BootPlan, BootPlan]
+) -> None:
+    data = [bootfile.pack(plan) for plan in plans]
+
+    def switch(number: int) -> tuple[int, int]:
+        done, told, start, end = guarded.machine.do(flood.request, "adopt", data[1 - number % 2])
+        assert done, told
+        return start, end
+
+    told = flooded(guarded, switch, SWITCHES)
+    assert told.faults == {}
+    assert min(told.switching.values()) > 10_000
+    assert len(told.switching) == 16
+    assert guarded.machine.do(watched.differences, plans[0]) == []
+
+
+@pytest.mark.parametrize("act", [flood.replace, flood.without_gate])
+def test_rules_that_are_changed_one_by_one_are_caught(
+    guarded: Lab, plans: tuple[BootPlan, BootPlan], act: Callable[..., tuple[int, int]]
+) -> None:
+    """That the test before this one can fail."""
+    machine = guarded.machine
+    machine.do(watched.stop)
+
+    def switch(number: int) -> tuple[int, int]:
+        place = number % 2 if act is flood.without_gate else 0
+        return machine.do(act, slots.moved(plans[number % 2], place), plans[1 - number % 2])
+
+    told = flooded(guarded, switch, 20)
+    assert {fault for fault in told.faults if fault.startswith("w ")}, told.faults
+
+
+def settles(lab: Lab, plan: BootPlan) -> bool:
+    """Whether nothing differs from the plan, in some seconds."""
+    return until(lambda: lab.machine.do(watched.differences, plan) == [], 4)
+
+
+def hears(lab: Lab, port: int, name: str = "192.0.2.2") -> bool:
+    """Whether the machine answers the peer on a port."""
+    return lab.peer.do(acts.ask, acts.Question("udp", name, port)) == "answered"
+
+
+@pytest.fixture
+def serving(guarded: Lab) -> Lab:
+    """The same machine, with programs that answer."""
+    for port in (X, Y, Z, W):
+        guarded.machine.do(acts.serve, "udp", port)
+    return guarded
+
+
+def test_what_nobody_confirms_goes_by_itself(
+    serving: Lab, plans: tuple[BootPlan, BootPlan]
+) -> None:
+    assert (hears(serving, X), hears(serving, Y), hears(serving, W)) == (True, False, False)
+    start = time.monotonic()
+    assert serving.machine.do(flood.request, "try 3", bootfile.pack(plans[1]))[0]
+    assert (hears(serving, X), hears(serving, Y), hears(serving, Z)) == (False, True, True)
+    assert until(lambda: hears(serving, X), 5)
+    assert 3 <= time.monotonic() - start < 5
+    assert (hears(serving, X), hears(serving, Y), hears(serving, W)) == (True, False, False)
+    assert settles(serving, plans[0])
+    assert serving.machine.do(flood.in_force, plans[0]) == plans[0]
+
+
+def test_what_is_confirmed_stays(serving: Lab, plans: tuple[BootPlan, BootPlan]) -> None:
+    machine = serving.machine
+    assert machine.do(flood.request, "try 2", bootfile.pack(plans[1]))[0]
+    done, told, _, _ = machine.do(flood.request, "try 2", bootfile.pack(plans[0]))
+    assert not done
+    assert 'policy "b" is on trial for ' in told
+    assert machine.do(flood.request, "confirm")[:2] == (
+        True, 'policy "b" is kept, until the machine starts again',
+    )  # fmt: skip
+    time.sleep(2.5)
+    assert (hears(serving, X), hears(serving, Y)) == (False, True)
+    assert machine.do(flood.request, "confirm")[:2] == (False, "no policy is on trial")
+    assert settles(serving, slots.moved(plans[1], 1))
+    machine.run("sh", "-c", "ip rule flush; ip -6 rule flush")
+    assert settles(serving, slots.moved(plans[1], 1))
+    assert not hears(serving, X)
+
+
+def test_a_guard_that_is_started_again_ends_the_trial(
+    serving: Lab, plans: tuple[BootPlan, BootPlan]
+) -> None:
+    assert serving.machine.do(flood.request, "try 3", bootfile.pack(plans[1]))[0]
+    serving.machine.do(watched.stop)
+    serving.machine.do(watched.start_again, plans[0])
+    assert (hears(serving, X), hears(serving, Y)) == (False, True)
+    assert until(lambda: hears(serving, X), 6)
+    assert not hears(serving, Y)
+
+
+def test_who_asks_and_dies_leaves_a_trial_that_ends(
+    serving: Lab, plans: tuple[BootPlan, BootPlan]
+) -> None:
+    serving.machine.do(flood.ask_and_die, "try 3", bootfile.pack(plans[1]))
+    assert until(lambda: hears(serving, Y), 3)
+    assert not hears(serving, X)
+    assert until(lambda: hears(serving, X), 5)
+    assert settles(serving, plans[0])
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"], ids=["there", "back"])
+def test_wherever_a_switch_is_cut_off_the_next_guard_ends_it(
+    serving: Lab, plans: tuple[BootPlan, BootPlan], names: str
+) -> None:
+    """From the first place to the second one, and back: one of the two is in force, whole."""
+    machine = serving.machine
+    old, new = (plans["ab".index(name)] for name in names)
+    ends: set[str] = set()
+    whole, at = False, 0
+    while not whole:
+        at += 1
+        if machine.do(flood.in_force, plans[0]).policy != old.policy:
+            assert machine.do(flood.request, "adopt", bootfile.pack(old))[0]
+        machine.do(watched.stop)
+        whole = machine.do(flood.cut_off, plans[0], new, at)
+        assert hears(serving, X) != hears(serving, Y)
+        machine.do(watched.start_again, plans[0])
+        now = machine.do(flood.in_force, plans[0])
+        assert settles(serving, now), at
+        assert hears(serving, X if now.policy == "a" else Y)
+        ends.add(now.policy)
+    assert at > 10
+    assert ends == {"a", "b"}
+
+
+MOVED = HEAD.replace("192.0.2.2/24", "192.0.2.9/25").replace("2001:db8::2/64", "2001:db8::9/64")
+AWAY = """
+hostname = "gate"
+[interface.wan]
+device = "eth0"
+address = "198.51.100.2/24"
+gateway = "198.51.100.1"
+[network]
+anywhere = ["0.0.0.0/0", "::/0"]
+"""
+
+
+def test_addresses_change_too_and_nothing_passes_meanwhile(
+    guarded: Lab, plans: tuple[BootPlan, BootPlan], tmp_path: Path
+) -> None:
+    """To the same network, to another one with IPv4 alone, and back by itself."""
+    machine, peer = guarded.machine, guarded.peer
+    near = boot_plan(tmp_path, "near", policy(Y, MOVED))
+    away = boot_plan(tmp_path, "away", policy(Y, AWAY))
+    peer.run("ip", "address", "add", "198.51.100.1/24", "dev", "eth0")
+    machine.do(flood.hear, (W,))
+    peer.do(flood.tap)
+    ends = (
+        *ENDS,
+        (PEER[0], "192.0.2.9"),
+        (PEER[1], "2001:db8::9"),
+        ("198.51.100.1", "198.51.100.2"),
+    )
+    peer.do(flood.flood_frames, machine.do(acts.mac), ends, (W,))
+    machine.do(flood.flood_datagrams, (*PEER, "198.51.100.1"), (W + OUT,))
+    for port in (X, Y, Z):
+        machine.do(acts.serve, "udp", port)
+    for number in range(4):
+        for plan, length in ((near, 2), (away, 2)):
+            done, told, _, _ = machine.do(flood.request, f"try {length}", bootfile.pack(plan))
+            assert done, told
+            assert settles(guarded, machine.do(flood.in_force, plans[0]))
+            address = "192.0.2.9" if plan is near else "198.51.100.2"
+            assert hears(guarded, Y, address)
+            if number % 2:
+                assert machine.do(flood.request, "adopt", bootfile.pack(plans[0]))[0] is False
+            assert until(lambda: machine.do(flood.in_force, plans[0]).policy == "a", 5)
+            assert hears(guarded, X)
+            assert not hears(guarded, Y)
+    sent = len(peer.do(flood.stop)) + len(machine.do(flood.stop))
+    assert sent > 100_000
+    assert machine.do(flood.heard) == peer.do(flood.heard) == []
+
+
+FORWARDING = ("net.ipv4.conf.eth0.forwarding", "net.ipv4.conf.eth1.forwarding",
+              "net.ipv6.conf.all.forwarding")  # fmt: skip
+
+
+def test_forwarding_goes_and_comes_with_the_plan(tmp_path: Path) -> None:
+    text = Path("examples/router.toml").read_text()
+    router = boot_plan(tmp_path, "router", text)
+    closed = boot_plan(tmp_path, "closed", text[: text.index("[[forward]]")])
+    with Lab([f"{PEER[0]}/24", f"{PEER[1]}/64"], ()) as lab:
+        lab.connect("eth1", ["203.0.113.80/24", "2001:db8:1::80/64"], ())
+        assert lab.machine.do(acts.enforce, router) == []
+        lab.machine.do(watched.start, router)
+        assert until(lambda: lab.machine.do(watched.seen).verified > 0, 10)
+        for plan in (closed, router, closed):
+            done, told, _, _ = lab.machine.do(flood.request, "adopt", bootfile.pack(plan))
+            assert done, told
+            found = lab.machine.run("sysctl", "-n", *FORWARDING).split()
+            assert found == ["1" if plan is router else "0"] * 3
+            assert settles(lab, lab.machine.do(flood.in_force, router))
+        lab.machine.do(watched.stop)
+
+
+def test_large_sets_are_switched_too(tmp_path: Path) -> None:
+    """Each in tables of its own: what only one of two block lists has is refused only by that."""
+    text = policy(X) + '[[deny]]\nfrom = "bad"\n'
+    blocked = (range(2, 254, 2), range(3, 254, 2))
+    plans = [
+        boot_plan(tmp_path, f"list{number}", text.replace(
+            "anywhere =", f"bad = {[f'198.51.100.{n}/32' for n in hosts]}\nanywhere ="))
+        for number, hosts in enumerate(blocked)
+    ]  # fmt: skip
+    assert all(any(link.bulks for link in plan.links) for plan in plans)
+    with Lab([f"{PEER[0]}/24"], ["198.51.100.4", "198.51.100.5"]) as lab:
+        assert lab.machine.do(acts.enforce, plans[0]) == []
+        lab.machine.do(acts.serve, "udp", X)
+        lab.machine.do(watched.start, plans[0])
+        assert until(lambda: lab.machine.do(watched.seen).verified > 0, 10)
+        for number in (1, 0, 1):
+            done, told, _, _ = lab.machine.do(flood.request, "adopt", bootfile.pack(plans[number]))
+            assert done, told
+            for host in (4, 5):
+                question = acts.Question("udp", SELF[0], X, source=(f"198.51.100.{host}", 0))
+                told = lab.peer.do(acts.ask, question)
+                assert (told == "answered") == (host not in blocked[number]), (host, number)
+        lab.machine.do(watched.stop)
+
+
+def test_what_cannot_be_is_refused_and_changes_nothing(
+    serving: Lab, plans: tuple[BootPlan, BootPlan]
+) -> None:
+    data = bootfile.pack(plans[1])
+    damaged = data[:900] + bytes([data[900] ^ 1]) + data[901:]
+    too_much = BootPlan(**{**vars(plans[1]), "rules": (*plans[1].rules, plans[1].rules[0][:20])})
+    for line, asked, reason in (
+        ("try 5", damaged, "the plan cannot be read: it is damaged, its checksum does not match"),
+        ("try 0", data, "a trial lasts 1 to 3600 s"),
+        ("try soon", data, "a trial lasts 1 to 3600 s"),
+        ("adopt", bootfile.pack(too_much), "it cannot be put in force, and was taken back"),
+        ("open sesame", b"", "nobody here does 'open sesame'"),
+        ("", b"", "only root may ask"),
+    ):
+        done, told, _, _ = serving.machine.do(flood.request, line, asked)
+        assert not done
+        assert reason in told
+        assert (hears(serving, X), hears(serving, Y)) == (True, False)
+        assert settles(serving, plans[0])
