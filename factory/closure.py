@@ -2,11 +2,13 @@
 
 In: entry modules, a search path, the imports that are known not to be needed.
 Out: every module that an import statement reachable from them names, those inside functions
-and error paths too; a program that is only tried out does not show these.
+and error paths too; a program that is only tried out does not show these.  Or, where that is
+asked, of the library only what is imported along with it.
 """
 
 from __future__ import annotations
 
+import inspect
 import modulefinder
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,15 +51,21 @@ def read_cuts(path: Path) -> tuple[Cut, ...]:
 
 
 def find(
-    entries: Sequence[str], program: str, search: Sequence[Path], cuts: Iterable[Cut]
+    entries: Sequence[str],
+    program: str,
+    search: Sequence[Path],
+    cuts: Iterable[Cut],
+    *,
+    late: bool = True,
 ) -> Closure:
     """The closure of `entries`; `program` is the package whose own names void a cut.
 
     A cut that falls can bring in more of the program, so this goes round until none falls.
+    `late`: whether imports inside the library's functions are followed; the program's always are.
     """
     cuts = list(cuts)
     while True:
-        finder = _Finder(entries, program, search, cuts)
+        finder = _Finder(entries, program, search, cuts, late)
         standing = [cut for cut in cuts if not cut.unless & finder.names]
         if standing == cuts:
             return finder.closure()
@@ -68,10 +76,16 @@ class _Finder(modulefinder.ModuleFinder):
     """ModuleFinder of the standard library, which reads import statements from bytecode."""
 
     def __init__(
-        self, entries: Sequence[str], program: str, search: Sequence[Path], cuts: Sequence[Cut]
+        self,
+        entries: Sequence[str],
+        program: str,
+        search: Sequence[Path],
+        cuts: Sequence[Cut],
+        late: bool,
     ) -> None:
         super().__init__(path=[str(path) for path in search])
         self.program = program
+        self.late = late
         self.names: set[str] = set()
         self.cut = {(cut.importer, cut.imported) for cut in cuts}
         for entry in entries:
@@ -91,6 +105,8 @@ class _Finder(modulefinder.ModuleFinder):
     def scan_code(self, co: CodeType, m: Any) -> None:
         if self._is_of_program(m.__name__):
             self.names.update(_names(co))
+        elif not self.late:
+            co = _at_once(co)
         super().scan_code(co, m)
 
     def closure(self) -> Closure:
@@ -112,10 +128,28 @@ class _Finder(modulefinder.ModuleFinder):
         return name == self.program or name.startswith(f"{self.program}.")
 
     def _is_attribute(self, name: str) -> bool:
-        """Whether `name` is what `from module import attribute` left behind, not a module."""
+        """Whether `name` is what `from module import attribute` left behind, not a module.
+
+        Where a package takes all names of its own modules, the finder does not know them.
+        """
         parent, _, attribute = name.rpartition(".")
         module: Any = self.modules.get(parent)
-        return module is not None and attribute in module.globalnames
+        if module is None:
+            return False
+        own = (known for other, known in self.modules.items() if other.startswith(f"{parent}._"))
+        return any(attribute in known.globalnames for known in (module, *own))
+
+
+def _at_once(code: CodeType) -> CodeType:
+    """What runs when a module is imported: its own statements and those of its classes."""
+    return code.replace(co_consts=tuple(_not_later(constant) for constant in code.co_consts))
+
+
+def _not_later(constant: object) -> object:
+    """A constant, without the code of functions: what is left keeps its place."""
+    if not isinstance(constant, CodeType):
+        return constant
+    return None if constant.co_flags & inspect.CO_OPTIMIZED else _at_once(constant)
 
 
 def _names(code: CodeType) -> Iterator[str]:

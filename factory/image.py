@@ -33,9 +33,7 @@ BASE = (
     "factory/slim.py",
     "factory/closure.py",
     "factory/cuts.toml",
-    "pbrinit/__init__.py",
-    "pbrinit/bootfile.py",
-    "pbrinit/boot/**/*.py",
+    "pbrinit/**/*.py",
 )
 
 

@@ -1,8 +1,8 @@
-"""A new root with nothing but what PID 1 can use; runs inside the image, on its own Python.
+"""A new root with nothing but what PID 1 and pbrctl can use; runs inside the image, on its Python.
 
 In: the checkout, as seen from inside the image, and the folder for the new root.
-Out: that folder: the interpreter, the closure of PID 1's imports as bytecode, the shared
-libraries of both, mkosi.extra; and `trial.py`, which imports every module that is there.
+Out: that folder: the interpreter, the closures of PID 1's imports and of pbrctl's as bytecode, the
+shared libraries of all, mkosi.extra; and `trial.py`, which imports every module that is there.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from pathlib import Path
 from factory import closure
 
 ENTRY = "pbrinit.boot.pid1"
-# All that may be in the image of ours: the boot path knows neither TOML nor the compiler.
+# All of ours that PID 1 may import: the boot path knows neither TOML nor the compiler.
 SHIPPED = ("pbrinit", "pbrinit.boot", "pbrinit.bootfile")
+# A program of its own, which has both, so that a policy can be tried on the machine.
+CONTROL = "pbrinit.control.pbrctl"
 # Imported by the interpreter itself, where no import statement shows it: the file system's
 # and the console's encoding, and the two that a program names most.
 IMPLICIT = ("encodings", "encodings.ascii", "encodings.latin_1", "encodings.utf_8")
@@ -33,15 +35,15 @@ LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 def main(checkout: Path, root: Path) -> None:
     """Make the new root.  Ends with a message where the closure is not as it must be."""
     library = Path(sysconfig.get_path("stdlib"))
-    found = closure.find(
-        [ENTRY, *IMPLICIT],
-        "pbrinit",
-        [checkout, library, library / "lib-dynload"],
-        closure.read_cuts(Path(__file__).with_name("cuts.toml")),
-    )
-    _check(found)
+    search = [checkout, library, library / "lib-dynload"]
+    cuts = closure.read_cuts(Path(__file__).with_name("cuts.toml"))
+    boot = closure.find([ENTRY, *IMPLICIT], "pbrinit", search, cuts)
+    # What its library would import late it must do without: all of it would be nine megabytes.
+    control = closure.find([CONTROL, *IMPLICIT], "pbrinit", search, cuts, late=False)
+    _check(boot, control)
+    modules = sorted({*boot.modules, *control.modules}, key=lambda module: module.name)
     native = [Path(sys.executable).resolve()]
-    for module in found.modules:
+    for module in modules:
         if module.file is None:
             continue
         if module.file.suffix == ".so":
@@ -59,24 +61,25 @@ def main(checkout: Path, root: Path) -> None:
     for name in MOUNT_POINTS:
         (root / name).mkdir()
     shutil.copytree(checkout / "mkosi.extra", root, symlinks=True, dirs_exist_ok=True)
-    (root / "trial.py").write_text("".join(f"import {module.name}\n" for module in found.modules))
+    (root / "trial.py").write_text("".join(f"import {module.name}\n" for module in modules))
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a module of ours may be in the image."""
+    """Whether PID 1 may import a module of ours."""
     return name in SHIPPED or name.startswith("pbrinit.boot.")
 
 
-def _check(found: closure.Closure) -> None:
+def _check(boot: closure.Closure, control: closure.Closure) -> None:
     strangers = [
         module.name
-        for module in found.modules
+        for module in boot.modules
         if module.name.partition(".")[0] in ("pbrinit", "factory") and not is_shipped(module.name)
     ]
     if strangers:
-        sys.exit(f"the boot path imports {', '.join(strangers)}: none of it is made for the image")
-    if found.missing:
-        sys.exit("the image has no such module: " + "; ".join(found.missing))
+        sys.exit(f"the boot path imports {', '.join(strangers)}: none of it is made for PID 1")
+    missing = dict.fromkeys((*boot.missing, *control.missing))
+    if missing:
+        sys.exit("the image has no such module: " + "; ".join(missing))
 
 
 def _compile(source: Path, name: Path, target: Path) -> None:

@@ -9,7 +9,17 @@ import os
 import signal
 import sys
 
-from pbrinit.boot import audit, calls, closed, lineedit, roster, sysctl, terminals
+from pbrinit.boot import (
+    audit,
+    calls,
+    closed,
+    lineedit,
+    requests,
+    roster,
+    standing,
+    sysctl,
+    terminals,
+)
 from pbrinit.boot.absent import absent, there
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
@@ -23,6 +33,10 @@ if TYPE_CHECKING:
 
 PROMPT = "pbrinit> "
 PORTS = range(1, 65536)
+PBRCTL = "/usr/bin/pbrctl"
+"""What has the compiler; this has not."""
+
+TRIAL_SECONDS = "60"
 HELP = """\
   status                             rules, programs, interfaces, what was repaired and dropped
   audit                              rules, routes, addresses and sysctls, compared now
@@ -32,6 +46,8 @@ HELP = """\
   listen tcp|udp PORT [PORT ...] [as USER]
                                      hear the network, see what the policy lets in
   restart PROGRAM                    end it and start it again
+  try FILE [SECONDS]                 put a policy in force until it is confirmed or the time is up
+  confirm                            keep the policy on trial, until the machine starts again
   absent                             what this kernel does not have or give, each tried
   poweroff                           switch the machine off
   reboot                             start it again"""
@@ -58,7 +74,7 @@ def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
         except EOFError:
             return
         try:
-            _do(line.split(), plan, why_closed)
+            _do(line.split(), standing.read(plan) if plan else None, why_closed)
         except KeyboardInterrupt:
             print()
         except UsageError as error:
@@ -80,10 +96,10 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
         print(f"CLOSED: {why_closed or closed.reason()}")
     elif command == "status" and not rest:
         print("\n".join(status(plan)))
-    elif command == "rules" and not rest:
-        _rules(plan)
-    elif command == "audit" and not rest:
-        _audit(plan)
+    elif command in ("rules", "audit") and not rest:
+        {"rules": _rules, "audit": _audit}[command](plan)
+    elif command in ("try", "confirm"):
+        _try(command, rest)
     elif command == "absent" and not rest:
         _absent()
     elif command == "restart" and len(rest) == 1:
@@ -124,6 +140,17 @@ def _restart(name: str, programs: list[str]) -> None:
         known = " ".join(programs) or "none"
         raise UsageError(f"the policy has no program {name!r}, only {known}")
     roster.ask(name)
+
+
+def _try(command: str, words: list[str]) -> None:
+    match command, words:
+        case "try", [file, *rest] if len(rest) <= 1:
+            seconds = [*rest, TRIAL_SECONDS][0]
+            os.spawnv(os.P_WAIT, PBRCTL, [PBRCTL, "try", file, "--confirm", seconds])  # noqa: S606
+        case "confirm", []:
+            print(requests.ask("confirm")[1])
+        case _:
+            raise UsageError("try FILE [SECONDS], confirm")
 
 
 def _absent() -> None:

@@ -47,6 +47,35 @@ def test_what_the_library_imports_late_is_found_where_no_cut_names_it(tmp_path: 
     assert "heavy" in names(closure.find(["own.main"], "own", search, []))
 
 
+@pytest.mark.parametrize(
+    ("source", "there"),
+    [
+        ("import heavy\n", True),
+        ("class C:\n    import heavy\n", True),
+        ("try:\n    import heavy\nexcept ImportError:\n    pass\n", True),
+        ("def late():\n    import heavy\n", False),
+        ("class C:\n    def late(self):\n        import heavy\n", False),
+        ("late = lambda: __import__('x')\ndef f():\n    from heavy import x\n", False),
+    ],
+)
+def test_of_the_library_only_what_is_imported_along_is_found_where_that_is_asked(
+    tmp_path: Path, source: str, there: bool
+) -> None:
+    search = program(tmp_path, main="def late():\n    import library\n")
+    (tmp_path / "library.py").write_text(source)
+    found = names(closure.find(["own.main"], "own", search, [], late=False))
+    assert "library" in found
+    assert ("heavy" in found) == there
+
+
+def test_a_name_that_a_package_takes_from_its_own_modules_is_not_missing(tmp_path: Path) -> None:
+    search = program(tmp_path, main="from heap import Path\n")
+    (tmp_path / "heap").mkdir()
+    (tmp_path / "heap/__init__.py").write_text("from ._local import *\n")
+    (tmp_path / "heap/_local.py").write_text("class Path:\n    pass\n")
+    assert closure.find(["own.main"], "own", search, []).missing == ()
+
+
 def test_a_cut_import_is_left_out(tmp_path: Path) -> None:
     search = program(tmp_path, main="import library\n")
     found = names(closure.find(["own.main"], "own", search, [LATE]))
@@ -110,4 +139,11 @@ def test_the_boot_path_knows_nothing_that_is_made_for_the_host() -> None:
     found = closure.find([slim.ENTRY], "pbrinit", [CHECKOUT], [])
     ours = {name for name in names(found) if name.partition(".")[0] == "pbrinit"}
     assert {name for name in ours if not slim.is_shipped(name)} == set()
-    assert not [line for line in found.missing if line.endswith((" tomllib", " pyroute2"))]
+    assert not [line for line in found.missing if line.endswith(" tomllib")]
+
+
+def test_pbrctl_of_the_appliance_has_the_compiler_and_no_prover() -> None:
+    found = closure.find([slim.CONTROL], "pbrinit", [CHECKOUT], [])
+    ours = {name for name in names(found) if name.partition(".")[0] == "pbrinit"}
+    assert {"pbrinit.compiler", "pbrinit.netlink", "pbrinit.boot.requests"} <= ours
+    assert not [line for line in found.missing if line.endswith((" z3", " pyroute2"))]
