@@ -24,6 +24,7 @@ HARDENING = (
     ("fs/suid_dumpable", "0", "a program that changed its user leaves no image of itself"),
     ("vm/mmap_min_addr", "65536", "a null pointer that the kernel follows is nobody's memory"),
     ("vm/mmap_rnd_bits", "32", "programs are placed as freely as the CPU allows"),
+    ("vm/watermark_boost_factor", "0", "the last 4 MiB are for use: nothing here is reclaimed"),
     ("net/ipv4/icmp_ignore_bogus_error_responses", "1", "a broken router does not fill the log"),
 )
 """Key, value, reason."""
