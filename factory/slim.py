@@ -17,11 +17,11 @@ from pathlib import Path
 
 from factory import closure
 
-ENTRY = "pbrinit.boot.pid1"
-# All of ours that PID 1 may import: the boot path knows neither TOML nor the compiler.
+ENTRIES = ("pbrinit.boot.pid1", "pbrinit.boot.pbrctl")
+# All of ours that these may import: the boot path knows neither TOML nor the compiler.
 SHIPPED = ("pbrinit", "pbrinit.boot", "pbrinit.bootfile")
 # A program of its own, which has both, so that a policy can be tried on the machine.
-CONTROL = "pbrinit.control.pbrctl"
+CONTROL = "pbrinit.control.trying"
 # Imported by the interpreter itself, where no import statement shows it: the file system's
 # and the console's encoding, and the two that a program names most.
 IMPLICIT = ("encodings", "encodings.ascii", "encodings.latin_1", "encodings.utf_8")
@@ -37,7 +37,7 @@ def main(checkout: Path, root: Path) -> None:
     library = Path(sysconfig.get_path("stdlib"))
     search = [checkout, library, library / "lib-dynload"]
     cuts = closure.read_cuts(Path(__file__).with_name("cuts.toml"))
-    boot = closure.find([ENTRY, *IMPLICIT], "pbrinit", search, cuts)
+    boot = closure.find([*ENTRIES, *IMPLICIT], "pbrinit", search, cuts)
     # What its library would import late it must do without: all of it would be nine megabytes.
     control = closure.find([CONTROL, *IMPLICIT], "pbrinit", search, cuts, late=False)
     _check(boot, control)

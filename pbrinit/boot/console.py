@@ -8,24 +8,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 
 from pbrinit.boot import (
-    audit,
     calls,
     closed,
+    commands,
     lineedit,
+    lookup,
     requests,
     roster,
     standing,
-    sysctl,
     terminals,
 )
 from pbrinit.boot.absent import absent, there
+from pbrinit.boot.commands import COMMANDS, UsageError
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
-from pbrinit.boot.rtnetlink import Kernel
-from pbrinit.boot.rules import differences, in_force
-from pbrinit.boot.status import status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,36 +32,39 @@ if TYPE_CHECKING:
 
 PROMPT = "pbrinit> "
 PORTS = range(1, 65536)
-PBRCTL = "/usr/bin/pbrctl"
+TRY = "/usr/lib/pbrinit/try"
 """What has the compiler; this has not."""
 
 TRIAL_SECONDS = "60"
-HELP = """\
-  status                             rules, programs, interfaces, what was repaired and dropped
-  audit                              rules, routes, addresses and sysctls, compared now
-  rules                              the rules in force, as `ip` commands
-  probe tcp|udp ADDRESS PORT [as USER]
-  probe ping ADDRESS [as USER]       ask the network, see what the policy lets out
-  listen tcp|udp PORT [PORT ...] [as USER]
-                                     hear the network, see what the policy lets in
-  restart PROGRAM                    end it and start it again
-  try FILE [SECONDS]                 put a policy in force until it is confirmed or the time is up
-  confirm                            keep the policy on trial, until the machine starts again
-  absent                             what this kernel does not have or give, each tried
-  poweroff                           switch the machine off
-  reboot                             start it again"""
+WATCH_SECONDS = 2
+CLEAR = "\x1b[H\x1b[J"
+"""To the top, and nothing below (ECMA-48, CUP and ED)."""
+
+ONLY_HERE = (
+    ("watch", "the status page again and again, until Ctrl-C"),
+    ("probe tcp|udp ADDRESS PORT [as USER]", ""),
+    ("probe ping ADDRESS [as USER]", "ask the network, see what the policy lets out"),
+    ("listen tcp|udp PORT [PORT ...] [as USER]", ""),
+    ("", "hear the network, see what the policy lets in"),
+    ("restart PROGRAM", "end it and start it again"),
+    ("try FILE [SECONDS]", "put a policy in force until it is confirmed or the time is up"),
+    ("confirm", "keep the policy on trial, until the machine starts again"),
+    ("absent", "what this kernel does not have or give, each tried"),
+    ("poweroff", "switch the machine off"),
+    ("reboot", "start it again"),
+)
+ASKED = tuple((usage, about) for usage, about, _ in COMMANDS.values())
+HELP = "\n".join(
+    f"  {usage}" if not about else f"  {usage:<34} {about}" for usage, about in (*ASKED, *ONLY_HERE)
+) + "".join(f"\n    explain {form}" for form in lookup.FORMS)
 ENDS = {"poweroff": calls.POWER_OFF, "reboot": calls.REBOOT}
-
-
-class UsageError(Exception):
-    """A command that cannot be done as typed; the text says why."""
 
 
 def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
     """Read commands until the terminal ends. `plan` is None on a machine that is closed."""
     terminals.take(terminal)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    lineedit.prepare([line.split()[0].rstrip(",") for line in HELP.splitlines()] + ["help"])
+    lineedit.prepare([*COMMANDS, *{usage.split()[0] for usage, _ in ONLY_HERE if usage}, "help"])
     if plan is not None:
         print(f"\n{plan.hostname}: no packet filter, one policy. Type help.", flush=True)
     while True:
@@ -94,12 +96,12 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
         print(HELP)
     elif plan is None or closed.reason() is not None:
         print(f"CLOSED: {why_closed or closed.reason()}")
-    elif command == "status" and not rest:
-        print("\n".join(status(plan)))
-    elif command in ("rules", "audit") and not rest:
-        {"rules": _rules, "audit": _audit}[command](plan)
+    elif command in COMMANDS:
+        print("\n".join(commands.answer(plan, words)[1]))
     elif command in ("try", "confirm"):
         _try(command, rest)
+    elif command == "watch" and not rest:
+        _watch(plan)
     elif command == "absent" and not rest:
         _absent()
     elif command == "restart" and len(rest) == 1:
@@ -113,26 +115,11 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
         raise UsageError(f"there is no command {' '.join(words)!r}; help lists them")
 
 
-def _rules(plan: BootPlan) -> None:
-    with Kernel() as kernel:
-        found = in_force(kernel)
-    wrong = differences(plan, found)
-    for text in sorted(plan.texts, key=_order):
-        print(f"ip {text}" if f"missing: {text}" not in wrong else f"MISSING: ip {text}")
-    for difference in wrong:
-        print(difference)
-    print(f"{len(found)} rules, " + ("as planned" if not wrong else "NOT AS PLANNED"))
-
-
-def _audit(plan: BootPlan) -> None:
-    now = audit.Audit(plan)
-    with Kernel() as kernel:
-        wrong = [text for text, _ in (*now.rules(kernel), *now.routes(kernel))]
-    wrong += sysctl.differences(now.sysctls().items())
-    for text in wrong:
-        print(text)
-    print(f"{len(plan.rules)} rules, {now.count} routes, {len(now.sysctls())} sysctls: ", end="")
-    print("NOT AS PLANNED" if wrong else "as planned")
+def _watch(plan: BootPlan) -> None:
+    while True:
+        page = "\n".join(commands.answer(plan, ["status"])[1])
+        print(f"{CLEAR}{page}\n(Ctrl-C ends)", flush=True)
+        time.sleep(WATCH_SECONDS)
 
 
 def _restart(name: str, programs: list[str]) -> None:
@@ -146,7 +133,7 @@ def _try(command: str, words: list[str]) -> None:
     match command, words:
         case "try", [file, *rest] if len(rest) <= 1:
             seconds = [*rest, TRIAL_SECONDS][0]
-            os.spawnv(os.P_WAIT, PBRCTL, [PBRCTL, "try", file, "--confirm", seconds])  # noqa: S606
+            os.spawnv(os.P_WAIT, TRY, [TRY, file, "--confirm", seconds])  # noqa: S606
         case "confirm", []:
             print(requests.ask("confirm")[1])
         case _:
@@ -158,11 +145,6 @@ def _absent() -> None:
         print(f"{'there  ' if found else 'MISSING'}  {name}")
     for name, said, gone in absent():
         print(f"{'absent ' if gone else 'PRESENT'}  {name} ({said})")
-
-
-def _order(text: str) -> tuple[str, int]:
-    words = text.split()
-    return words[0], int(words[4])
 
 
 def _user(words: list[str], users: dict[str, int]) -> tuple[list[str], int]:

@@ -27,6 +27,10 @@ GOING = (2, 19, 22)
 """What /sys says of a device that is gone or about to be: ENOENT, ENODEV, EINVAL
 (netdev_show, net/core/net-sysfs.c)."""
 
+LOST = ("rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
+COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", *LOST)
+"""Files below /sys/class/net/DEVICE/statistics (sysfs-class-net-statistics)."""
+
 TENTATIVE_SECONDS = 4
 """Duplicate address detection takes one second and a random one before (RFC 4862, 5.4.2)."""
 
@@ -74,11 +78,14 @@ def carrier(device: str) -> bool:
         raise
 
 
-def counters(device: str) -> tuple[int, int]:
-    """Frames received and sent."""
-    statistics = ("statistics/rx_packets", "statistics/tx_packets")
-    received, sent = (int(_told(device, name)) for name in statistics)
-    return received, sent
+def counters(device: str) -> dict[str, int]:
+    """Frames and bytes received and sent, and what was lost; none where the device is just gone."""
+    try:
+        return {name: int(_told(device, f"statistics/{name}")) for name in COUNTERS}
+    except OSError as error:
+        if error.errno in GOING:
+            return dict.fromkeys(COUNTERS, 0)
+        raise
 
 
 def _told(device: str, name: str) -> str:

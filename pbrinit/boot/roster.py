@@ -10,15 +10,14 @@ import contextlib
 import marshal
 import os
 import signal
+from types import SimpleNamespace as Told
 
 from pbrinit.boot import links
 from pbrinit.boot.say import seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pbrinit.bootfile import BootPlan
+    from pbrinit.bootfile import BootPlan, RoomPlan
 
     Line = tuple[str, int, float, int, str]
 
@@ -76,24 +75,42 @@ def asked() -> list[str]:
         return file.read().split()
 
 
-def lines(plan: BootPlan) -> Iterator[str]:
-    """Every program as a person reads it."""
+def told(plan: BootPlan) -> list[Told]:
+    """Every program of the plan, as values that JSON can say; seconds, and frames of its room."""
     planned = {program.name: program for program in plan.programs}
-    for name, process, since, restarts, told in read():
-        if name not in planned:
-            continue
-        times = f"{restarts} restart{'' if restarts == 1 else 's'}"
-        running = f"process {process}, up {seconds() - since:.0f} s" if process else told
-        yield f"{name}: {running}, {times}, {_where(plan, name)}"
+    return [
+        Told(
+            name=name,
+            process=process or None,
+            up=round(seconds() - since, 3) if process else None,
+            state=state,
+            restarts=restarts,
+            room=_room(planned[name].room),
+        )
+        for name, process, since, restarts, state in read()
+        if name in planned
+    ]
 
 
-def _where(plan: BootPlan, name: str) -> str:
-    room = next(program.room for program in plan.programs if program.name == name)
+def _room(room: RoomPlan | None) -> Told | None:
     if room is None:
-        return "no room"
-    first, last = room.clients
-    told = f"room with ports {first}-{last}"
+        return None
+    found = Told(ports=f"{room.clients[0]}-{room.clients[1]}", frames_in=None, frames_out=None)
     with contextlib.suppress(OSError):
-        sent, received = links.counters(room.device)
-        return f"{told}, {received} frames in, {sent} out"
-    return told
+        counted = links.counters(room.device)
+        found.frames_in, found.frames_out = counted["tx_packets"], counted["rx_packets"]
+    return found
+
+
+def line(program: Told) -> str:
+    """One of them as a person reads it."""
+    times = f"{program.restarts} restart{'' if program.restarts == 1 else 's'}"
+    running = program.state
+    if program.process:
+        running = f"process {program.process}, up {program.up:.0f} s"
+    where = "no room"
+    if program.room is not None:
+        where = f"room with ports {program.room.ports}"
+        if program.room.frames_in is not None:
+            where += f", {program.room.frames_in} frames in, {program.room.frames_out} out"
+    return f"{program.name}: {running}, {times}, {where}"

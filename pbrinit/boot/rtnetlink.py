@@ -113,6 +113,17 @@ class Kernel:
                     )
                 found.append(payload)
 
+    def ask(self, message: bytes) -> tuple[int, bytes]:
+        """The one answer to a question: 0 and the answer's payload, or an error number.
+
+        Raises KernelError where there is no answer.
+        """
+        self._socket.send(message)
+        kind, _, payload = self._receive(0)[0]
+        if kind == NLMSG_ERROR:
+            return -int.from_bytes(payload[:4], "little", signed=True), b""
+        return 0, payload
+
     def attempt(self, messages: Sequence[bytes]) -> list[int]:
         """Send messages that each ask for an answer, in order, whatever becomes of one.
 

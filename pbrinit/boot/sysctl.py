@@ -43,6 +43,11 @@ def is_there(key: str) -> bool:
     return os.path.exists(ROOT + key)  # noqa: PTH110
 
 
+def is_readable(key: str) -> bool:
+    """Whether who asks may read it: some are root's alone."""
+    return os.access(ROOT + key, os.R_OK)
+
+
 def differences(sysctls: Iterable[tuple[str, str]]) -> list[str]:
     """What is not as it should be, a sentence each."""
     return [

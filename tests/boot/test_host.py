@@ -190,8 +190,8 @@ def test_status_and_rules_say_that_all_is_as_planned(host: Booted) -> None:
     assert 'gate, policy "host"' in status
     assert "in force, as planned" in status
     assert "dropped on arrival: " in status
-    assert "not allowed, IPv4" in status
-    assert "not delivered, IPv6" in status
+    assert " refused, IPv4" in status
+    assert " not-delivered, IPv6" in status
     assert SELF[4] in status
     assert SELF[6] in status
     rules = host.guest.run("rules")

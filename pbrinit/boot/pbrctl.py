@@ -1,0 +1,96 @@
+"""`pbrctl` on the appliance: what the console says, to a program or over a connection.
+
+In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the command
+line is wrong; 1 where the machine cannot be asked, or is closed.
+
+As a login shell it takes the command after `-c`, as sshd and dropbear give it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pbrinit import bootfile
+from pbrinit.boot import closed, commands, jsontext, lookup, requests, roster, standing
+from pbrinit.boot.rtnetlink import KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PLAN = "/etc/pbrinit/plan"
+TRY = "/usr/lib/pbrinit/try"
+"""What has the compiler; this has not."""
+
+CHANGING = {
+    "try": (
+        "try FILE [--confirm SECONDS]",
+        "put a policy in force until the time is up; - is piped",
+    ),
+    "confirm": ("confirm", "keep the policy on trial, until the machine starts again"),
+    "restart": ("restart PROGRAM", "end a program of the policy and start it again"),
+}
+"""Usage, and what it is for."""
+
+FAILED, USAGE = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do one command; the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["-c"]:
+        words = " ".join(words[1:]).removeprefix("pbrctl").split()
+    if words[:1] == ["try"]:
+        os.execv(TRY, [TRY, *words[1:]])  # noqa: S606  our own program, with the compiler
+    as_json = "--json" in words
+    words = [word for word in words if word != "--json"]
+    if not words or {"-h", "--help", "help"} & {*words}:
+        print(usage())
+        return 0 if words else USAGE
+    try:
+        why = closed.reason()
+        if why is not None:
+            print(f"CLOSED: {why}", file=sys.stderr)
+            return FAILED
+        plan = standing.read(standing.load(PLAN))
+        told, lines = _change(plan, words) if words[0] in CHANGING else commands.answer(plan, words)
+        print(jsontext.dumps(told) if as_json else "\n".join(lines), flush=True)
+    except commands.UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+        return FAILED
+    except (KernelError, OSError, bootfile.BootFileError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def usage() -> str:
+    """What can be asked, a line each."""
+    known = [*(known[:2] for known in commands.COMMANDS.values()), *CHANGING.values()]
+    width = max(len(form) for form, _ in known)
+    asked = (f"  {form:<{width}}  {about}" for form, about in known)
+    forms = (f"  explain {form}" for form in lookup.FORMS)
+    return "\n".join(["usage: pbrctl COMMAND [--json]", *asked, "a question is", *forms])
+
+
+def _change(plan: bootfile.BootPlan, words: Sequence[str]) -> commands.Answer:
+    """Confirm a trial, or start a program again.
+
+    Raises UsageError, and OSError where the machine does not do it.
+    """
+    match words:
+        case ["confirm"]:
+            done, told = requests.ask("confirm")
+            if not done:
+                raise OSError(told)
+            return {"text": told}, [told]
+        case ["restart", name] if name in {program.name for program in plan.programs}:
+            roster.ask(name)
+            return {"text": f"{name} is started again"}, [f"{name} is started again"]
+        case ["restart", name]:
+            raise commands.UsageError(f"the policy has no program {name!r}")
+    raise commands.UsageError(CHANGING[words[0]][0])
