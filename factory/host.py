@@ -50,6 +50,7 @@ QEMU = {
 TEST = {
     "cpio": "an outside judge of the archives that are made",
     "iproute2": "the tests' network namespaces",
+    "openssl": "an outside judge of hashed passwords",
     "iputils-ping": "a real ping asks",
     "openssh-client": "a real ssh logs in",
     "openssl": "certificates for a real server",

@@ -77,8 +77,8 @@ def make(
         shutil.copyfile(linux.image, parts / "vmlinuz")
         shutil.copyfile(CHECKOUT / "mkosi.extra/usr/lib/os-release", parts / "os-release")
         (parts / "cmdline").write_text(cmdline.line(cmdline.read(variant)) + "\n")
-        contents = {"plan": (parts / "plan").read_bytes(), "policy.toml": policy.read_bytes()}
-        ours = archive("etc/pbrinit", contents)
+        ours = archive("etc/pbrinit", {"plan": (parts / "plan").read_bytes()})
+        ours += archive("etc/pbrinit", secrets(policy), 0o400)
         (parts / "policy.cpio").write_bytes(ours + of_programs(policy, base))
         mkosi.run_in_tools(
             maker,
@@ -93,13 +93,20 @@ def make(
     return made
 
 
-def archive(folder: str, files: dict[str, bytes]) -> bytes:
-    """A cpio archive with `files` in `folder`, as the kernel unpacks it over the base; everything
-    is root's and dated EPOCH.
+def archive(folder: str, files: dict[str, bytes], mode: int = 0o444) -> bytes:
+    """A cpio archive with `files` of a `mode` in `folder`, as the kernel unpacks it over the base;
+    everything is root's and dated EPOCH.
     """
-    found = [Entry(f"{folder}/{name}", stat.S_IFREG | 0o444, data) for name, data in files.items()]
+    found = [Entry(f"{folder}/{name}", stat.S_IFREG | mode, data) for name, data in files.items()]
     folders = [entry for entry in cpio.with_folders(found) if stat.S_ISDIR(entry.mode)]
     return cpio.pack([*folders, *found], EPOCH)
+
+
+def secrets(policy: Path) -> dict[str, bytes]:
+    """What only root may read: the policy, as it has the password's hash, and that by itself."""
+    files = {"policy.toml": policy.read_bytes()}
+    hashed = language.read(policy).password
+    return files | ({"password": f"{hashed}\n".encode()} if hashed else {})
 
 
 def of_programs(policy: Path, below: bytes) -> bytes:

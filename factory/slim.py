@@ -29,6 +29,8 @@ IMPLICIT = ("encodings", "encodings.ascii", "encodings.latin_1", "encodings.utf_
 LANDMARK = "os"
 # Where the kernel and PID 1 mount; a read-only folder would do, a missing one would not.
 MOUNT_POINTS = ("dev", "proc", "run", "sys", "tmp")
+# Loaded by name (pbrinit/boot/password.py), where no import statement shows it.
+PASSWORDS = Path("/usr/lib/x86_64-linux-gnu/libcrypt.so.1")
 LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 
 
@@ -42,7 +44,7 @@ def main(checkout: Path, root: Path) -> None:
     control = closure.find([CONTROL, *IMPLICIT], "pbrinit", search, cuts, late=False)
     _check(boot, control)
     modules = sorted({*boot.modules, *control.modules}, key=lambda module: module.name)
-    native = [Path(sys.executable).resolve()]
+    native = [Path(sys.executable).resolve(), PASSWORDS]
     for module in modules:
         if module.file is None:
             continue

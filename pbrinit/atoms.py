@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pbrinit.addresses import Address, Family, InterfaceAddress
+from pbrinit.boot import password
 from pbrinit.policy import STAY, Ending, OnFailure, Ports, Protocol, Service
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -84,6 +85,23 @@ def on_failure(text: str) -> OnFailure:
     if seconds > LONGEST_PAUSE:
         raise AtomError(f'"{text}" is more than a day', f"at most {LONGEST_PAUSE} s")
     return OnFailure(ending, seconds)
+
+
+def password_hash(text: str) -> str:
+    """The hash of a password, which is tried: a hash that cannot be checked lets nobody in.
+
+    Raises AtomError.
+    """
+    hint = "`pbrctl password` makes one"
+    if not password.is_hash(text):
+        raise AtomError(
+            f"this is no hash of a password in the form {' or '.join(password.FORMS)}", hint
+        )
+    try:
+        password.fits("", text)
+    except password.PasswordError as error:
+        raise AtomError(str(error), hint) from None
+    return text
 
 
 def address(text: str) -> Address:

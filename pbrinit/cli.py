@@ -8,12 +8,14 @@ proved.
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pbrinit import bootfile, collector, diff, explain, holes, problems, prove, show
+from pbrinit.boot import password
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
 from pbrinit.layout import CompileError
@@ -109,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("policy", type=Path, help="the policy file")
     made.add_argument("output", type=Path, help="where to write it")
     made.set_defaults(command=_build)
+    hashed = commands.add_parser(
+        "password", help="ask for a password, print its hash for the policy's [console]"
+    )
+    hashed.set_defaults(command=_password)
     told = commands.add_parser("schema", help="print the language as JSON Schema, for editors")
     told.set_defaults(command=_schema)
     return parser
@@ -176,6 +182,22 @@ def _misasked(options: argparse.Namespace, what: str, hint: str) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     build(options.policy, options.output)
+    return 0
+
+
+def _password(_: argparse.Namespace) -> int:
+    """From a terminal it is asked for twice; else it is the first line of standard input."""
+    if sys.stdin.isatty():
+        typed, again = (getpass.getpass(prompt) for prompt in ("password: ", "once more: "))
+    else:
+        typed = again = sys.stdin.readline().removesuffix("\n")
+    try:
+        if typed != again:
+            raise password.PasswordError("these are two passwords")
+        print(f'[console]\npassword = "{password.made(typed)}"')
+    except password.PasswordError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
     return 0
 
 

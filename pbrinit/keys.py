@@ -114,10 +114,21 @@ EXPECT = Table(
     ),
     just_one=("never", "always"),
 )
+CONSOLE = Table(
+    (
+        Key(
+            "password",
+            Text(),
+            "The hash of the password, as `pbrctl password` makes it.",
+            needed=True,
+        ),
+    )
+)
 POLICY = Table(
     (
         Key("hostname", Text(), "The machine's name.", needed=True),
         Key("on-failure", Text(), ON_FAILURE),
+        Key("console", CONSOLE, "What is asked of those who sit at the machine."),
         Key("interface", Named(INTERFACE), "The interfaces; every other device stays down."),
         Key("network", Named(TextsOr(LISTED)), "Named sets of prefixes, of both families."),
         Key(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pbrinit import answers, exchanges, inside, takers
-from pbrinit.atoms import hostname, on_failure
+from pbrinit.atoms import hostname, on_failure, password_hash
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
 from pbrinit.problems import Problem, Problems
@@ -50,6 +50,7 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
     problems, remarks = Problems(str(path)), Problems(str(path))
     document = parsed(path, problems)
     name = document.atom("hostname", hostname)
+    hashed = document.node("console").atom("password", password_hash)
     failure = document.atom("on-failure", on_failure)
     vocabulary = Vocabulary(document)
     entries = exchanges.entries(vocabulary, document)
@@ -76,5 +77,6 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
         runs=tuple(vocabulary.runs.values()),
         betweens=betweens,
         clients=vocabulary.clients,
+        password=hashed,
     )
     return policy, vocabulary, remarks

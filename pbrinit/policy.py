@@ -304,7 +304,7 @@ STAY = OnFailure()
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole file."""
+    """The whole file. `password` is the console's, hashed."""
 
     hostname: str
     interfaces: tuple[Interface, ...]
@@ -317,6 +317,7 @@ class Policy:
     betweens: tuple[Between, ...] = ()
     clients: Ports = EPHEMERAL
     """The ports that clients outside of rooms take."""
+    password: str | None = None
 
     @property
     def allowing(self) -> tuple[Entry | Between, ...]:

@@ -15,6 +15,7 @@ from pbrinit.boot import (
     closed,
     commands,
     lineedit,
+    login,
     lookup,
     requests,
     roster,
@@ -64,6 +65,7 @@ def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
     """Read commands until the terminal ends. `plan` is None on a machine that is closed."""
     terminals.take(terminal)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    login.ask()
     lineedit.prepare([*COMMANDS, *{usage.split()[0] for usage, _ in ONLY_HERE if usage}, "help"])
     if plan is not None:
         print(f"\n{plan.hostname}: no packet filter, one policy. Type help.", flush=True)

@@ -26,6 +26,27 @@ def test_the_policy_archive_unpacks_to_what_went_in(tmp_path: Path) -> None:
     assert unpacked.stat().st_mode & 0o777 == 0o755
 
 
+def test_what_is_secret_is_only_root_s(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    hashed = (
+        "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJu"
+        "esI68u4OTLiBFdcbYEdFCoEOfaS35inz1"
+    )
+    host = (image.CHECKOUT / "examples/host.toml").read_text()
+    for text, names in (
+        (host, {"policy.toml"}),
+        (f'{host}\n[console]\npassword = "{hashed}"\n', {"policy.toml", "password"}),
+    ):
+        policy.write_text(text)
+        assert image.secrets(policy).keys() == names
+    made = image.archive("etc/pbrinit", image.secrets(policy), 0o400)
+    listed = subprocess.run(["cpio", "-tv", "--quiet"], input=made, capture_output=True, check=True)
+    files = [line for line in listed.stdout.decode().splitlines() if line.startswith("-")]
+    assert len(files) == 2
+    assert all(line.startswith("-r-------- ") for line in files), files
+    assert f"{hashed}\n".encode() in made
+
+
 def test_the_policy_archive_names_a_folder_before_what_is_in_it() -> None:
     made = image.archive("etc/pbrinit", POLICY)
     places = [made.index(name) for name in (b"etc\0", b"etc/pbrinit\0", b"etc/pbrinit/plan\0")]
