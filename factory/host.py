@@ -48,12 +48,12 @@ QEMU = {
     "qemu-system-x86": "the guest",
 }
 TEST = {
+    "curl": "reads the page for Prometheus",
     "cpio": "an outside judge of the archives that are made",
     "iproute2": "the tests' network namespaces",
     "openssl": "an outside judge of hashed passwords",
     "iputils-ping": "a real ping asks",
     "openssh-client": "a real ssh logs in",
-    "openssl": "certificates for a real server",
     "uidmap": "users in the tests' namespaces",
     "util-linux": "the tests' namespaces",
 }

@@ -85,7 +85,7 @@ class BootPlan(SimpleNamespace):
     after how many seconds.  `summary` says in words what the policy allows; `rules` are netlink
     messages, highest preference first, and `texts` has the `ip` command of each; `removals`
     take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on;
-    `programs` are started after that.
+    `programs` are started after that; `metrics` is the port of the page for Prometheus and the user who serves it.
     """
 
     hostname: str
@@ -101,6 +101,7 @@ class BootPlan(SimpleNamespace):
     links: tuple[LinkPlan, ...]
     last: tuple[tuple[str, str], ...]
     programs: tuple[ProgramPlan, ...]
+    metrics: tuple[int, int] | None
 
 
 FIELDS = tuple(BootPlan.__annotations__)

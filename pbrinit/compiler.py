@@ -50,4 +50,5 @@ def compile_policy(policy: Policy) -> Plan:
         last=sysctls.forwarding(policy, forwarding),
         on_failure=policy.on_failure,
         programs=rooms.programs(policy),
+        metrics=policy.metrics,
     )

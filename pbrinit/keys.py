@@ -124,11 +124,23 @@ CONSOLE = Table(
         ),
     )
 )
+METRICS = Table(
+    (
+        Key(
+            "port",
+            Number(1, 65534),
+            "The TCP port of the page; an input entry opens it.",
+            needed=True,
+        ),
+        Key("user", Text(), "The user whose program serves it; not root.", needed=True),
+    )
+)
 POLICY = Table(
     (
         Key("hostname", Text(), "The machine's name.", needed=True),
         Key("on-failure", Text(), ON_FAILURE),
         Key("console", CONSOLE, "What is asked of those who sit at the machine."),
+        Key("metrics", METRICS, "The status as a text page for Prometheus."),
         Key("interface", Named(INTERFACE), "The interfaces; every other device stays down."),
         Key("network", Named(TextsOr(LISTED)), "Named sets of prefixes, of both families."),
         Key(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbrinit import answers, exchanges, inside, takers
+from pbrinit import answers, exchanges, inside, metrics, takers
 from pbrinit.atoms import hostname, on_failure, password_hash
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
@@ -57,6 +57,7 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
     betweens = exchanges.betweens(vocabulary, document)
     denies = exchanges.denies(vocabulary, document, remarks)
     expectations = exchanges.expectations(vocabulary, document)
+    served = metrics.served(vocabulary, document, entries, remarks)
     answers.check(problems, entries, vocabulary.reach)
     takers.check(problems, entries)
     for interface, there in inside.taken(vocabulary.interfaces.values()) if betweens else ():
@@ -78,5 +79,6 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
         betweens=betweens,
         clients=vocabulary.clients,
         password=hashed,
+        metrics=served,
     )
     return policy, vocabulary, remarks

@@ -10,7 +10,7 @@ import enum
 from dataclasses import dataclass
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.policy import STAY, OnFailure, Ports, Run, User
+from pbrinit.policy import STAY, Metrics, OnFailure, Ports, Run, User
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255
@@ -178,6 +178,7 @@ class Plan:
     last: tuple[Sysctl, ...] = ()
     on_failure: OnFailure = STAY
     programs: tuple[Program, ...] = ()
+    metrics: Metrics | None = None
 
     @property
     def forwards(self) -> bool:

@@ -303,6 +303,14 @@ STAY = OnFailure()
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """The status page for Prometheus: its TCP port, and the user whose program serves it."""
+
+    port: int
+    user: User
+
+
+@dataclass(frozen=True)
 class Policy:
     """The whole file. `password` is the console's, hashed."""
 
@@ -318,6 +326,7 @@ class Policy:
     clients: Ports = EPHEMERAL
     """The ports that clients outside of rooms take."""
     password: str | None = None
+    metrics: Metrics | None = None
 
     @property
     def allowing(self) -> tuple[Entry | Between, ...]:

@@ -10,6 +10,10 @@ import ctypes
 import os
 import struct
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MS_RDONLY = 1
 MS_NOSUID = 2
 MS_NODEV = 4
@@ -22,9 +26,12 @@ CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 RB_AUTOBOOT = 0x01234567
 RB_POWER_OFF = 0x4321FEDC
 RB_DISABLE_CAD = 0
-PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 POWER_OFF, REBOOT = 12, 15
 """What PID 1 is asked to end the machine by: SIGUSR2, SIGTERM (signal(7))."""
+
+MOST_FILES = 4096
+"""More than a program of PID 1's may have (supervise.LIMITS)."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,8 +79,28 @@ def capset(kept: int) -> None:
 
 
 def die_with_parent(number: int) -> None:
-    """prctl(2), PR_SET_PDEATHSIG: this process gets signal `number` when its parent ends."""
+    """prctl(2), PR_SET_PDEATHSIG: this process gets signal `number` when its parent ends.
+
+    To be another user takes it back (commit_creds, kernel/cred.c).
+    """
     _check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
+
+
+def become(uid: int) -> None:
+    """Be this user, in no group but the one of the same number, and never more than that
+    (prctl(2), PR_SET_NO_NEW_PRIVS).
+    """
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    _check(libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl")
+
+
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every file but these and the first three."""
+    ends = [2, *sorted(kept), MOST_FILES]
+    for number, before in enumerate(ends[:-1]):
+        os.closerange(before + 1, ends[number + 1])
 
 
 def syscall(number: int, *arguments: int) -> int:

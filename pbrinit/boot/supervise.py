@@ -18,6 +18,7 @@ from pbrinit.boot import (
     console,
     guard,
     journal,
+    metrics,
     powerbutton,
     roster,
     terminals,
@@ -107,6 +108,8 @@ def _duties(
         duties.append(lambda terminal=terminal: console.run(terminal, shown, why))  # type: ignore[misc]
     if outputs := programs.outputs:
         duties.append(lambda: journal.run(outputs))
+    if shown is not None and shown.metrics is not None:
+        duties.append(lambda: metrics.serve(shown))
     if buttons := powerbutton.devices():
         duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
     return duties

@@ -46,7 +46,7 @@ watchdog.start = lambda: None
 supervise.PAUSE_SECONDS = 0.05
 closed.DEVICES, closed.REASON = "/nowhere", told + ".reason"
 end = {end}
-supervise.forever(types.SimpleNamespace(links=(), programs=()), end)
+supervise.forever(types.SimpleNamespace(links=(), programs=(), metrics=None), end)
 """
 
 

@@ -12,6 +12,7 @@ import pytest
 from pbrinit import cli
 from pbrinit.boot import password
 from pbrinit.language import examine
+from pbrinit.policy import Metrics, User
 from pbrinit.problems import PolicyError
 
 SOUND = Path("examples/host.toml").read_text()
@@ -98,3 +99,44 @@ def test_what_is_no_hash_is_refused(tmp_path: Path, text: str) -> None:
     (found,) = problems(policy(tmp_path, f'\n[console]\npassword = "{text}"\n'))
     assert found.startswith("console.password: ")
     assert "`pbrctl password` makes one" in found
+
+
+def test_metrics_are_served_as_a_user_who_is_not_root(tmp_path: Path) -> None:
+    names = SOUND.replace("[user]\n", "[user]\nweb = 900\nroot = 0\n")
+    names = names.replace("[service]\n", '[service]\npage = ["tcp/9000-9200"]\n')
+    entry = '\n[[input]]\non = "wan"\nservice = "page"\n'
+    section = '\n[metrics]\nport = 9100\nuser = "web"\n'
+    reading = examine(policy(tmp_path, entry + section, names))
+    assert reading.policy.metrics == Metrics(9100, User("web", 900))
+    assert [str(remark) for remark in reading.remarks if "metrics" in remark.key] == []
+
+    def remarks(text: str) -> list[str]:
+        found = examine(policy(tmp_path, text, names)).remarks
+        return [f"{remark.key}: {remark.what}" for remark in found if "metrics" in remark.key]
+
+    assert remarks(section) == ["metrics.port: no input entry opens tcp/9100: nobody can read it"]
+    assert remarks(entry + section.replace("9100", "9201")) == [
+        "metrics.port: no input entry opens tcp/9201: nobody can read it"
+    ]
+    assert remarks(f'{entry}user = "updater"\n{section}') == [
+        "metrics.user: the input entries that open tcp/9100 are for another user's programs"
+    ]
+    assert remarks(f'{entry}user = "web"\n{section}') == []
+    (wrong,) = problems(policy(tmp_path, section.replace('"web"', '"root"'), names))
+    assert wrong.startswith("metrics.user: root is root, and strangers speak to this program")
+
+
+@pytest.mark.parametrize(
+    ("section", "found"),
+    [
+        ("port = 0\nuser = 'updater'", "metrics.port: must be a number from 1 to 65534"),
+        ("user = 'updater'", "metrics.port: is missing"),
+        ("port = 9100", "metrics.user: is missing"),
+        ("port = 9100\nuser = 'nobody'", 'metrics.user: no user is named "nobody"'),
+    ],
+)
+def test_metrics_that_are_not_whole_are_refused(tmp_path: Path, section: str, found: str) -> None:
+    assert any(
+        problem.startswith(found)
+        for problem in problems(policy(tmp_path, f"\n[metrics]\n{section}\n"))
+    )
