@@ -85,7 +85,8 @@ class BootPlan(SimpleNamespace):
     after how many seconds.  `summary` says in words what the policy allows; `rules` are netlink
     messages, highest preference first, and `texts` has the `ip` command of each; `removals`
     take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on;
-    `programs` are started after that; `metrics` is the port of the page for Prometheus and the user who serves it.
+    `programs` are started after that; `metrics` is the port of the page for Prometheus and the
+    user who serves it; `log` says whether who was refused is written down.
     """
 
     hostname: str
@@ -102,6 +103,7 @@ class BootPlan(SimpleNamespace):
     last: tuple[tuple[str, str], ...]
     programs: tuple[ProgramPlan, ...]
     metrics: tuple[int, int] | None
+    log: bool
 
 
 FIELDS = tuple(BootPlan.__annotations__)

@@ -9,7 +9,7 @@ from pbrinit import inside, rooms, sysctls
 from pbrinit.addresses import Family
 from pbrinit.claims import Claims
 from pbrinit.ground import Ground
-from pbrinit.layout import INPUT, INPUT_SIZE, TABLE_SINK, TAIL, CompileError
+from pbrinit.layout import INPUT, INPUT_SIZE, TABLE_LOG, TABLE_SINK, TAIL, CompileError
 from pbrinit.links import hairpins, links
 from pbrinit.places import Places
 from pbrinit.plan import Plan, Rule
@@ -35,6 +35,7 @@ def compile_policy(policy: Policy) -> Plan:
         forwarding += [family] if claims.forwards or policy.rooms else []
     turned = ((table, f"hairpin.{device}") for device, table in hairpins(policy))
     doors = ((rooms.table(policy, run), f"room.{run.name}") for run in policy.rooms)
+    log = ((TABLE_LOG, "log"),) if policy.log else ()
     return Plan(
         hostname=policy.hostname,
         summary=(
@@ -46,9 +47,10 @@ def compile_policy(policy: Policy) -> Plan:
         sysctls=sysctls.machine(policy.clients),
         rules=tuple(rules),
         links=links(policy, tables),
-        tables=((TABLE_SINK, "sink"), *turned, *doors, *tables.names),
+        tables=((TABLE_SINK, "sink"), *log, *turned, *doors, *tables.names),
         last=sysctls.forwarding(policy, forwarding),
         on_failure=policy.on_failure,
         programs=rooms.programs(policy),
         metrics=policy.metrics,
+        log=policy.log,
     )

@@ -139,6 +139,7 @@ POLICY = Table(
     (
         Key("hostname", Text(), "The machine's name.", needed=True),
         Key("on-failure", Text(), ON_FAILURE),
+        Key("log", Flag(), "Write down who was refused. Left out: only counted."),
         Key("console", CONSOLE, "What is asked of those who sit at the machine."),
         Key("metrics", METRICS, "The status as a text page for Prometheus."),
         Key("interface", Named(INTERFACE), "The interfaces; every other device stays down."),

@@ -80,5 +80,6 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
         clients=vocabulary.clients,
         password=hashed,
         metrics=served,
+        log=document.flag("log"),
     )
     return policy, vocabulary, remarks

@@ -9,10 +9,15 @@ from collections.abc import Iterator
 
 from pbrinit import rooms, sysctls
 from pbrinit.addresses import Family
-from pbrinit.layout import LOOPBACK, TABLE_HAIRPIN, TABLE_SINK
+from pbrinit.layout import LOOPBACK, TABLE_HAIRPIN, TABLE_LOG, TABLE_SINK
 from pbrinit.plan import TABLE_MAIN, Link, Route, RouteKind
 from pbrinit.policy import Interface, Policy, Run
 from pbrinit.tables import Tables
+
+HEARD = {Family.V4: RouteKind.BROADCAST, Family.V6: RouteKind.LOCAL}
+"""How the kernel's word about who was refused comes back. No return path check is content with
+these; and of a broadcast ICMP tells no socket that an error is about it (icmp_rcv), so that only
+raw sockets hear it. IPv6 has none, and there everybody can send such errors anyway."""
 
 
 def links(policy: Policy, tables: Tables) -> tuple[Link, ...]:
@@ -20,7 +25,7 @@ def links(policy: Policy, tables: Tables) -> tuple[Link, ...]:
     into the rooms.
     """
     return (
-        _loopback(tables),
+        _loopback(policy, tables),
         *(_link(policy, interface, tables) for interface in policy.interfaces),
         *(_door(policy, run, tables) for run in policy.rooms),
     )
@@ -55,18 +60,24 @@ def _door(policy: Policy, run: Run, tables: Tables) -> Link:
     )
 
 
-def _loopback(tables: Tables) -> Link:
+def _loopback(policy: Policy, tables: Tables) -> Link:
     """Loopback, and the sink: a default route into it is unicast, so that the return path
     check passes, and what is really sent by it leaves by no device: it comes back to this machine
-    (tests/kernel/test_sink.py).
+    (tests/kernel/test_sink.py). Where it is logged who was refused, the kernel's word about it is
+    led there as well.
     """
     sink = Route(Family.V4, TABLE_SINK, RouteKind.UNICAST, note="the return path ends here")
+    log = (
+        Route(family, TABLE_LOG, kind, note="who was refused, told to ourselves")
+        for family, kind in HEARD.items()
+        if policy.log
+    )
     return Link(
         name=LOOPBACK,
         device=LOOPBACK,
         mac=None,
         sysctls=(),
-        early_routes=(sink, *tables.routes(LOOPBACK)),
+        early_routes=(sink, *log, *tables.routes(LOOPBACK)),
         addresses=(),
         routes=(),
     )

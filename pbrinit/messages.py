@@ -31,6 +31,7 @@ RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTN = {
     RouteKind.UNICAST: 1,
     RouteKind.LOCAL: 2,
+    RouteKind.BROADCAST: 3,
     RouteKind.BLACKHOLE: 6,
     RouteKind.PROHIBIT: 8,
     RouteKind.THROW: 9,
@@ -196,7 +197,9 @@ def route(route: Route) -> bytes:
     scope = RT_SCOPE_UNIVERSE
     if route.kind is RouteKind.LOCAL:
         scope = RT_SCOPE_HOST
-    elif route.kind is RouteKind.UNICAST and route.gateway is None and route.family is Family.V4:
+    elif route.kind is RouteKind.BROADCAST or (
+        route.kind is RouteKind.UNICAST and route.gateway is None and route.family is Family.V4
+    ):
         scope = RT_SCOPE_LINK
     lengths = _length(route.destination), _length(route.source)
     flags = RTNH_F_ONLINK if route.onlink else 0

@@ -12,8 +12,9 @@ from ipaddress import IPv6Network
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
 from pbrinit.claims import ROOT, Claim, Role
+from pbrinit.forms import ICMP_NUMBER, PROHIBITED, icmp
 from pbrinit.ground import Ground
-from pbrinit.layout import FEW, LOOPBACK, TABLE_SINK, host
+from pbrinit.layout import FEW, LOOPBACK, TABLE_LOG, TABLE_SINK, host
 from pbrinit.links import hairpins
 from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
@@ -212,6 +213,11 @@ class Output:
         code = self._code
         code.mark(self._refused)
         code.add(Action.NOP, note="refused")
+        if self._policy.log:
+            (ports,) = icmp(self._family, PROHIBITED[self._family]).destination_ports
+            code.add(Action.LOOKUP, TABLE_LOG, iif=LOOPBACK, uid=ROOT,
+                     protocol=ICMP_NUMBER[self._family], destination_ports=ports,
+                     note="who was refused, told to ourselves")  # fmt: skip
         if self._family is Family.V4:
             for device, table in hairpins(self._policy):
                 code.add(Action.LOOKUP, table, iif=LOOPBACK, oif=device,

@@ -54,6 +54,7 @@ class RouteKind(enum.Enum):
 
     UNICAST = "unicast"
     LOCAL = "local"
+    BROADCAST = "broadcast"
     THROW = "throw"
     BLACKHOLE = "blackhole"
     PROHIBIT = "prohibit"
@@ -179,6 +180,7 @@ class Plan:
     on_failure: OnFailure = STAY
     programs: tuple[Program, ...] = ()
     metrics: Metrics | None = None
+    log: bool = False
 
     @property
     def forwards(self) -> bool:

@@ -312,7 +312,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole file. `password` is the console's, hashed."""
+    """The whole file. `password` is the console's, hashed; `log` says who was refused."""
 
     hostname: str
     interfaces: tuple[Interface, ...]
@@ -327,6 +327,7 @@ class Policy:
     """The ports that clients outside of rooms take."""
     password: str | None = None
     metrics: Metrics | None = None
+    log: bool = False
 
     @property
     def allowing(self) -> tuple[Entry | Between, ...]:

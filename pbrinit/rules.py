@@ -70,16 +70,22 @@ def family_rules(ground: Ground) -> list[Rule]:
 def _tail(code: Assembly, policy: Policy, family: Family) -> None:
     """In IPv4 every protocol is refused by its number, the common ones first, so that what is
     left is ARP: arp_process looks up with protocol 0, which no rule can name.
+
+    Where it is logged who was refused, the kernel is made to speak about it: `Output` leads what
+    it says to this machine. A blackhole would be silent.
     """
+    heard = Action.PROHIBIT if policy.log else Action.BLACKHOLE
     if family is Family.V4:
         code.add(Action.NOP, note="every protocol that has a number")
         others = (p for p in EVERY_PROTOCOL if p not in COMMON_FIRST)
         for protocol in (*COMMON_FIRST, *others):
-            code.add(Action.BLACKHOLE, protocol=protocol, note="not allowed")
+            action = heard if protocol in COMMON_FIRST else Action.BLACKHOLE
+            code.add(action, protocol=protocol, note="not allowed")
         for interface in policy.interfaces:
             for address in interface.own(family):
                 _arp(code, interface, address)
-    code.add(Action.BLACKHOLE, note="nothing is left")
+    last = Action.BLACKHOLE if family is Family.V4 else heard
+    code.add(last, note="nothing is left")
 
 
 def _arp(code: Assembly, interface: Interface, address: InterfaceAddress) -> None:

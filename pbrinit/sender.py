@@ -10,13 +10,15 @@ from dataclasses import replace
 
 from pbrinit.addresses import Address, Family
 from pbrinit.fib import Flow, Lookup, Trace
-from pbrinit.fib_tables import Kind
+from pbrinit.fib_tables import Entry, Kind
 from pbrinit.layout import LOOPBACK
 from pbrinit.machine import Machine
 from pbrinit.martians import IGMP, LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
 from pbrinit.packet import Out, Packet
 from pbrinit.policy import Protocol
 from pbrinit.verdict import BY_LOOPBACK, Outcome, Verdict, dropped, refused
+
+LOGGED = "refused: the kernel's own word about who was refused, told to ourselves"
 
 
 class Sender:
@@ -101,6 +103,8 @@ class Sender:
             return Verdict(Outcome.DELIVERED, "to this machine itself", (trace,))
         if local:
             return Verdict(Outcome.TURNED_BACK, "refused: a bound socket's, led back", (trace,))
+        if trace.hit is not None and _is_log(trace.hit, destination):
+            return Verdict(Outcome.TURNED_BACK, LOGGED, (trace,))
         if device == LOOPBACK:
             why = "refused: led into the sink, which is there for the return path"
             return Verdict(Outcome.TURNED_BACK, why, (trace,))
@@ -133,6 +137,8 @@ class Sender:
         trace = self._machine.fib.look_up(lookup, replace(flow, strict=strict))
         if trace.hit is None:
             return dropped(refused(trace), trace)
+        if _is_log(trace.hit, destination):
+            return Verdict(Outcome.TURNED_BACK, LOGGED, (trace,))
         if trace.hit.kind in (Kind.LOCAL, Kind.ANYCAST):
             return Verdict(Outcome.DELIVERED, "to this machine itself", (trace,))
         if trace.hit.device == LOOPBACK:
@@ -146,6 +152,12 @@ class Sender:
         hit = first.traces[-1].hit if first.traces else None
         device = hit.device if hit else direction.device
         return self._machine.source(device, (hit.gateway if hit else None) or packet.destination)
+
+
+def _is_log(hit: Entry, destination: Address) -> bool:
+    """Whether it is led into loopback and is for nobody there: the plan's table of the log."""
+    kinds = (Kind.LOCAL, Kind.BROADCAST)
+    return hit.kind in kinds and hit.device == LOOPBACK and not destination.is_loopback
 
 
 def _unasked(device: str, source: Address) -> Verdict:

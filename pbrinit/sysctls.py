@@ -124,18 +124,24 @@ def room_device(name: str, *, six: bool) -> tuple[Sysctl, ...]:
 def forwarding(policy: Policy, families: Iterable[Family]) -> tuple[Sysctl, ...]:
     """What is set last of all where the policy forwards: IPv4 asks the device that a packet comes
     in by (ip_route_input_slow) and IPv6 the machine (ip6_forward).
+
+    Where who was refused is logged, IPv4 is switched to it for every device: only then the kernel
+    speaks of a refusal (ip_error). What passes is still what the rules say, and is proved.
     """
-    found = []
+    found: list[Sysctl] = []
+    why = {i.device: "the kernel speaks of what it refuses"
+           for i in policy.interfaces if policy.log and i.own(Family.V4)}  # fmt: skip
     for family in families:
         if family is Family.V6:
             found.append(Sysctl("net/ipv6/conf/all/forwarding", "1", "the policy forwards"))
             continue
         ends = (e for e in policy.entries if e.direction is Direction.FORWARD or e.room)
-        used = {i.device: None for entry in ends for i in (*entry.interfaces, *entry.ways_out)
-                if i.own(family)}  # fmt: skip
-        found += [Sysctl(f"net/ipv4/conf/{device}/forwarding", "1", "the policy forwards here")
-                  for device in (*used, *(run.device for run in policy.rooms))]  # fmt: skip
-    return tuple(found)
+        why |= {i.device: "the policy forwards here" for entry in ends
+                for i in (*entry.interfaces, *entry.ways_out) if i.own(family)}  # fmt: skip
+        why |= {run.device: "the policy forwards here" for run in policy.rooms}
+    devices = (Sysctl(f"net/ipv4/conf/{device}/forwarding", "1", reason)
+               for device, reason in why.items())  # fmt: skip
+    return (*devices, *found)
 
 
 def _name(family: Family) -> str:

@@ -26,12 +26,18 @@ CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
 RB_AUTOBOOT = 0x01234567
 RB_POWER_OFF = 0x4321FEDC
 RB_DISABLE_CAD = 0
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 POWER_OFF, REBOOT = 12, 15
 """What PID 1 is asked to end the machine by: SIGUSR2, SIGTERM (signal(7))."""
 
 MOST_FILES = 4096
 """More than a program of PID 1's may have (supervise.LIMITS)."""
+
+BPF = struct.Struct("=HBBI")
+ALLOW, DENY = BPF.pack(0x06, 0, 0, 0x7FFF0000), BPF.pack(0x06, 0, 0, 0x00050001)
+AUDIT_ARCH_X86_64, X32_CALLS = 0xC000003E, 0x40000000
+"""Of classic BPF (linux/filter.h): load, jump if equal, jump if not below, return; with EPERM.
+Of a system call its number is at 0, its architecture at 4 (struct seccomp_data)."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,6 +100,20 @@ def become(uid: int) -> None:
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     _check(libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl")
+
+
+def forbid(numbers: Iterable[int]) -> None:
+    """seccomp(2): from now on these system calls fail with EPERM, in all that comes of this
+    process. Needs PR_SET_NO_NEW_PRIVS. Only x86-64's own calls are left.
+    """
+    refused = tuple(numbers)
+    steps = [BPF.pack(0x20, 0, 0, 4), BPF.pack(0x15, 1, 0, AUDIT_ARCH_X86_64), DENY,
+             BPF.pack(0x20, 0, 0, 0), BPF.pack(0x35, len(refused), 0, X32_CALLS)]  # fmt: skip
+    left = range(len(refused), 0, -1)
+    steps += [BPF.pack(0x15, to_the_end, 0, n) for to_the_end, n in zip(left, refused, strict=True)]
+    code = ctypes.create_string_buffer(b"".join([*steps, ALLOW, DENY]))
+    program = struct.pack("=H6xQ", len(steps) + 2, ctypes.addressof(code))
+    _check(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, 0, 0), "prctl")
 
 
 def close_all_but(kept: Iterable[int]) -> None:

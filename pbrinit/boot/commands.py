@@ -6,7 +6,9 @@ lines that a person reads.
 
 from __future__ import annotations
 
-from pbrinit.boot import audit, drops, lookup, status, sysctl
+from types import SimpleNamespace as Told
+
+from pbrinit.boot import audit, drops, lookup, refused, status, sysctl
 from pbrinit.boot.rtnetlink import Kernel
 from pbrinit.boot.rules import differences, in_force
 
@@ -74,6 +76,18 @@ def dropped(_: BootPlan, __: Sequence[str]) -> Answer:
     return found, drops.lines(found)
 
 
+def named(plan: BootPlan, _: Sequence[str]) -> Answer:
+    """Who was refused last.
+
+    Raises UsageError.
+    """
+    if not plan.log:
+        raise UsageError("the policy does not log who was refused: it wants log = true")
+    heard, unsaid, last = refused.told()
+    counts = f"{heard} heard of, {unsaid} of them not said"
+    return Told(heard=heard, unsaid=unsaid, last=last), [*last, counts]
+
+
 def explain(plan: BootPlan, words: Sequence[str]) -> Answer:
     """What the kernel does with one packet.
 
@@ -93,6 +107,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[BootPlan, Sequence[str]], Answer]]
     "audit": ("audit", "rules, routes, addresses and sysctls, compared now", audited),
     "rules": ("rules", "the rules in force, as `ip` commands", listed),
     "drops": ("drops", "what arrived and went nowhere, by kind", dropped),
+    "refused": ("refused", "who was refused last, where the policy logs it", named),
     "explain": ("explain QUESTION", "what the kernel does with one packet", explain),
 }
 """Usage, what it is for, and what answers it."""

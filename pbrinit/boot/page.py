@@ -6,7 +6,7 @@ for it.  Out: text.  Source: Prometheus' text-based exposition format, version 0
 
 from __future__ import annotations
 
-from pbrinit.boot import drops, links, record, services
+from pbrinit.boot import drops, links, record, refused, roster
 from pbrinit.boot.say import seconds
 
 TYPE_CHECKING = False
@@ -63,11 +63,18 @@ def _families(plan: BootPlan) -> Iterator[tuple[str, str, str, list[Sample]]]:
             for each in drops.counted()]  # fmt: skip
     # Of what is a difference of counters it is not sure that it never goes back.
     yield "pbrinit_drops", "gauge", "What arrived and went nowhere; `pbrctl drops` explains.", lost
-    kept = services.told()
-    running = [({"service": str(s["name"]), "state": str(s["state"])}, 1.0) for s in kept]
-    yield "pbrinit_service", "gauge", "The state of each service.", running
-    starts = [({"service": str(s["name"])}, float(s["starts"])) for s in kept]
-    yield "pbrinit_service_starts_total", "counter", "How often each was started.", starts
+    if plan.log:
+        heard = float(refused.told()[0])
+        about = "Refusals that the log has heard of, which are not all."
+        yield "pbrinit_refused_total", "counter", about, [({}, heard)]
+    kept = roster.told(plan)
+    for name, kind, about, values in (
+        ("up", "gauge", "Whether the program runs.", [p.process is not None for p in kept]),
+        ("restarts_total", "counter", "How often it was started again.",
+         [p.restarts for p in kept]),
+    ):  # fmt: skip
+        samples = [({"program": p.name}, float(v)) for p, v in zip(kept, values, strict=True)]
+        yield f"pbrinit_program_{name}", kind, about, samples
 
 
 def _labels(labels: Labels) -> str:

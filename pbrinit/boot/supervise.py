@@ -20,6 +20,7 @@ from pbrinit.boot import (
     journal,
     metrics,
     powerbutton,
+    refused,
     roster,
     terminals,
     watchdog,
@@ -110,6 +111,8 @@ def _duties(
         duties.append(lambda: journal.run(outputs))
     if shown is not None and shown.metrics is not None:
         duties.append(lambda: metrics.serve(shown))
+    if shown is not None and shown.log:
+        duties.append(refused.watch)
     if buttons := powerbutton.devices():
         duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
     return duties

@@ -102,7 +102,10 @@ class Judge:
         asked = verdict.traces[:1]
         if silent or not asked or asked[0].lookup is not Lookup.INPUT or means.tells is None:
             return False
-        return (asked[0].refused is Action.PROHIBIT) != means.tells
+        prohibited = asked[0].refused is Action.PROHIBIT
+        if prohibited and self._plan.log:
+            return packet.source in self._own
+        return prohibited != means.tells
 
     def _may_reach_us(self, packet: Packet, direction: In) -> bool:
         """Whether the source may send the same to an own address."""
@@ -143,4 +146,5 @@ def _stays(verdict: Verdict) -> bool:
     last = verdict.traces[-1] if verdict.traces else None
     if last is None or last.hit is None or last.lookup is Lookup.RETURN_PATH:
         return False
-    return last.hit.kind is Kind.BROADCAST and last.hit.device == LOOPBACK
+    by_loopback = last.hit.kind is Kind.BROADCAST and last.hit.device == LOOPBACK
+    return by_loopback and last.flow.destination.is_loopback

@@ -140,6 +140,10 @@ def _goes_to_all(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligati
 def _tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
     """Whose packets would pass were they not rejected is told so, and nobody but the sources that
     deny entries reject is told anything: the input look-up ends with a prohibition.
+
+    Where who is refused is logged, every refusal is one, and whether the sender hears of it is
+    decided where the kernel's word is sent: an obligation like any other. But nobody is spoken of
+    who claims to be this machine: the word would be heard by its own sockets.
     """
     steps, device, protocol = case.steps, way_in.device, min(protocols)
     asked = steps.arriving(device, protocol)
@@ -165,11 +169,13 @@ def _tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
             for box in part.denied
             if box.reject
         )
+        ours = steps.packet.source.within(case.classes.mask(case.here))
+        unheard = ours if case.policy.log else z3.Not(anyhow)
         return [
             *steps.possible(protocol, outgoing=False),
             z3.Not(steps.to_all(found, protocol)),
             z3.Not(steps.dropped_early()),
-            z3.Or(z3.And(told, z3.Not(anyhow)), z3.And(any_of(to_tell), z3.Not(told))),
+            z3.Or(z3.And(told, unheard), z3.And(any_of(to_tell), z3.Not(told))),
         ]
 
     def signature() -> object:

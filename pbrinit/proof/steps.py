@@ -267,16 +267,17 @@ class Steps:
         return [*found, z3.BoolVal(protocol != IGMP)]
 
     def stays(self, found: z3.BitVecRef) -> z3.BoolRef:
-        """Whether what is sent is delivered to this machine."""
-        if self.family is Family.V6:
-            kinds = (Kind.LOCAL, Kind.ANYCAST)
-            return self.rules.results.among(found, lambda result: result.kind in kinds)
-        among, within = self.rules.results.among, self.packet.destination.within
-        local = among(found, lambda result: result.kind is Kind.LOCAL)
-        ours = z3.And(local, within(self._own | self.special["loopback"]))
-        # 127.255.255.255
-        by_loopback = among(found, lambda r: r.kind is Kind.BROADCAST and r.device == LOOPBACK)
-        return z3.Or(ours, by_loopback)
+        """Whether it is delivered here. By loopback, but not to it, is the log's: to nobody."""
+        special, four = self.special, self.family is Family.V4
+        within, among = self.packet.destination.within, self.rules.results.among
+        kinds = (Kind.LOCAL,) if four else (Kind.LOCAL, Kind.ANYCAST)
+        local = among(found, lambda r: r.kind in kinds)
+        if not four:
+            near = among(found, lambda r: r.kind in kinds and r.device != LOOPBACK)
+            return z3.Or(near, z3.And(local, within(special["loopback"])))
+        by_lo = among(found, lambda r: r.kind is Kind.BROADCAST and r.device == LOOPBACK)
+        ours = z3.And(local, within(self._own | special["loopback"]))
+        return z3.Or(ours, z3.And(by_lo, within(special["loopback broadcast"])))
 
     def sent(self, found: z3.BitVecRef, device: str, oif: str | None) -> z3.BoolRef:
         """Whether it leaves by a device. IPv4 sends what a bound socket sends on link where the

@@ -54,6 +54,9 @@ IN_A_ROOM = 0.7
 MANY = 0.4
 """How often a policy has a network of many prefixes."""
 
+LOGGED = 0.3
+"""How often who was refused is logged."""
+
 Named = dict[str, list[object]]
 UIDS = (0, 1, 999, 1001, 65534, 4294967294)
 
@@ -93,6 +96,8 @@ def policy(random: Random) -> str:
         lines += _between(random, runs, services)
     for _ in range(random.choice((0, 0, 1, 2))):
         lines += _deny(random, names, networks, services, users)
+    if random.random() < LOGGED:
+        lines.insert(0, "log = true")
     return "\n".join(lines) + "\n"
 
 

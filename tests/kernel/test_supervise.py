@@ -46,7 +46,8 @@ watchdog.start = lambda: None
 supervise.PAUSE_SECONDS = 0.05
 closed.DEVICES, closed.REASON = "/nowhere", told + ".reason"
 end = {end}
-supervise.forever(types.SimpleNamespace(links=(), programs=(), metrics=None), end)
+told_of = {"links": (), "programs": (), "metrics": None, "log": False}
+supervise.forever(types.SimpleNamespace(**told_of), end)
 """
 
 

@@ -21,7 +21,7 @@ from pbrinit.policy import Ports
 
 EXAMPLES = ("host", "router", "kiosk", "bastion", "jump")
 ACTIONS = {"lookup": 1, "goto": 2, "nop": 3, "blackhole": 6, "prohibit": 8}
-TYPES = {"unicast": 1, "local": 2, "blackhole": 6, "prohibit": 8, "throw": 9}
+TYPES = {"unicast": 1, "local": 2, "broadcast": 3, "blackhole": 6, "prohibit": 8, "throw": 9}
 
 
 def by_pyroute2(kind: type[Any], type_: int, flags: int, fields: dict[str, Any]) -> bytes:
@@ -66,7 +66,7 @@ def rule_by_pyroute2(rule: Rule) -> bytes:
 def route_by_pyroute2(route: Route) -> bytes:
     source, destination = route.source, route.destination
     bare = route.gateway is None and route.family is Family.V4
-    scopes = {RouteKind.LOCAL: 254, RouteKind.UNICAST: 253 if bare else 0}
+    scopes = {RouteKind.LOCAL: 254, RouteKind.BROADCAST: 253, RouteKind.UNICAST: 253 if bare else 0}
     fields = {
         "family": int(route.family),
         "src_len": source.prefixlen if source else 0,

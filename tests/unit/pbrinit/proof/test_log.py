@@ -1,0 +1,77 @@
+"""A plan that logs who was refused is proved like any, and each way to get it wrong is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pbrinit.addresses import Family
+from pbrinit.cli import loaded
+from pbrinit.layout import LOOPBACK, TABLE_LOG
+from pbrinit.plan import TABLE_MAIN, Action, Plan, RouteKind
+from pbrinit.policy import Policy
+from tests.kernel.mutants import changed, rerouted, without
+from tests.unit.pbrinit.proof.policies import refuted
+
+SPOKEN = "who was refused, told to ourselves"
+
+
+def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
+    """An example with `log = true`."""
+    example = Path(f"examples/{name}.toml")
+    path = tmp_path / example.name
+    path.write_text(f"log = true\n{example.read_text()}")
+    return loaded(path)
+
+
+@pytest.mark.parametrize("name", ["host", "bastion", "router", "kiosk"])
+def test_each_example_is_proved_with_it(tmp_path: Path, name: str) -> None:
+    policy, plan = logged(tmp_path, name)
+    assert plan.log
+    assert [r.note for r in plan.rules if r.argument == TABLE_LOG] == [SPOKEN, SPOKEN]
+    assert refuted(policy, plan) == []
+
+
+WRONG: dict[str, Callable[[Plan], Plan]] = {
+    "it is told to the sender": lambda plan: changed(plan, {"argument": TABLE_MAIN}, note=SPOKEN),
+    "it is told to the sender, IPv6": lambda plan: changed(
+        plan, {"argument": TABLE_MAIN}, note=SPOKEN, family=Family.V6
+    ),
+    "all of ICMP is": lambda plan: changed(
+        plan, {"argument": TABLE_MAIN, "destination_ports": None}, note=SPOKEN
+    ),
+    "who claims to be us is spoken of": lambda plan: changed(
+        plan, {"action": Action.PROHIBIT}, note="forged: our own address"
+    ),
+    "who claims to be us is spoken of, IPv6": lambda plan: changed(
+        plan, {"action": Action.PROHIBIT}, note="forged: our own address", family=Family.V6
+    ),
+    "its table leads to a way out": lambda plan: changed(
+        rerouted(plan, {"table": TABLE_LOG, "kind": RouteKind.UNICAST}, note="gateway"),
+        {"protocol": None, "destination_ports": None},
+        note=SPOKEN,
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_each_way_to_get_it_wrong_is_found(tmp_path: Path, wrong: str) -> None:
+    policy, plan = logged(tmp_path, "host")
+    assert refuted(policy, WRONG[wrong](plan)) != []
+
+
+def test_without_it_nothing_is_said_where_the_log_is_wanted(tmp_path: Path) -> None:
+    """Which is no hole, and so it is proved: the log is empty then."""
+    policy, plan = logged(tmp_path, "host")
+    assert refuted(policy, without(plan, note=SPOKEN)) == []
+
+
+def test_the_log_s_table_leads_into_loopback_and_nowhere_else(tmp_path: Path) -> None:
+    _, plan = logged(tmp_path, "router")
+    found = [(link.device, route.kind, route.destination) for link in plan.links
+             for route in (*link.early_routes, *link.routes)
+             if route.table == TABLE_LOG]  # fmt: skip
+    kinds = (RouteKind.BROADCAST, RouteKind.LOCAL)
+    assert found == [(LOOPBACK, kind, None) for kind in kinds]
