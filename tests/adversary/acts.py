@@ -33,7 +33,7 @@ Step = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Act:
-    """Calls of one user; `leaves`: what goes out of the card, in the words of `bench.told`.
+    """Calls of one user; `leaves`: what goes out of the card, in the words of `seen.words`.
 
     `told` is what the program is told; where it is None whatever it is told will do, as
     nothing leaves (a socket bound to the device is turned back, which it takes for sent).

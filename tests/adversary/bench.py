@@ -9,34 +9,31 @@ fences is what it says to the shot between them, and silence needs no waiting.
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS
+from scapy.layers.inet import TCP
+from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NS
 from scapy.layers.l2 import ARP, Ether
-from scapy.packet import Packet
 
 from factory.image import archive
 from factory.qemu import Accelerator, Direct, Machine, Nic
 from tests.adversary.acts import Act
+from tests.adversary.fences import GUEST_MACS, PEER_MACS, Fences
 from tests.adversary.inside import AGENT, BEGIN, END, Inside
+from tests.adversary.seen import Seen, words
 from tests.adversary.shot import Shot, ip, tags
 from tests.boot.guest import Guest
 from tests.boot.peer import Peer
-from tests.boot.probe import answer
 from tests.boot.wire import Frame, Wire
 
 LOGS = Path("build/log")
 MEMORY = 128
-FENCE_ID = 0xFE11
 FENCE_SECONDS = 60.0
 WINDOW = 8
 """How many fences may be under way."""
@@ -46,87 +43,8 @@ BATCH = 500
 
 SETTLE = 0.1
 
-EXTENSIONS = (0, 43, 44, 60)
-"""IPv6 headers that a raw socket sees as protocols; what they carry may still be dropped."""
-PEER_MACS = ("52:54:00:00:00:fe", "52:54:00:00:01:fe")
-GUEST_MACS = ("52:54:00:12:34:56", "52:54:00:12:34:57")
-
-
 ALL_FRAMES = ("-global", "virtio-net-pci.ctrl_vlan=off", "-global", "virtio-net-pci.ctrl_rx=off")
 """The card hands on every frame, so that it is the kernel that has to drop what is not for it."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What came of a shot. `frames`: what the guest sent, by any of its cards."""
-
-    shot: Shot
-    arrived: tuple[tuple[int, int], ...]
-    frames: tuple[tuple[int, Frame], ...]
-
-    @property
-    def answer(self) -> str:
-        """What came back by the card of the shot, and was not passed on to it."""
-        back = (told(frame.packet) for nic, frame in self.frames if nic == self.shot.nic)
-        return " ".join(dict.fromkeys(back))
-
-    @property
-    def passed(self) -> bool:
-        """Whether it left by another card."""
-        return any(nic != self.shot.nic and self.shot.tags & tags(frame.data)
-                   for nic, frame in self.frames)  # fmt: skip
-
-    @property
-    def stray(self) -> tuple[str, ...]:
-        """What left by another card and is not the packet of the shot."""
-        return tuple(
-            told(frame.packet)
-            for nic, frame in self.frames
-            if nic != self.shot.nic and not self.shot.tags & tags(frame.data)
-        )
-
-    @property
-    def handed_on(self) -> bool:
-        """Whether a protocol was handed what the packet carries."""
-        return any(version == 4 or number not in EXTENSIONS for version, number in self.arrived)
-
-    @property
-    def good(self) -> bool:
-        """Whether all is as the shot says."""
-        return (
-            self.handed_on == self.shot.arrives
-            and self.answer in (self.shot.answer, *([""] if self.shot.limited else []))
-            and self.passed == self.shot.passes
-            and not self.stray
-        )
-
-
-@dataclass
-class Fences:
-    """Echo requests from `source` to `own`, which are answered."""
-
-    source: str
-    own: str
-    nic: int = 0
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    def frame(self) -> tuple[int, bytes]:
-        """The next one, and its number."""
-        number = next(self._numbers)
-        data = number.to_bytes(8, "big")
-        echo = ICMP(id=FENCE_ID, seq=number & 0xFFFF) / data
-        ether = Ether(src=PEER_MACS[self.nic], dst=GUEST_MACS[self.nic])
-        return number, bytes(ether / IP(src=self.source, dst=self.own) / echo)
-
-    @staticmethod
-    def number(frame: Frame) -> int | None:
-        """The number of the fence that a frame answers."""
-        data = frame.data
-        if data[12:14] != b"\x08\x00" or data[23] != 1 or data[34:36] != b"\0\0":
-            return None
-        if int.from_bytes(data[38:40], "big") != FENCE_ID:
-            return None
-        return int.from_bytes(data[42:50], "big")
 
 
 class Bench:
@@ -286,36 +204,6 @@ class Bench:
 
 def _is_of(found: tuple[int, Frame], shot: Shot) -> bool:
     return found[0] != shot.nic and bool(shot.tags & tags(found[1].data))
-
-
-def told(packet: Packet) -> str:
-    """What a frame says to a shot, in a word or two."""
-    said = answer(packet)
-    if said is None:
-        return words(packet)
-    # With ECN a SYN-ACK has one flag more (RFC 3168 6.1.1).
-    return "syn-ack" if said.verdict == "tcp SAE" else said.verdict
-
-
-def words(packet: Packet) -> str:
-    """Whose frame it is and what it asks."""
-    body = packet.payload
-    inner = body.payload
-    found = packet.summary()
-    if isinstance(body, ARP):
-        found = f"arp who-has {body.pdst}" if body.op == 1 else "arp reply"
-    elif isinstance(inner, ICMP):
-        found = f"icmp {inner.type}/{inner.code}"
-    elif isinstance(inner, ICMPv6ND_NS):
-        found = f"who-has {inner.tgt}"
-    elif isinstance(inner, ICMPv6ND_NA):
-        found = f"neighbour {inner.tgt}"
-    elif isinstance(inner, TCP | UDP):
-        kind = "tcp" if isinstance(inner, TCP) else "udp"
-        found = f"{kind} {body.src}:{inner.sport} > {body.dst}:{inner.dport}"
-    elif isinstance(body, IP):
-        found = f"protocol {body.proto} {body.src} > {body.dst}"
-    return found
 
 
 @contextmanager

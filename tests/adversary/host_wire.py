@@ -15,7 +15,7 @@ from scapy.layers.inet import (
 )
 from scapy.packet import Packet, Raw
 
-from tests.adversary.bench import GUEST_MACS, PEER_MACS
+from tests.adversary.fences import GUEST_MACS, PEER_MACS
 from tests.adversary.shot import Shot, echo, ether, icmp, ip, tag, tcp, udp
 from tests.boot.conftest import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
 

@@ -20,7 +20,8 @@ from pbrinit.cli import load
 from pbrinit.netlink import encode
 from pbrinit.plan import Plan
 from tests.adversary import router_wire
-from tests.adversary.bench import Bench, Fences, booted
+from tests.adversary.bench import Bench, booted
+from tests.adversary.fences import Fences
 from tests.adversary.inside import ANSWER_SECONDS
 from tests.boot.conftest import (
     MGMT,

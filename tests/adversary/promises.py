@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.adversary import host_inside, host_kernel, host_tricks, host_wire, router_wire
+from tests.adversary import (
+    host_groups,
+    host_inside,
+    host_kernel,
+    host_raw,
+    host_tricks,
+    host_wire,
+    router_wire,
+)
 
 PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("A port is reached by those whom an entry names, and by nobody else", host_wire.ports),
@@ -35,8 +43,8 @@ PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("A router's own addresses are reached from the side that has them", router_wire.to_itself),
     ("No preparation of a socket sends where no entry leads", host_inside.sockets),
     ("The ways of one user are no other's", host_inside.others_ways),
-    ("Raw sockets and headers of one's own send nothing more", host_inside.raw),
-    ("In IPv6 no group is spoken to; IPv4: see the ways out", host_inside.groups),
+    ("Raw sockets and headers of one's own send nothing more", host_raw.raw),
+    ("In IPv6 no group is spoken to; IPv4: see the ways out", host_groups.groups),
     ("The kernel has four address families", host_kernel.families),
     ("The kernel lacks, or root alone has, what would undo the rules", host_kernel.kernel),
 )

@@ -11,8 +11,8 @@ from scapy.layers.l2 import Ether
 
 from pbrinit.plan import Plan
 from pbrinit.policy import Policy
-from tests.adversary.bench import Seen
 from tests.adversary.question import explained
+from tests.adversary.seen import Seen
 
 MOST = 10
 """So many are shown whole, the rest by name."""

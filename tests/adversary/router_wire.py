@@ -12,7 +12,7 @@ from scapy.layers.inet import IP, IPOption_LSRR, IPOption_RR
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, PadN
 from scapy.packet import Packet, Raw
 
-from tests.adversary.bench import GUEST_MACS, PEER_MACS
+from tests.adversary.fences import GUEST_MACS, PEER_MACS
 from tests.adversary.host_tricks import CUTS, cut
 from tests.adversary.shot import Shot, echo, ether, ip, tcp, udp
 

@@ -6,7 +6,8 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import Packet, Raw
 
-from tests.adversary.bench import GUEST_MACS, PEER_MACS, Bench
+from tests.adversary.bench import Bench
+from tests.adversary.fences import GUEST_MACS, PEER_MACS
 from tests.adversary.shot import MAGIC, ether, ip
 from tests.boot.conftest import MGMT, SELF, STRANGER
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.adversary import host_inside, host_kernel
+from tests.adversary import host_groups, host_inside, host_kernel, host_raw
 from tests.adversary.acts import Act
 from tests.adversary.bench import Bench
 
-TABLES = (*host_inside.TABLES, *host_kernel.TABLES)
+TABLES = (*host_inside.TABLES, *host_raw.TABLES, *host_groups.TABLES, *host_kernel.TABLES)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)

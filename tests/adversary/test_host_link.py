@@ -18,7 +18,8 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet
 
-from tests.adversary.bench import GUEST_MACS, PEER_MACS, Bench
+from tests.adversary.bench import Bench
+from tests.adversary.fences import GUEST_MACS, PEER_MACS
 from tests.adversary.shot import Shot, ether, ip, tcp, udp
 from tests.boot.conftest import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
 

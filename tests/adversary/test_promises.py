@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from tests.adversary import (
+    host_groups,
     host_inside,
     host_kernel,
+    host_raw,
     host_tricks,
     host_wire,
     promises,
@@ -24,7 +26,7 @@ def test_the_table_of_promises_is_what_the_probes_are() -> None:
 
 
 def test_every_table_of_probes_is_for_a_promise() -> None:
-    modules = (host_wire, host_tricks, router_wire, host_inside, host_kernel)
+    modules = (host_wire, host_tricks, router_wire, host_inside, host_raw, host_groups, host_kernel)
     tables = {table for module in modules for table in module.TABLES}
     assert {probes for _, probes in promises.PROMISES} == tables
 
@@ -38,7 +40,8 @@ def test_what_leaves_is_among_the_ways_out() -> None:
     """Every act in a line that names what leaves, but for those that are allowed, is documented."""
     leaving = {
         act.leaves.split(" ")[0] + " " + act.leaves.rpartition("> ")[2].partition(":")[0]
-        for table in host_inside.TABLES
+        for module in (host_inside, host_raw, host_groups)
+        for table in module.TABLES
         for act in table()
         if act.leaves and act.kind != "allowed"
     }
