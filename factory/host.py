@@ -54,7 +54,7 @@ TEST = {
     "openssl": "an outside judge of hashed passwords",
     "iputils-ping": "a real ping asks",
     "openssh-client": "a real ssh logs in",
-    "uidmap": "users in the tests' namespaces",
+    "nftables": "the same policies in another filter's words",
     "util-linux": "the tests' namespaces",
 }
 TARGETS = {

@@ -29,11 +29,12 @@ TAPS: list[tuple[int, int, socket.socket]] = []
 BUFFER = 4 * 1024 * 1024
 SO_RCVBUFFORCE = 33
 NLMSG_ERROR = 2
+SECONDS = 0.3
 LISTENERS: list[socket.socket] = []
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def tap() -> int:
+def tap(option: int = SO_RCVBUFFORCE) -> int:
     """Raw sockets of every protocol in both families: they get a copy of all that is delivered.
 
     raw_local_deliver (net/ipv4/raw.c) and raw6_local_deliver (net/ipv6/raw.c) come after the
@@ -42,7 +43,7 @@ def tap() -> int:
     for family in (socket.AF_INET, socket.AF_INET6):
         for protocol in range(1, 256):
             raw = socket.socket(family, socket.SOCK_RAW, protocol)
-            raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+            raw.setsockopt(socket.SOL_SOCKET, option, BUFFER)
             raw.setblocking(False)
             TAPS.append((4 if family == socket.AF_INET else 6, protocol, raw))
     return len(TAPS)
@@ -165,7 +166,6 @@ def _steps(steps: Steps) -> str:
         try:
             if name == "socket":
                 sock = socket.socket(*arguments)
-                sock.settimeout(0.3)
             elif name in ("unshare", "open", "syscall"):
                 _system(name, arguments)
             elif name == "netlink":
@@ -174,7 +174,8 @@ def _steps(steps: Steps) -> str:
                 if number:
                     return f"{errno.errorcode[number]} at netlink"
             else:
-                sock.setblocking(name != "connect")
+                # TCP fast open waits for an answer.
+                sock.settimeout(0 if name == "connect" else SECONDS)
                 last = getattr(sock, name)(*arguments)
         except BlockingIOError:
             return "begun"

@@ -19,8 +19,8 @@ from scapy.packet import Packet, Raw
 
 MAGIC = b"\x5a\xa5"
 _TAG = re.compile(re.escape(MAGIC) + b"(..)", re.DOTALL)
-_numbers = itertools.count(2, 2)
-"""Even ones: the reset that answers a SYN-ACK carries the next."""
+_numbers = itertools.cycle(range(2, 2**16, 2))
+"""Even ones: the reset that answers a SYN-ACK carries the next. They come again after 32,767."""
 
 
 @dataclass(frozen=True)
