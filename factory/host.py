@@ -48,13 +48,18 @@ QEMU = {
     "qemu-system-x86": "the guest",
 }
 TEST = {
-    "curl": "reads the page for Prometheus",
+    "bind9-dnsutils": "dig asks",
     "cpio": "an outside judge of the archives that are made",
+    "curl": "reads the page for Prometheus",
+    "hping3": "a second maker of packets",
+    "iperf3": "a stream through the router",
     "iproute2": "the tests' network namespaces",
-    "openssl": "an outside judge of hashed passwords",
     "iputils-ping": "a real ping asks",
-    "openssh-client": "a real ssh logs in",
     "nftables": "the same policies in another filter's words",
+    "nmap": "a scanner, and nping",
+    "openssh-client": "a real ssh logs in",
+    "openssl": "an outside judge of hashed passwords",
+    "uidmap": "users in the tests' namespaces",
     "util-linux": "the tests' namespaces",
 }
 TARGETS = {

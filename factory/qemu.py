@@ -89,6 +89,17 @@ class Dgram:
         )
 
 
+@dataclass(frozen=True)
+class Tap:
+    """A tap device that is there where QEMU starts (ip-tuntap(8)): this host is on the wire."""
+
+    device: str
+
+    def options(self, name: str) -> str:
+        """The value of QEMU's -netdev; `name` is what the card calls it by."""
+        return f"tap,id={name},ifname={self.device},script=no,downscript=no"
+
+
 Card = Literal["virtio-net-pci", "e1000e", "igb", "usb-net"]
 """QEMU's names of network cards."""
 
@@ -97,7 +108,7 @@ Card = Literal["virtio-net-pci", "e1000e", "igb", "usb-net"]
 class Nic:
     """A network card; `usb-net` needs a machine with `usb`."""
 
-    netdev: User | Dgram
+    netdev: User | Dgram | Tap
     mac: str = "52:54:00:12:34:56"
     model: Card = "virtio-net-pci"
 

@@ -78,6 +78,26 @@ def listen(protocol: str, port: int, family: int, address: str = "") -> None:
     LISTENERS.append(server)
 
 
+def serve(protocol: str, port: int, family: int, words: bytes) -> None:
+    """Say words to whoever comes, in a child, until the machine ends."""
+    listen(protocol, port, family)
+    server = LISTENERS.pop()
+    if os.fork():
+        server.close()
+        return
+    while True:
+        try:
+            if protocol == "tcp":
+                connection, _ = server.accept()
+                connection.sendall(words)
+                connection.close()
+            else:
+                _, source = server.recvfrom(65535)
+                server.sendto(words, source)
+        except OSError:
+            continue  # he went, or may not be answered
+
+
 def heard(number: int) -> list[tuple[bytes, Any]]:
     """What came to a listener, by its number in order: (data, source) of each."""
     server = LISTENERS[number]

@@ -72,11 +72,15 @@ class Guest:
         accelerator: Accelerator,
         logs: Path,
         more: Sequence[str] = (),
+        *,
+        within: Sequence[str] = (),
     ) -> None:
-        """Switch it on. The console goes to `logs`/boot-`name`.log; `more` is for QEMU alone."""
+        """Switch it on. The console goes to `logs`/boot-`name`.log; `more` is for QEMU alone,
+        `within` the command that starts it, such as nsenter.
+        """
         self._log = _Transcript(logs / f"boot-{name}.log")
         self.power_on = time.monotonic()
-        first, *rest = [*command(machine, accelerator), *more]
+        first, *rest = [*within, *command(machine, accelerator), *more]
         self._child = pexpect.spawn(
             first, rest, encoding="utf-8", codec_errors="replace", echo=False, dimensions=(50, 500)
         )
