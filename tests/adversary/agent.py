@@ -31,6 +31,8 @@ SO_RCVBUFFORCE = 33
 NLMSG_ERROR = 2
 SECONDS = 0.3
 LISTENERS: list[socket.socket] = []
+CALLS: list[socket.socket] = []
+CALL_SECONDS = 1.0
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -114,6 +116,45 @@ def heard(number: int) -> list[tuple[bytes, Any]]:
                 found.append((data, source[:2]))
         except BlockingIOError:
             return found
+
+
+def dial(uid: int, protocol: str, source: str, address: str, port: int) -> int:
+    """Connect as a user, from a source or from any; the number of the call."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    call = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
+    os.fchown(call.fileno(), uid, -1)
+    call.settimeout(CALL_SECONDS)
+    if source:
+        call.bind((source, 0))
+    call.connect((address, port))
+    CALLS.append(call)
+    return len(CALLS) - 1
+
+
+def take(number: int) -> int:
+    """Take the next who calls a listener, by its number in order; the number of the call."""
+    LISTENERS[number].settimeout(CALL_SECONDS)
+    call, _ = LISTENERS[number].accept()
+    call.settimeout(CALL_SECONDS)
+    CALLS.append(call)
+    return len(CALLS) - 1
+
+
+def say(number: int, words: bytes) -> str:
+    """Say something in a call: "said", or why not."""
+    try:
+        CALLS[number].sendall(words)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error))
+    return "said"
+
+
+def hear(number: int) -> bytes:
+    """What is said next in a call; nothing where it stays silent."""
+    try:
+        return CALLS[number].recv(64)
+    except TimeoutError:
+        return b""
 
 
 def read(path: str) -> str:

@@ -48,7 +48,7 @@ ALL_FRAMES = ("-global", "virtio-net-pci.ctrl_vlan=off", "-global", "virtio-net-
 
 
 class Bench:
-    """A guest under fire."""
+    """A guest under fire. `kept`: ports of the peer whose calls are not hung up."""
 
     def __init__(
         self, guest: Guest, wires: tuple[Wire, ...], peers: tuple[Peer, ...], inside: Inside,
@@ -58,6 +58,7 @@ class Bench:
         self.wires = wires
         self.peers = peers
         self.inside = inside
+        self.kept: set[int] = set()
         self._fences = fences
         self._changed = threading.Condition()
         self._reached = 0
@@ -82,9 +83,11 @@ class Bench:
         protocol = data[20] if six else data[23]
         if protocol != 6 or len(data) < at + 14 or data[at + 13] & 0x3F != 0x12:
             return
+        if any(number % 2 == 0 for number in tags(data)):
+            return  # a shot that was passed on, see `shot.tag`
         packet = frame.packet
         head, said = packet.payload, packet.payload.payload
-        if not isinstance(said, TCP):
+        if not isinstance(said, TCP) or said.dport in self.kept:
             return
         reset = TCP(sport=said.dport, dport=said.sport, flags="R", seq=said.ack)
         back = ip(head.dst, head.src) / reset

@@ -1,0 +1,64 @@
+"""Connections that are there while somebody lies about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pbrinit.cli import load
+from pbrinit.language import read
+from tests.adversary.acts import UPDATER
+from tests.adversary.bench import Bench
+from tests.adversary.call import Call, errors
+from tests.adversary.images import HOST
+from tests.adversary.report import report
+from tests.boot.conftest import MGMT, STRANGER
+
+SSH, HTTPS = 22, 443
+LISTENERS = {4: 0, 6: 1}
+"""The numbers of those who listen on port 22, see `images.make_ready`."""
+
+
+def called_out(bench: Bench, version: int) -> tuple[Call, int]:
+    """The updater fetches something from a stranger."""
+    call = Call(bench, STRANGER[version], HTTPS)
+    number = bench.inside.do("dial", UPDATER, "tcp", "", STRANGER[version], HTTPS)
+    assert call.wait(lambda stream: stream.established)
+    return call, number
+
+
+def called_in(bench: Bench, version: int) -> tuple[Call, int]:
+    """Management calls ssh."""
+    call = Call(bench, MGMT[version], 50022, SSH)
+    return call, bench.inside.do("take", LISTENERS[version])
+
+
+@pytest.mark.parametrize("begin", [called_out, called_in])
+@pytest.mark.parametrize("version", [4, 6])
+def test_forged_errors_do_not_end_it(
+    gate: Bench, version: int, begin: Callable[[Bench, int], tuple[Call, int]]
+) -> None:
+    # The callers of earlier shots, who all hung up.
+    gate.inside.do("heard", LISTENERS[version])
+    call, number = begin(gate, version)
+    try:
+        assert gate.inside.do("say", number, b"before") == "said"
+        assert call.wait(lambda stream: stream.received == b"before")
+        strange = _out_of_window(gate)
+        seen = gate.fire(list(errors((call.flow,))))
+        wrong = [each for each in seen if not each.good]
+        assert not wrong, report(wrong, load(HOST), read(HOST), ["eth0"])
+        # What came so far quoted the connection rightly (tcp_v4_err, tcp_v6_err).
+        assert _out_of_window(gate) == strange
+        assert gate.inside.do("say", number, b", after") == "said"
+        assert call.wait(lambda stream: stream.received == b"before, after")
+    finally:
+        call.hang_up()
+
+
+def _out_of_window(bench: Bench) -> int:
+    """How many errors the guest's TCP passed over for their sequence number."""
+    rows = [row.split() for row in bench.inside.do("read", "/proc/net/netstat").splitlines()]
+    names, values = (row[1:] for row in rows if row[0] == "TcpExt:")
+    return int(dict(zip(names, values, strict=True))["OutOfWindowIcmps"])
