@@ -87,7 +87,7 @@ def atomic() -> Iterator[Shot]:
     for who in PEERS:
         for what, body, number in (("ssh", tcp(next(CALLERS), 22), 6), ("dns", udp(53, 40000), 17)):
             data = bytes(IPv6(bytes(ip(PEERS[who][6], SELF[6]) / body)).payload)
-            head = IPv6ExtHdrFragment(id=77, nh=number)
+            head = IPv6ExtHdrFragment(id=next(IDENTITIES), nh=number)
             packet = IPv6(src=PEERS[who][6], dst=SELF[6]) / head / Raw(data)
             yield Shot("fragment", f"IPv6 {what} from {who}, atomic", (to_us(packet),))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from tests.adversary import (
+    call,
+    host_fields,
     host_groups,
     host_inside,
     host_kernel,
@@ -37,9 +39,15 @@ PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("Extension headers hide no port", host_tricks.chains),
     ("Damaged headers are answered by nothing", host_tricks.damaged),
     ("What is within a tunnel or a VLAN is not unpacked", host_tricks.inside_others),
+    ("Fields that no rule looks at open and close nothing", host_fields.headers),
+    ("What comes with TCP fast open is let in as a plain SYN is", host_fields.fast_open),
+    ("Errors that are forged about a connection do not end it", call.errors),
     ("Between two networks passes what a forward entry names, and its answer", router_wire.passing),
     ("A source that lives behind another interface passes nothing", router_wire.spoofed),
     ("Fragments, options and headers open no way through", router_wire.tricks),
+    ("TCP's flags open no way through", router_wire.flags),
+    ("ICMP passes between those who may ping each other", router_wire.icmp_types),
+    ("A VLAN's frames do not pass", router_wire.tagged),
     ("A router's own addresses are reached from the side that has them", router_wire.to_itself),
     ("No preparation of a socket sends where no entry leads", host_inside.sockets),
     ("The ways of one user are no other's", host_inside.others_ways),

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from scapy.layers.inet import IP, IPOption_LSRR, IPOption_RR
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, PadN
+from scapy.layers.l2 import Dot1Q
 from scapy.packet import Packet, Raw
 
 from tests.adversary.fences import GUEST_MACS, PEER_MACS
 from tests.adversary.host_tricks import CUTS, cut
-from tests.adversary.shot import Shot, echo, ether, ip, tcp, udp
+from tests.adversary.shot import Shot, echo, ether, icmp, ip, tcp, udp
 
 VERSIONS = (4, 6)
 WAN, LAN = 0, 1
@@ -165,6 +166,45 @@ def tricks() -> Iterator[Shot]:
                        nic=way)  # fmt: skip
 
 
+def flags() -> Iterator[Shot]:
+    """TCP's flags, where a way through is open and where it is not."""
+    for version in VERSIONS:
+        for way, who, port, passes in (
+            (LAN, "host", 443, True), (LAN, "host", 8080, False),
+            (WAN, "server", 443, True), (WAN, "host", 443, False),
+        ):  # fmt: skip
+            ends = _between(way, who, version)
+            for number in range(64):
+                letters = "".join(f for bit, f in enumerate("FSRPAU") if number >> bit & 1)
+                yield Shot("TCP flags",
+                           f"IPv{version} tcp {letters or 'no flag'} from {ends[0]} to port {port}",
+                           (to_router(way, ip(*ends) / tcp(40000, port, letters)),),
+                           passes=passes, nic=way)  # fmt: skip
+
+
+def icmp_types() -> Iterator[Shot]:
+    """ICMP of every type between an inner host and an outer one: pings may, so all."""
+    for version in VERSIONS:
+        for way in (WAN, LAN):
+            for kind in range(256):
+                ends = _between(way, "host", version)
+                yield Shot("ICMP type", f"IPv{version} type {kind} from {ends[0]}",
+                           (to_router(way, icmp(*ends, kind, 0)),), passes=True,
+                           nic=way)  # fmt: skip
+
+
+def tagged() -> Iterator[Shot]:
+    """VLAN tags. One of VLAN 0 says nothing but a priority (IEEE 802.1Q 9.6)."""
+    for version in VERSIONS:
+        for way, who in ((LAN, "host"), (WAN, "server")):
+            packet = ip(*_between(way, who, version))
+            for number in (0, 1, 2, 100, 4094):
+                tags = Dot1Q(vlan=number, prio=5)
+                frame = ether(PEER_MACS[way], GUEST_MACS[way]) / tags / packet / tcp(40000, 443)
+                yield Shot("VLAN", f"IPv{version} https from {packet.src} with VLAN {number}",
+                           (bytes(frame),), passes=number == 0, nic=way)  # fmt: skip
+
+
 def to_itself() -> Iterator[Shot]:
     """To the router's own addresses, of this and of the other side: ssh and ping from inside."""
     for version in VERSIONS:
@@ -181,4 +221,4 @@ def to_itself() -> Iterator[Shot]:
                                answer, nic=way)  # fmt: skip
 
 
-TABLES = (passing, spoofed, tricks, to_itself)
+TABLES = (passing, spoofed, tricks, flags, icmp_types, tagged, to_itself)

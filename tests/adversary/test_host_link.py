@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from scapy.layers.inet import ICMP
 from scapy.layers.inet6 import (
     ICMPv6ND_NA,
+    ICMPv6ND_NS,
     ICMPv6ND_RA,
     ICMPv6ND_Redirect,
     ICMPv6NDOptDstLLAddr,
@@ -20,7 +22,8 @@ from scapy.packet import Packet
 
 from tests.adversary.bench import Bench
 from tests.adversary.fences import GUEST_MACS, PEER_MACS
-from tests.adversary.shot import Shot, ether, ip, tcp, udp
+from tests.adversary.seen import told
+from tests.adversary.shot import Shot, echo, ether, ip, tcp, udp
 from tests.boot.conftest import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
 
 OTHER_MAC = "52:54:00:66:66:66"
@@ -28,6 +31,8 @@ ROUTES = ("/proc/net/route", "/proc/net/ipv6_route", "/proc/net/if_inet6", "/pro
 FLOOD = 20000
 EVERY = 500
 SPARE_KIB = 3000
+LOCKED_SECONDS = 1.2
+"""An entry that was just changed is kept for a second (locktime, arp(7))."""
 FREED_SECONDS = 30.0
 
 
@@ -98,6 +103,67 @@ def test_nobody_on_the_link_changes_a_route_or_an_address(gate: Bench) -> None:
     assert [(s.shot.what, s.answer) for s in seen if s.answer] == []
     assert _state(gate) == before
     assert "as planned" in gate.guest.run("status")
+
+
+def _claims(version: int, mac: str) -> dict[str, bytes]:
+    """Frames by which somebody has the gateway's address at his hardware address."""
+    gateway, own, everybody = ROUTER[version], SELF[version], "ff:ff:ff:ff:ff:ff"
+    if version == 4:
+        bodies: dict[str, tuple[str, Packet]] = {
+            "unasked, to everybody": (
+                everybody,
+                ARP(op=2, hwsrc=mac, psrc=gateway, hwdst=everybody, pdst=gateway),
+            ),
+            "an answer": (GUEST_MACS[0], ARP(op=2, hwsrc=mac, psrc=gateway, pdst=own)),
+            "a question": (GUEST_MACS[0], ARP(op=1, hwsrc=mac, psrc=gateway, pdst=own)),
+        }
+    else:
+        head = IPv6(src=gateway, dst=own, hlim=255)
+        at = ICMPv6NDOptDstLLAddr(lladdr=mac)
+        asked = ICMPv6ND_NS(tgt=own) / ICMPv6NDOptSrcLLAddr(lladdr=mac)
+        bodies = {
+            "unasked, to everybody": (GUEST_MACS[0], head / ICMPv6ND_NA(tgt=gateway, S=0) / at),
+            "an answer": (GUEST_MACS[0], head / ICMPv6ND_NA(tgt=gateway, S=1) / at),
+            "a question": (GUEST_MACS[0], head / asked),
+        }
+    return {how: bytes(ether(mac, to) / body) for how, (to, body) in bodies.items()}
+
+
+BELIEVED = {"unasked, to everybody": False, "an answer": True, "a question": True}
+"""What nobody asked for is dropped (drop_gratuitous_arp, drop_unsolicited_na)."""
+
+
+@pytest.mark.parametrize("how", BELIEVED)
+@pytest.mark.parametrize("version", [4, 6])
+def test_who_claims_the_address_of_the_gateway_gets_what_is_for_it_and_no_more(
+    gate: Bench, version: int, how: str
+) -> None:
+    """A way out that is left, docs/ways-out.md, 11: a neighbour's answers and questions are
+    believed (arp_process, ndisc_recv_na, ndisc_recv_ns). What he gets the policy lets out anyhow.
+    """
+    time.sleep(LOCKED_SECONDS)
+    try:
+        gate.wires[0].send(_claims(version, OTHER_MAC)[how])
+        assert _answered_to(gate, version) == (OTHER_MAC if BELIEVED[how] else PEER_MACS[0])
+        ssh = ip(STRANGER[version], SELF[version]) / tcp(40000, 22)
+        [refused] = gate.fire(
+            [Shot("link", "ssh", (bytes(ether(OTHER_MAC, GUEST_MACS[0]) / ssh),))]
+        )
+        assert refused.good
+    finally:
+        time.sleep(LOCKED_SECONDS)
+        gate.wires[0].send(_claims(version, PEER_MACS[0])["a question"])
+    assert _answered_to(gate, version) == PEER_MACS[0]
+
+
+def _answered_to(bench: Bench, version: int) -> str:
+    """The hardware address to which the answer to a ping from beyond the gateway goes."""
+    ping = bytes(ether(PEER_MACS[0], GUEST_MACS[0]) / ip(MGMT[version], SELF[version])
+                 / echo(version))  # fmt: skip
+    [seen] = bench.fire([Shot("link", "a ping", (ping,), True, "reply")])
+    assert seen.good, seen.answer
+    [mac] = {frame.packet.dst for _, frame in seen.frames if told(frame.packet) == "reply"}
+    return str(mac)
 
 
 def test_during_a_flood_who_is_allowed_is_answered_and_afterwards_memory_is_back(

@@ -8,7 +8,7 @@ import pytest
 
 from pbrinit.cli import load
 from pbrinit.language import read
-from tests.adversary import host_tricks, host_wire
+from tests.adversary import host_fields, host_tricks, host_wire
 from tests.adversary.bench import Bench
 from tests.adversary.images import HOST
 from tests.adversary.question import verdict
@@ -16,7 +16,7 @@ from tests.adversary.report import report
 from tests.adversary.shot import Shot
 
 PLAN = load(HOST)
-TABLES = (*host_wire.TABLES, *host_tricks.TABLES)
+TABLES = (*host_wire.TABLES, *host_tricks.TABLES, *host_fields.TABLES)
 tables = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
-from tests.adversary import (
-    host_groups,
-    host_inside,
-    host_kernel,
-    host_raw,
-    host_tricks,
-    host_wire,
-    promises,
-    router_wire,
-)
+from tests.adversary import host_groups, host_inside, host_raw, promises
 from tests.boot.conftest import NEIGHBOUR
 
 SECURITY = Path("docs/security.md").read_text()
@@ -26,9 +18,19 @@ def test_the_table_of_promises_is_what_the_probes_are() -> None:
 
 
 def test_every_table_of_probes_is_for_a_promise() -> None:
-    modules = (host_wire, host_tricks, router_wire, host_inside, host_raw, host_groups, host_kernel)
-    tables = {table for module in modules for table in module.TABLES}
+    here = Path(__file__).parent
+    names = [path.stem for path in here.glob("*.py") if not path.stem.startswith("test_")]
+    modules = (importlib.import_module(f"tests.adversary.{name}") for name in names)
+    tables = {table for module in modules for table in getattr(module, "TABLES", ())}
     assert {probes for _, probes in promises.PROMISES} == tables
+
+
+def test_the_ways_out_name_probes_that_are_there() -> None:
+    tables = {f"{table.__module__.rpartition('.')[2]}.{table.__name__}"
+              for _, table in promises.PROMISES}  # fmt: skip
+    named = set(re.findall(r"`((?:host|router)_\w+\.\w+)`", WAYS_OUT))
+    assert named
+    assert named <= tables
 
 
 def test_security_counts_the_ways_out() -> None:

@@ -180,8 +180,9 @@ def is_error(packet: Packet) -> bool:
     """Is an IP packet an ICMP error, which quotes another packet?"""
     inner = packet.payload
     if isinstance(packet, IPv6):
-        error: bool = packet.nh == ICMPV6 and inner.type < ICMPV6_FIRST_INFORMATIONAL
-        return error
+        # By its first byte: scapy has no class for types that nobody knows, which a router passes.
+        kind = bytes(inner)[:1]
+        return packet.nh == ICMPV6 and b"" < kind < bytes([ICMPV6_FIRST_INFORMATIONAL])
     return isinstance(inner, ICMP) and inner.type in ICMP_ERRORS
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from scapy.packet import Raw
 
 from tests.adversary import (
+    host_fields,
     host_groups,
     host_inside,
     host_raw,
@@ -98,7 +99,7 @@ def calls(uids: Sequence[int], own: Place, places: Sequence[Place]) -> Iterator[
 
 def _host_shots() -> Iterator[Shot]:
     yield from chain.from_iterable(
-        table() for table in (*host_wire.TABLES, *host_tricks.TABLES)
+        table() for table in (*host_wire.TABLES, *host_tricks.TABLES, *host_fields.TABLES)
     )  # fmt: skip
 
 
