@@ -59,7 +59,7 @@ fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)
 	@$(PYTHON) -m factory.host test
 	@$(AS_ROOT) $(VENV) -m tests.kernel.fuzz --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
 
-soak: ## pull cables, replace cards, fault every message, ask every port (N=1000 MINUTES=30)
+soak: ## pull cables, replace cards, fault every message, ask and scan every port (N=1000 MINUTES=30)
 	@$(PYTHON) -m factory.host test
 	@$(VENV) -m factory image --output build/test examples/host.toml
 	@$(AS_ROOT) $(VENV) -m tests.boot.soak --count $(or $(N),1000) --minutes $(or $(MINUTES),30)
