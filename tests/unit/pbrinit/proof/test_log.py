@@ -26,7 +26,7 @@ def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
     return loaded(path)
 
 
-@pytest.mark.parametrize("name", ["host", "bastion", "router", "kiosk"])
+@pytest.mark.parametrize("name", ["host", "bastion", "router", "kiosk", "rooms"])
 def test_each_example_is_proved_with_it(tmp_path: Path, name: str) -> None:
     policy, plan = logged(tmp_path, name)
     assert plan.log
