@@ -1,0 +1,145 @@
+"""What a lease is held to, whoever gave it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pbrinit.boot import dhcpmessage, lease
+from pbrinit.boot.dhcpmessage import decode, encode
+from pbrinit.boot.lease import Lease, LeaseError
+from tests.unit.pbrinit.boot.served import OFFERED, answer
+
+QUESTION = encode(dhcpmessage.DISCOVER, 1, bytes.fromhex("52540012345a"))
+TAKEN = ((10 << 24, 16),)
+
+
+def offered(*changes: Any, address: str = "192.0.2.77") -> Lease:
+    """The lease of an offer with some options changed; None takes one away."""
+    options = {o[0]: o for o in OFFERED} | {o[0]: o for o in changes}
+    told = [o for o in options.values() if o[1] is not None]
+    return lease.given(decode(answer("offer", QUESTION, *told, address=address)), TAKEN)
+
+
+def test_an_ordinary_offer() -> None:
+    assert offered() == Lease(
+        address="192.0.2.77",
+        length=24,
+        gateway="192.0.2.1",
+        server="192.0.2.1",
+        seconds=3600,
+        renew=1800,
+        rebind=3150,
+        resolvers=("192.0.2.53", "192.0.2.54"),
+    )
+
+
+def test_a_lease_without_gateway_and_resolvers() -> None:
+    found = offered(("router", None), ("name_server", None))
+    assert (found.gateway, found.resolvers) == (None, ())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("subnet_mask", None), "says no prefix"),
+        (("subnet_mask", "255.0.255.0"), "says no prefix"),
+        (("subnet_mask", "0.0.0.0"), "length of 0"),
+        (("subnet_mask", "254.0.0.0"), "length of 7"),
+        (("subnet_mask", "255.255.255.255"), "length of 32"),
+        (("server_id", None), "names no server"),
+        (("server_id", "255.255.255.255"), "is no server"),
+        (("server_id", "192.0.2.77"), "both the server and the address"),
+        (("server_id", "10.0.3.4"), "no server of this interface's side"),
+        (("lease_time", None), "says no time"),
+        (("lease_time", 59), "60 is the least"),
+        (("router", "198.51.100.1"), "no host of the address's prefix"),
+        (("router", "192.0.2.255"), "no host of the address's prefix"),
+        (("router", "192.0.2.77"), "no host of the address's prefix"),
+        (("router", "0.0.0.0"), "no host of the address's prefix"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_reason(change: Any, why: str) -> None:
+    with pytest.raises(LeaseError, match=why):
+        offered(change)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("0.0.0.0", "is no address"),
+        ("0.0.0.9", "is no address"),
+        ("127.0.0.5", "is no address"),
+        ("169.254.7.7", "is no address"),
+        ("224.0.0.7", "is no address"),
+        ("240.0.0.7", "is no address"),
+        ("255.255.255.255", "is no address"),
+        ("192.0.2.0", "network itself"),
+        ("192.0.2.255", "its broadcast"),
+        ("10.0.7.7", "overlaps with 10.0.0.0/16"),
+    ],
+)
+def test_an_address_that_nobody_may_have_is_refused(address: str, why: str) -> None:
+    with pytest.raises(LeaseError, match=why):
+        offered(("router", None), address=address)
+
+
+def test_a_prefix_that_holds_another_interfaces_or_nobodys_is_refused() -> None:
+    with pytest.raises(LeaseError, match=r"overlaps with 169\.254\.0\.0/16"):
+        offered(("subnet_mask", "255.0.0.0"), ("router", None), address="169.1.2.3")
+    with pytest.raises(LeaseError, match="overlaps"):
+        offered(("subnet_mask", "255.0.0.0"), ("router", None), address="10.200.0.9")
+
+
+def test_the_servers_times_hold_where_they_follow_one_another() -> None:
+    found = offered(("renewal_time", 100), ("rebinding_time", 200))
+    assert (found.renew, found.rebind) == (100, 200)
+
+
+@pytest.mark.parametrize(("renew", "rebind"), [(0, 0), (200, 100), (4000, 4100), (0xFFFFFFFF, 7)])
+def test_times_that_do_not_are_the_usual_ones(renew: int, rebind: int) -> None:
+    found = offered(("renewal_time", renew), ("rebinding_time", rebind))
+    assert 5 <= found.renew < found.rebind < found.seconds
+
+
+def test_for_ever_is_a_long_time() -> None:
+    assert offered(("lease_time", 0xFFFFFFFF)).seconds == 0x7FFFFFFF
+
+
+def test_of_routes_the_default_is_taken_and_the_router_is_not() -> None:
+    routes = ("classless_static_routes", ["198.51.100.0/24:192.0.2.9", "0.0.0.0/0:192.0.2.3"])
+    assert offered(routes).gateway == "192.0.2.3"
+    assert offered((routes[0], routes[1][:1])).gateway is None
+
+
+def test_routes_that_are_cut_short_are_refused() -> None:
+    with pytest.raises(LeaseError, match="its routes are none"):
+        offered((dhcpmessage.ROUTES, bytes((33, 1, 2, 3, 4, 5, 6, 7, 8, 9))))
+    with pytest.raises(LeaseError, match="its routes are none"):
+        offered((dhcpmessage.ROUTES, bytes((24, 198, 51, 100, 192, 0, 2))))
+
+
+def test_resolvers_that_are_no_host_are_left_out() -> None:
+    found = offered(("name_server", "0.0.0.0", "255.255.255.255", "192.0.2.53", "127.0.0.1"))
+    assert found.resolvers == ("192.0.2.53",)
+
+
+def test_a_lease_is_the_same_once_it_was_bytes() -> None:
+    found = offered()
+    assert lease.unpack(lease.pack(found), TAKEN) == found
+    with pytest.raises(LeaseError, match="another size"):
+        lease.unpack(lease.pack(found)[:-1], TAKEN)
+
+
+@settings(max_examples=500)
+@given(st.binary(min_size=37, max_size=37))
+def test_any_bytes_are_a_lease_that_can_be_used_or_none(data: bytes) -> None:
+    assert len(data) == lease.RECORD.size
+    try:
+        found = lease.unpack(data, TAKEN)
+    except LeaseError:
+        return
+    assert lease.checked(found, TAKEN) == found
