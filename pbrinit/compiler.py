@@ -8,8 +8,17 @@ from __future__ import annotations
 from pbrinit import inside, rooms, sysctls
 from pbrinit.addresses import Family
 from pbrinit.claims import Claims
+from pbrinit.configured import awaits
 from pbrinit.ground import Ground
-from pbrinit.layout import INPUT, INPUT_SIZE, TABLE_LOG, TABLE_SINK, TAIL, CompileError
+from pbrinit.layout import (
+    INPUT,
+    INPUT_SIZE,
+    TABLE_DHCP,
+    TABLE_LOG,
+    TABLE_SINK,
+    TAIL,
+    CompileError,
+)
 from pbrinit.links import hairpins, links
 from pbrinit.places import Places
 from pbrinit.plan import Plan, Rule
@@ -36,6 +45,7 @@ def compile_policy(policy: Policy) -> Plan:
     turned = ((table, f"hairpin.{device}") for device, table in hairpins(policy))
     doors = ((rooms.table(policy, run), f"room.{run.name}") for run in policy.rooms)
     log = ((TABLE_LOG, "log"),) if policy.log else ()
+    waiting = ((TABLE_DHCP, "dhcp") for interface in policy.interfaces if interface.waits)
     return Plan(
         hostname=policy.hostname,
         summary=(
@@ -47,10 +57,11 @@ def compile_policy(policy: Policy) -> Plan:
         sysctls=sysctls.machine(policy.clients),
         rules=tuple(rules),
         links=links(policy, tables),
-        tables=((TABLE_SINK, "sink"), *log, *turned, *doors, *tables.names),
+        tables=((TABLE_SINK, "sink"), *log, *waiting, *turned, *doors, *tables.names),
         last=sysctls.forwarding(policy, forwarding),
         on_failure=policy.on_failure,
         programs=rooms.programs(policy),
         metrics=policy.metrics,
         log=policy.log,
+        awaits=awaits(policy),
     )

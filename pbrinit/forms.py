@@ -112,9 +112,7 @@ def answering(service: Service, family: Family) -> Form:
     return form.turned
 
 
-def leaving(
-    entry: Entry, family: Family, clients: Ports, *, answer: bool
-) -> Iterator[tuple[Form, int | None]]:
+def leaving(entry: Entry, family: Family, *, answer: bool) -> Iterator[tuple[Form, int | None]]:
     """What an entry lets leave, and who alone may send it; None is anybody.
 
     The kernel answers ICMP, and it is root.
@@ -122,7 +120,7 @@ def leaving(
     uid = entry.user.uid if entry.user else None
     for service in entry.services:
         if not answer:
-            yield asking(service, family, clients), uid
+            yield asking(service, family, entry.clients), uid
             continue
         yield answering(service, family), ROOT if service.protocol == Protocol.ICMP else uid
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pbrinit import rooms, sysctls
 from pbrinit.addresses import Family
-from pbrinit.layout import LOOPBACK, TABLE_HAIRPIN, TABLE_LOG, TABLE_SINK
+from pbrinit.layout import LOOPBACK, TABLE_DHCP, TABLE_HAIRPIN, TABLE_LOG, TABLE_SINK
 from pbrinit.plan import TABLE_MAIN, Link, Route, RouteKind
 from pbrinit.policy import Interface, Policy, Run
 from pbrinit.tables import Tables
@@ -89,6 +89,7 @@ def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
         for family in Family
         if (gateway := interface.gateway(family)) is not None
     )
+    servers = (Route(Family.V4, TABLE_DHCP, RouteKind.UNICAST, note="some server is on this link"),)
     return Link(
         name=interface.name,
         device=interface.device,
@@ -96,5 +97,5 @@ def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
         sysctls=sysctls.device(interface.device, six=bool(interface.own(Family.V6))),
         early_routes=(_hairpin(policy, interface.device),),
         addresses=interface.addresses,
-        routes=(*gateways, *tables.routes(interface.device)),
+        routes=(*(servers if interface.waits else ()), *gateways, *tables.routes(interface.device)),
     )

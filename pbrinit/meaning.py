@@ -29,7 +29,18 @@ from pbrinit.forms import (
     passing,
     refused,
 )
-from pbrinit.policy import Deny, Direction, Entry, Interface, Policy, Protocol, Run, Way
+from pbrinit.policy import (
+    DHCP_CLIENT,
+    DHCP_SERVER,
+    Deny,
+    Direction,
+    Entry,
+    Interface,
+    Policy,
+    Protocol,
+    Run,
+    Way,
+)
 from pbrinit.whereabouts import Whereabouts
 
 LOOPBACK: dict[Family, Prefix] = {
@@ -83,7 +94,7 @@ class Meaning:
             for entry in self._entries_of(None, interface)
             for peers in [self.homes.peers(entry.peers, interface, family)]
             for answer in [entry.direction is Direction.OUTPUT]
-            for form in arriving(entry.services, family, self.policy.clients, answer=answer)
+            for form in arriving(entry.services, family, entry.clients, answer=answer)
         ]
         denied = self._denied_arriving(family, interface)
         return Part(tuple(allowed), tuple(denied), tuple(self._unasked(family, interface)))
@@ -132,7 +143,7 @@ class Meaning:
             for entry in self._entries_of(None, interface)
             for peers in [self.homes.peers(entry.peers, interface, family)]
             for answer in [entry.direction is Direction.INPUT]
-            for form, uid in leaving(entry, family, self.policy.clients, answer=answer)
+            for form, uid in leaving(entry, family, answer=answer)
         ]
         denied = [
             Box(form, anyone, peers, deny.key, not asked, deny.user.uid if deny.user else None)
@@ -141,7 +152,17 @@ class Meaning:
             for peers, asked in self._denied_here(deny, family)
             for form in refused(deny.services, family, answer=not asked)
         ]
-        return Part(tuple(allowed), tuple(denied), tuple(self._told(family, interface)))
+        always = (*self._waiting(family, interface), *self._told(family, interface))
+        return Part(tuple(allowed), tuple(denied), always)
+
+    def _waiting(self, family: Family, interface: Interface) -> Iterator[Box]:
+        """What asks for an address where there is none yet, and whose answers may come in: no
+        source is chosen for it, and anybody beyond this machine may be the server.
+        """
+        if family is Family.V4 and interface.waits:
+            form = Form(Protocol.UDP, (DHCP_CLIENT,), (DHCP_SERVER,))
+            servers = self.homes.servers(interface)
+            yield Box(form, AddressSet(family), servers, "DHCP", uid=ROOT)
 
     def into_room(self, family: Family, interface: Interface, room: Run) -> Part:
         """What arrives by an interface and is for the program in a room."""

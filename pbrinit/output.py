@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv6Network
+from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
 from pbrinit.claims import ROOT, Claim, Role
 from pbrinit.forms import ICMP_NUMBER, PROHIBITED, icmp
 from pbrinit.ground import Ground
-from pbrinit.layout import FEW, LOOPBACK, TABLE_LOG, TABLE_SINK, host
+from pbrinit.layout import FEW, LOOPBACK, TABLE_DHCP, TABLE_LOG, TABLE_SINK, host
 from pbrinit.links import hairpins
 from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
-from pbrinit.policy import Protocol
+from pbrinit.policy import DHCP_CLIENT, DHCP_SERVER, Protocol
 from pbrinit.regions import NAMING, Side
 from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Use
@@ -84,6 +85,7 @@ class Output:
         for destination in (*own, *places.nobody, *places.broadcasts):
             code.goto(self._refused, destination=destination, note="no one host's address")
         self._other_links()
+        self._waiting()
         for interface in places.interfaces:
             here = {address: host(address) for address in interface.own(family)}
             elsewhere = [n for i in places.interfaces if i is not interface
@@ -119,6 +121,22 @@ class Output:
                         self._refused, iif=LOOPBACK, oif=interface.device, destination=network,
                         note=f"a bound socket's, to the link of {other.name}",
                     )  # fmt: skip
+
+    def _waiting(self) -> None:
+        """What asks for an address leaves without a look-up, to everybody. The return path of the
+        answer, which comes to everybody, is asked for without a source, as root, to the server.
+        """
+        if self._family is not Family.V4 or not any(i.waits for i in self._policy.interfaces):
+            return
+        shape: dict[str, Any] = {
+            "iif": LOOPBACK, "source": UNSPECIFIED_4, "protocol": Protocol.UDP,
+            "source_ports": DHCP_CLIENT, "destination_ports": DHCP_SERVER, "uid": ROOT,
+        }  # fmt: skip
+        for interface in self._places.interfaces:
+            for network in self._places.networks(interface):
+                self._code.goto(self._asks, destination=network, note="not by another's link",
+                                **shape)  # fmt: skip
+        self._code.add(Action.LOOKUP, TABLE_DHCP, note="an address is asked for", **shape)
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
         family = self._family

@@ -161,12 +161,24 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Awaits:
+    """The interface whose IPv4 address comes by DHCP, and the prefixes of the others, as (number,
+    length), with which a lease must not overlap.
+    """
+
+    name: str
+    device: str
+    taken: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything, in the order in which it is done: sysctls, rules, links, last sysctls, programs.
 
     `summary` has a sentence for each entry of the policy; `on_failure` is what is done where
     the plan cannot be put in force, or kept so.  `last` switches forwarding on, once
-    all links are as planned; it is empty where the policy forwards nothing.
+    all links are as planned; it is empty where the policy forwards nothing.  `awaits` is the same
+    with a lease and without.
     """
 
     hostname: str
@@ -181,6 +193,7 @@ class Plan:
     programs: tuple[Program, ...] = ()
     metrics: Metrics | None = None
     log: bool = False
+    awaits: Awaits | None = None
 
     @property
     def forwards(self) -> bool:

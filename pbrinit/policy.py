@@ -46,6 +46,9 @@ CLIENTS = Ports(32768, 65534)
 """Where other machines' clients take theirs, if an entry does not say otherwise: RFC 6335's
 dynamic ports and those of Linux. No rule can name port 65535."""
 
+DHCP_CLIENT, DHCP_SERVER = Ports(68, 68), Ports(67, 67)
+"""From where to where an address is asked for (RFC 2131, section 4.1)."""
+
 
 @dataclass(frozen=True, order=True)
 class Service:
@@ -74,13 +77,23 @@ class Service:
 
 @dataclass(frozen=True)
 class Interface:
-    """An interface that may be brought up; every other one stays down."""
+    """An interface that may be brought up; every other one stays down.
+
+    With `dhcp` its IPv4 address and gateway come by DHCP; `addresses` and `gateways` have them
+    for as long as there is a lease (`configured`).
+    """
 
     name: str
     device: str
     mac: str | None
     addresses: tuple[InterfaceAddress, ...]
     gateways: tuple[Address, ...]
+    dhcp: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to get its IPv4 address."""
+        return self.dhcp and not self.own(Family.V4)
 
     @property
     def label(self) -> str:

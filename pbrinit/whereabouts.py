@@ -48,6 +48,13 @@ class Whereabouts:
             near = ~AddressSet.of(family, (a.network for i in others for a in i.own(family)))
         return near - self._nowhere[family]
 
+    def servers(self, interface: Interface) -> AddressSet:
+        """Those who may give an interface its IPv4 address: all but those on other links."""
+        family = Family.V4
+        others = [i for i in self._policy.interfaces if i is not interface]
+        near = AddressSet.of(family, (a.network for i in others for a in i.own(family)))
+        return ~near - self._nowhere[family]
+
     def _peers(self, peers: Peers, interface: Interface, family: Family) -> AddressSet:
         """Those of some peers who live behind an interface."""
         return peers.of(family) & self.behind(interface, family)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from pbrinit import explain
+from pbrinit.addresses import Family
 from pbrinit.language import read
 from pbrinit.packet import In
-from pbrinit.policy import Policy
+from pbrinit.policy import Interface, Policy
 from pbrinit.ruling import Ruling, Rulings
 
 ROUTER = """
@@ -90,3 +92,34 @@ def check(text: str, *questions: tuple[str, str]) -> None:
     told = {question: where(policy, question) for question, _ in questions}
     wrong = {question: told[question] for question, said in questions if told[question] != said}
     assert not wrong, wrong
+
+
+def by_dhcp(policy: Policy, name: str = "wan") -> Policy:
+    """The policy with one interface's IPv4 address and gateway to come by DHCP."""
+
+    def now(interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
+        return tuple(
+            replace(
+                i,
+                addresses=i.own(Family.V6),
+                gateways=tuple(g for g in i.gateways if g.version == Family.V6.version),
+                dhcp=True,
+            )
+            if i.name == name
+            else i
+            for i in interfaces
+        )
+
+    return replace(
+        policy,
+        interfaces=now(policy.interfaces),
+        entries=tuple(
+            replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
+            for e in policy.entries
+        ),
+        denies=tuple(replace(d, interfaces=now(d.interfaces)) for d in policy.denies),
+        expectations=tuple(
+            replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
+            for e in policy.expectations
+        ),
+    )
