@@ -51,6 +51,7 @@ TEST = {
     "bind9-dnsutils": "dig asks",
     "cpio": "an outside judge of the archives that are made",
     "curl": "reads the page for Prometheus",
+    "dnsmasq-base": "gives the tests' machines their addresses",
     "hping3": "a second maker of packets",
     "iperf3": "a stream through the router",
     "iproute2": "the tests' network namespaces",

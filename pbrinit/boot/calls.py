@@ -92,6 +92,11 @@ def die_with_parent(number: int) -> None:
     _check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
 
 
+def no_new_privileges() -> None:
+    """prctl(2), PR_SET_NO_NEW_PRIVS: whatever this process starts is no more than it is."""
+    _check(libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl")
+
+
 def become(uid: int) -> None:
     """Be this user, in no group but the one of the same number, and never more than that
     (prctl(2), PR_SET_NO_NEW_PRIVS).
@@ -99,7 +104,7 @@ def become(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    _check(libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl")
+    no_new_privileges()
 
 
 def forbid(numbers: Iterable[int]) -> None:

@@ -93,6 +93,11 @@ def _told(device: str, name: str) -> str:
         return file.read().strip()
 
 
+def mac(device: str) -> str:
+    """The device's hardware address. Raises OSError where it is not there."""
+    return _told(device, "address")
+
+
 def has_mac(mac: str | None) -> bool:
     """Whether some device has this address."""
     return any(_told(device, "address") == mac for device in devices())
