@@ -86,7 +86,8 @@ class BootPlan(SimpleNamespace):
     messages, highest preference first, and `texts` has the `ip` command of each; `removals`
     take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on;
     `programs` are started after that; `metrics` is the port of the page for Prometheus and the
-    user who serves it; `log` says whether who was refused is written down.
+    user who serves it; `log` says whether who was refused is written down; `awaits` is the
+    interface whose address comes by DHCP: its name, its device, and the prefixes of the others.
     """
 
     hostname: str
@@ -104,6 +105,7 @@ class BootPlan(SimpleNamespace):
     programs: tuple[ProgramPlan, ...]
     metrics: tuple[int, int] | None
     log: bool
+    awaits: tuple[str, str, tuple[tuple[int, int], ...]] | None
 
 
 FIELDS = tuple(BootPlan.__annotations__)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PROMPT = "pbrinit> "
 PORTS = range(1, 65536)
-TRY = "/usr/lib/pbrinit/try"
+CONTROL = "/usr/lib/pbrinit/control"
 """What has the compiler; this has not."""
 
 TRIAL_SECONDS = "60"
@@ -135,7 +135,8 @@ def _try(command: str, words: list[str]) -> None:
     match command, words:
         case "try", [file, *rest] if len(rest) <= 1:
             seconds = [*rest, TRIAL_SECONDS][0]
-            os.spawnv(os.P_WAIT, TRY, [TRY, file, "--confirm", seconds])  # noqa: S606
+            words = [CONTROL, "try", file, "--confirm", seconds]
+            os.spawnv(os.P_WAIT, CONTROL, words)  # noqa: S606
         case "confirm", []:
             print(requests.ask("confirm")[1])
         case _:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PLAN = "/etc/pbrinit/plan"
-TRY = "/usr/lib/pbrinit/try"
+CONTROL = "/usr/lib/pbrinit/control"
 """What has the compiler; this has not."""
 
 CHANGING = {
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["-c"]:
         words = " ".join(words[1:]).removeprefix("pbrctl").split()
     if words[:1] == ["try"]:
-        os.execv(TRY, [TRY, *words[1:]])  # noqa: S606  our own program, with the compiler
+        os.execv(CONTROL, [CONTROL, *words])  # noqa: S606  our own program, with the compiler
     as_json = "--json" in words
     words = [word for word in words if word != "--json"]
     if not words or {"-h", "--help", "help"} & {*words}:

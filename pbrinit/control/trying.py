@@ -1,4 +1,4 @@
-"""`pbrctl try` on the appliance: check and compile a policy there, and have it put in force.
+"""What compiles on the appliance: a policy that is tried, and the image's with a lease.
 
 In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the policy or
 the command line is wrong, with every reason on standard error; 1 where the machine does not do it.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pbrinit.boot import requests, standing
+from pbrinit.boot.init import PLAN
+from pbrinit.control import lease
 from pbrinit.control.candidate import Candidate
 from pbrinit.problems import PolicyError
 
@@ -37,14 +39,14 @@ class FailedError(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Try one policy; returns the exit status."""
+    """Run one command; returns the exit status."""
     words = [word for word in arguments if word != "--json"]
     as_json = len(words) < len(arguments)
-    if {"-h", "--help"} & {*words}:
+    if not words or {"-h", "--help"} & {*words}:
         print(HELP)
         return 0
     try:
-        answer = _try(words)
+        answer = _command(words)(words[1:])
     except PolicyError as error:
         problems = [vars(problem) for problem in error.problems]
         count = f"{len(problems)} error{'s' if len(problems) > 1 else ''}"
@@ -55,6 +57,13 @@ def main(arguments: Sequence[str]) -> int:
         return _failed(f"error: {error}", {"error": str(error)}, FAILED, as_json=as_json)
     print(json.dumps(answer) if as_json else answer["text"])
     return 0
+
+
+def _command(words: Sequence[str]) -> Callable[[Sequence[str]], Answer]:
+    commands = {"try": _try, "lease": _lease}
+    if words[0] not in commands:
+        raise FailedError(f"there is no command {words[0]!r}; {USAGE_LINE}", USAGE)
+    return commands[words[0]]
 
 
 def _failed(text: str, answer: Answer, status: int, *, as_json: bool) -> int:
@@ -75,6 +84,8 @@ def _try(words: Sequence[str]) -> Answer:
             raise FailedError(USAGE_LINE, USAGE)
     if not length.isdigit():
         raise FailedError(f"--confirm takes seconds, not {length!r}", USAGE)
+    if standing.load(PLAN).awaits is not None:
+        raise FailedError("with an address by DHCP another policy takes another image")
     path = Path(file)
     if file == "-":
         path = PIPED
@@ -87,6 +98,13 @@ def _try(words: Sequence[str]) -> Answer:
     text = "\n".join(map(str, (*candidate.remarks, candidate, told)))
     return {"text": text, "remarks": [vars(remark) for remark in candidate.remarks],
             "rules": len(candidate.plan.rules), "corners": candidate.asked}  # fmt: skip
+
+
+def _lease(words: Sequence[str]) -> Answer:
+    """What PID 1 asks for: the image's policy with a lease."""
+    if not words:
+        raise FailedError("lease LEASE [RESOLVER …]", USAGE)
+    return {"text": lease.use(words[0], words[1:])}
 
 
 def _asked(line: str) -> str:

@@ -1,0 +1,104 @@
+"""A duty of PID 1: the address of an interface comes by DHCP, and the plan with it.
+
+In: the image's plan, which says which interface.  Out: another plan in force for each lease, made
+by a program of its own (pbrinit.control.lease), since nothing here knows the compiler.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pbrinit import bootfile
+from pbrinit.boot import requests, standing
+from pbrinit.boot.dhcpclient import Identity
+from pbrinit.boot.init import PLAN
+from pbrinit.boot.tenant import Tenant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pbrinit.boot.lease import Lease
+    from pbrinit.bootfile import BootPlan
+
+PROGRAM = "/usr/lib/pbrinit/control"
+ANY = "any"
+RESOLVERS = "/etc/resolv.conf"
+LONGEST_ANSWER = 4096
+
+
+class UseError(Exception):
+    """A lease that was not put in force; the text says why."""
+
+
+def hold(plan: BootPlan) -> None:
+    """Hold a lease without end, for the interface that awaits one.
+
+    Raises UseError, OSError where the machine cannot be what it is without a lease.
+    """
+    if plan.awaits is None:
+        return
+    name, device, taken = plan.awaits
+    Tenant(name, device, Identity(hostname=plan.hostname, taken=taken), Uses()).keep()
+
+
+class Uses:
+    """What a `Tenant` calls.
+
+    A program that ended badly may have asked the guard before: then what is in force is not known
+    until the guard has done what it is asked after that.
+    """
+
+    def __init__(self) -> None:
+        self._in_doubt = os.path.exists(standing.IN_FORCE)  # noqa: PTH110  pathlib is not in the image
+
+    def __call__(self, lease: Lease | None, anyone: bool) -> None:
+        """Have the plan for a lease in force; without one the image's, which needs no compiler.
+
+        Raises UseError, OSError, BootFileError.
+        """
+        if lease is None:
+            put_in_force(standing.load(PLAN), (), anyhow=self._in_doubt)
+            self._in_doubt = False
+            return
+        server = ANY if anyone else lease.server
+        text = f"{lease.address}/{lease.length},{lease.gateway or ''},{server}"
+        self._in_doubt = True
+        _run([PROGRAM, "lease", text, *lease.resolvers])
+        self._in_doubt = False
+
+
+def _run(words: list[str]) -> None:
+    """Run a program. Raises UseError with what it says where it does not end well."""
+    heard, told = os.pipe()
+    moves = [(os.POSIX_SPAWN_DUP2, told, 1), (os.POSIX_SPAWN_DUP2, told, 2)]
+    child = os.posix_spawn(words[0], words, {}, file_actions=moves)
+    os.close(told)
+    answer = b""
+    while data := os.read(heard, LONGEST_ANSWER):
+        answer = (answer + data)[-LONGEST_ANSWER:]
+    os.close(heard)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        said = " ".join(answer.decode(errors="replace").split())
+        raise UseError(said or f"{words[0]} ended with {status}")
+
+
+def put_in_force(plan: BootPlan, resolvers: Sequence[str], *, anyhow: bool = False) -> str:
+    """Have the guard adopt a plan, where it is not in force already or `anyhow`, and note who
+    resolves names; what the guard says.
+
+    Raises UseError, OSError, BootFileError: then what was in force still is.
+    """
+    told = "nothing changes"
+    if anyhow or standing.read(standing.load(PLAN)).digest != plan.digest:
+        beside = f"{standing.NEXT}.{os.getpid()}"
+        with open(beside, "wb") as file:  # noqa: PTH123  pathlib is not in the image
+            file.write(bootfile.pack(plan))
+        os.replace(beside, standing.NEXT)  # noqa: PTH105
+        done, told = requests.ask("adopt")
+        if not done:
+            raise UseError(told)
+    with open(RESOLVERS, "w") as file:  # noqa: PTH123
+        file.write("".join(f"nameserver {resolver}\n" for resolver in resolvers))
+    return told

@@ -1,0 +1,134 @@
+"""Each lease becomes a plan by a program of its own; without one it is the image's again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pbrinit import bootfile
+from pbrinit.boot import leasing, requests, standing
+from pbrinit.boot.lease import Lease
+from pbrinit.boot.leasing import UseError, Uses
+from pbrinit.cli import load
+from pbrinit.netlink import encode
+
+LEASE = Lease(
+    address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.3",
+    seconds=3600, renew=1800, rebind=3150, resolvers=("192.0.2.53", "192.0.2.54"),
+)  # fmt: skip
+BARE = Lease(**{**vars(LEASE), "gateway": None, "resolvers": ()})
+IMAGE, OTHER = (
+    bootfile.pack(encode(load(Path("examples", f"{name}.toml")), name))
+    for name in ("host", "kiosk")
+)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The plans that the guard was asked to adopt; it does so."""
+    plans: list[bytes] = []
+
+    def ask(line: str) -> tuple[bool, str]:
+        assert line == "adopt"
+        plans.append(Path(standing.NEXT).read_bytes())
+        Path(standing.NEXT).replace(standing.IN_FORCE)
+        return True, "in force"
+
+    (tmp_path / "image").write_bytes(IMAGE)
+    monkeypatch.setattr(leasing, "PLAN", str(tmp_path / "image"))
+    monkeypatch.setattr(leasing, "RESOLVERS", str(tmp_path / "resolv.conf"))
+    for name in ("NEXT", "IN_FORCE"):
+        monkeypatch.setattr(standing, name, str(tmp_path / name))
+    monkeypatch.setattr(requests, "ask", ask)
+    return plans
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Let a shell script be the program; it writes what it is given where the path leads."""
+    told = tmp_path / "told"
+
+    def be(script: str) -> Path:
+        path = tmp_path / "program"
+        path.write_text(f'#!/bin/sh\necho "$@" >> {told}\n{script}\n')
+        path.chmod(0o755)
+        monkeypatch.setattr(leasing, "PROGRAM", str(path))
+        return told
+
+    return be
+
+
+def test_the_image_plan_is_not_put_in_the_place_of_itself(asked: list[bytes]) -> None:
+    Uses()(None, False)
+    assert asked == []
+
+
+def test_a_lease_is_given_to_the_program_in_words(
+    asked: list[bytes], program: Callable[[str], Path]
+) -> None:
+    told = program("exit 0")
+    uses = Uses()
+    uses(LEASE, False)
+    uses(LEASE, True)
+    uses(BARE, False)
+    assert told.read_text().splitlines() == [
+        "lease 192.0.2.77/24,192.0.2.1,192.0.2.3 192.0.2.53 192.0.2.54",
+        "lease 192.0.2.77/24,192.0.2.1,any 192.0.2.53 192.0.2.54",
+        "lease 192.0.2.77/24,,192.0.2.3",
+    ]
+    assert asked == []
+
+
+def test_when_a_lease_is_over_the_image_plan_is_back_and_nobody_resolves(
+    asked: list[bytes], tmp_path: Path
+) -> None:
+    uses = Uses()
+    leasing.put_in_force(bootfile.unpack(OTHER), LEASE.resolvers)
+    resolvers = tmp_path / "resolv.conf"
+    assert resolvers.read_text() == "nameserver 192.0.2.53\nnameserver 192.0.2.54\n"
+    uses(None, False)
+    assert asked == [OTHER, IMAGE]
+    assert resolvers.read_text() == ""
+
+
+def test_a_program_that_fails_is_told_of_and_leaves_no_doubt(
+    asked: list[bytes], program: Callable[[str], Path]
+) -> None:
+    """It may have asked the guard before it ended: only a later answer says what is in force."""
+    program("echo it is; echo '  not wanted' >&2; exit 1")
+    uses = Uses()
+    with pytest.raises(UseError, match="it is not wanted"):
+        uses(LEASE, False)
+    uses(None, False)
+    assert asked == [IMAGE]
+    uses(None, False)
+    assert asked == [IMAGE]
+
+
+def test_a_program_that_is_killed_is_told_of(
+    asked: list[bytes], program: Callable[[str], Path]
+) -> None:
+    program("kill -9 $$")
+    with pytest.raises(UseError, match="ended with -9"):
+        Uses()(LEASE, False)
+    assert asked == []
+
+
+def test_who_comes_after_another_does_not_know_what_that_one_has_asked(
+    asked: list[bytes],
+) -> None:
+    leasing.put_in_force(bootfile.unpack(OTHER), ())
+    leasing.put_in_force(bootfile.unpack(IMAGE), ())
+    Uses()(None, False)
+    assert asked == [OTHER, IMAGE, IMAGE]
+
+
+def test_a_guard_that_refuses_is_told_of(
+    asked: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
+    with pytest.raises(UseError, match="another is on trial"):
+        leasing.put_in_force(bootfile.unpack(OTHER), ())
+    assert asked == []
