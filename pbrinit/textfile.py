@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pbrinit.atoms import AtomError
 
+MARK = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark. Taken off here, since images have no codec that does it."""
+
 WIDE = (b"\xff\xfe", b"\xfe\xff")
 """The byte order marks of UTF-16 (RFC 2781, section 3.2)."""
 
@@ -20,11 +23,11 @@ def text(path: Path) -> str:
     Raises AtomError where it cannot be read or is not UTF-8.
     """
     try:
-        data = path.read_bytes()
+        data = path.read_bytes().removeprefix(MARK)
     except (OSError, ValueError) as error:
         raise AtomError(getattr(error, "strerror", None) or str(error)) from None
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         wide = data.startswith(WIDE)
