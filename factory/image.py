@@ -13,17 +13,20 @@ import stat
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory import cmdline, cpio, kernel, mkosi, programs, say
 from factory.cpio import Entry
-from pbrinit import cli, language
+from pbrinit import cli, configured, language
 from pbrinit.problems import PolicyError
 
 CHECKOUT = Path(__file__).parent.parent
 EPOCH = 1767225600
 """2026-01-01, the date of everything in an image, in seconds since 1970."""
+
+POLICY = "policy.toml"
 
 # What the base is made of: where one of these changes it is made anew.
 BASE = (
@@ -93,6 +96,29 @@ def make(
     return made
 
 
+def sources(policy: Path) -> dict[str, bytes]:
+    """The policy, and what it is read with where it is compiled on the machine, for each lease: the
+    files of its networks.
+
+    Ends the program where one has no place beside the policy.
+    """
+    found = {POLICY: policy.read_bytes()}
+    if configured.awaits(language.read(policy)) is None:
+        return found
+    networks = tomllib.loads(found[POLICY].decode()).get("network", {})
+    for name, network in networks.items():
+        file = network["file"] if isinstance(network, dict) else None
+        if file is None:
+            continue
+        if Path(file).name != file or file in (POLICY, "plan"):
+            say.die(
+                f"{policy}: network.{name}.file: {file} is not beside the policy",
+                hint="the machine reads it for each lease: put it there, under a name of its own",
+            )
+        found[file] = (policy.parent / file).read_bytes()
+    return found
+
+
 def archive(folder: str, files: dict[str, bytes], mode: int = 0o444) -> bytes:
     """A cpio archive with `files` of a `mode` in `folder`, as the kernel unpacks it over the base;
     everything is root's and dated EPOCH.
@@ -103,8 +129,10 @@ def archive(folder: str, files: dict[str, bytes], mode: int = 0o444) -> bytes:
 
 
 def secrets(policy: Path) -> dict[str, bytes]:
-    """What only root may read: the policy, as it has the password's hash, and that by itself."""
-    files = {"policy.toml": policy.read_bytes()}
+    """What only root may read: the policy, as it has the password's hash, what it is read with,
+    and the hash by itself.
+    """
+    files = sources(policy)
     hashed = language.read(policy).password
     return files | ({"password": f"{hashed}\n".encode()} if hashed else {})
 

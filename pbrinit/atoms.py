@@ -122,8 +122,6 @@ def interface_address(text: str) -> InterfaceAddress:
 
     Raises AtomError for what no host can be addressed by.
     """
-    if text == "dhcp":
-        raise AtomError("an address by DHCP is not supported", "write the address itself")
     if "/" not in text:
         raise AtomError(f'"{text}" has no prefix length', 'such as "192.0.2.2/24"')
     try:

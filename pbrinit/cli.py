@@ -14,7 +14,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pbrinit import bootfile, collector, diff, explain, holes, problems, prove, show
+from pbrinit import (
+    bootfile,
+    collector,
+    configured,
+    diff,
+    explain,
+    holes,
+    problems,
+    prove,
+    show,
+)
 from pbrinit.boot import password
 from pbrinit.compiler import compile_policy
 from pbrinit.language import examine, read
@@ -45,21 +55,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def load(path: Path) -> Plan:
+def load(path: Path, lease: str | None = None) -> Plan:
     """The plan of the policy file at `path`.
 
     Raises PolicyError with everything that is wrong.
     """
-    return loaded(path)[1]
+    return loaded(path, lease)[1]
 
 
-def loaded(path: Path) -> tuple[Policy, Plan]:
-    """The policy in the file at `path`, and its plan.
+def loaded(path: Path, lease: str | None = None) -> tuple[Policy, Plan]:
+    """The policy in the file at `path`, and its plan; with a lease, as `configured.given` has it.
 
     Raises PolicyError with everything that is wrong.
     """
     with collector.paused():
         policy = read(path)
+        if lease is not None:
+            try:
+                policy = configured.configured(policy, configured.given(policy, lease))
+            except configured.GivenError as error:
+                raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
         return policy, _compiled(path, policy)
 
 
@@ -94,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("show", help="print the plan as the commands a person would type")
     shown.add_argument("policy", type=Path, help="the policy file")
     shown.add_argument("--json", action="store_true", help="the commands as a JSON list")
+    _with_lease(shown)
     shown.set_defaults(command=_show)
     asked = commands.add_parser(
         "explain", help="say what becomes of one packet, and by which rules"
@@ -104,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "--holes", action="store_true", help="instead: what is reached since nothing keeps state"
     )
     asked.add_argument("--json", action="store_true", help="the answer as JSON")
+    _with_lease(asked)
     asked.set_defaults(command=_explain)
     prove.add(commands, _compiled)
     diff.add(commands)
@@ -118,6 +135,14 @@ def _parser() -> argparse.ArgumentParser:
     told = commands.add_parser("schema", help="print the language as JSON Schema, for editors")
     told.set_defaults(command=_schema)
     return parser
+
+
+def _with_lease(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lease",
+        metavar=configured.FORM,
+        help="as the machine is with this lease, where an address comes by DHCP",
+    )
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -148,7 +173,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    lines = list(show.commands(load(options.policy)))
+    lines = list(show.commands(load(options.policy, options.lease)))
     print(json.dumps(lines, indent=1) if options.json else "\n".join(lines))
     return 0
 
@@ -158,7 +183,7 @@ def _explain(options: argparse.Namespace) -> int:
         return _misasked(options, "ask about one packet, or for --holes", explain.HINT)
     if options.holes:
         return holes.command(options.policy, as_json=options.json)
-    policy, plan = loaded(options.policy)
+    policy, plan = loaded(options.policy, options.lease)
     try:
         explanation = explain.explain(plan, policy, explain.parse(options.question, policy))
     except explain.QuestionError as error:

@@ -18,6 +18,7 @@ from typing import Any
 from pbrinit.addresses import Family
 from pbrinit.boxes import Part
 from pbrinit.cells import Cell, Grid, minus
+from pbrinit.configured import whole
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.policy import Policy, Protocol
@@ -163,7 +164,7 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _command(options: argparse.Namespace) -> int:
-    found = list(changes(read(options.old), read(options.new)))
+    found = list(changes(whole(read(options.old)), whole(read(options.new))))
     if options.json:
         told = [
             {"change": change.what, "as": change.kind, **change.packets.as_json()}

@@ -16,6 +16,7 @@ from pathlib import Path
 from pbrinit.addresses import Family
 from pbrinit.boxes import Box, Part
 from pbrinit.cells import Cell, Grid, joined, minus
+from pbrinit.configured import whole
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_TYPES
@@ -166,7 +167,7 @@ BEYOND = (
 
 def command(file: Path, *, as_json: bool) -> int:
     """Print the holes of a policy file; returns the exit status."""
-    policy = read(file)
+    policy = whole(read(file))
     if as_json:
         told = [
             {"entry": hole.key, "why": hole.why, **hole.packets.as_json()} for hole in holes(policy)

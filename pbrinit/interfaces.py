@@ -15,6 +15,7 @@ from pbrinit.document import Node
 from pbrinit.policy import ROOM_DEVICE, Interface
 from pbrinit.problems import Problems
 
+DHCP = "dhcp"
 DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 TAKEN = {
     "lo": "loopback always works, without an entry",
@@ -30,7 +31,7 @@ GROUP = 1
 def interfaces(section: Node) -> dict[str, Interface]:
     """The interfaces by name."""
     found = {name: _interface(name, section.node(name)) for name in section.names()}
-    _side_by_side(section.problems, found.values())
+    _side_by_side(section.problems, tuple(found.values()))
     return found
 
 
@@ -47,16 +48,45 @@ def _interface(name: str, node: Node) -> Interface:
                 "a device found by its MAC is renamed to this; at most 15 letters, "
                 f"and not {', '.join(TAKEN)}",
             )
-    addresses = node.atoms("address", interface_address)
+    addresses = [found for found in node.atoms("address", _written) if found is not None]
     gateways = node.atoms("gateway", address)
-    _gateways(node, gateways, addresses)
+    dhcp = DHCP in (word.text for word in node.texts("address"))
+    if dhcp:
+        _with_dhcp(node, addresses, gateways)
+    _gateways(node, [g for g in gateways if not (dhcp and _is_four(g))], addresses)
     return Interface(
         name=name,
         device=device.text if device is not None else name,
         mac=mac.text.lower() if mac is not None else None,
         addresses=tuple(addresses),
         gateways=tuple(gateways),
+        dhcp=dhcp,
     )
+
+
+def _written(text: str) -> InterfaceAddress | None:
+    """An address, where one is written."""
+    return None if text == DHCP else interface_address(text)
+
+
+def _is_four(address: Address | InterfaceAddress) -> bool:
+    return address.version == Family.V4.version
+
+
+def _with_dhcp(
+    node: Node, addresses: Iterable[InterfaceAddress], gateways: Iterable[Address]
+) -> None:
+    """Note what of IPv4 is written although it comes by DHCP."""
+    for one in filter(_is_four, addresses):
+        node.problems.add(
+            node.path("address"), f'has "{DHCP}" and {one}', "one IPv4 address, or the other"
+        )
+    for gateway in filter(_is_four, gateways):
+        node.problems.add(
+            node.path("gateway"),
+            f"{gateway} is written",
+            "by DHCP the gateway comes with the lease",
+        )
 
 
 def _device(problems: Problems, key: str, text: str) -> None:
@@ -98,12 +128,42 @@ def _names_no_host(gateway: Address, address: InterfaceAddress) -> bool:
     return network.version == Family.V4.version and network.num_addresses > 2 and gateway in ends  # noqa: PLR2004
 
 
+def check_rooms(problems: Problems, found: Iterable[Interface], rooms: Iterable[str]) -> None:
+    """Note a lease where there are rooms: each has the machine's addresses from its start on."""
+    names = ", ".join(rooms)
+    for interface in found:
+        if interface.dhcp and names:
+            problems.add(
+                f"interface.{interface.name}.address",
+                f'"{DHCP}" does not go with rooms ({names})',
+                "write the address itself, or isolate = false in [run]",
+            )
+
+
+def _the_only_one(problems: Problems, interface: Interface, found: Iterable[Interface]) -> None:
+    """Note a second interface that is to have a lease, and a gateway that a lease may have too."""
+    for other in found:
+        key = f"interface.{other.name}"
+        if other is not interface and other.dhcp and other.name > interface.name:
+            problems.add(
+                f"{key}.address", f'{interface.name} has "{DHCP}" too', "one interface can have it"
+            )
+        if other is not interface and other.gateway(Family.V4) is not None:
+            problems.add(
+                f"{key}.gateway",
+                f"{interface.name} gets its gateway by DHCP",
+                "a machine has one default route a family",
+            )
+
+
 def _side_by_side(problems: Problems, found: Iterable[Interface]) -> None:
     """Note what only shows when interfaces are held side by side."""
     seen: list[Interface] = []
     gateways: dict[int, str] = {}
     for interface in found:
         key = f"interface.{interface.name}"
+        if interface.dhcp:
+            _the_only_one(problems, interface, found)
         for other in seen:
             if interface.device == other.device:
                 problems.add(f"{key}.device", f"is {other.name}'s device too")

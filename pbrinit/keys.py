@@ -55,7 +55,12 @@ INTERFACE = Table(
     (
         Key("device", Text(), 'The name that the kernel gives the device, such as "eth0".'),
         Key("mac", Text(), "The device's MAC address; it gets the interface's name."),
-        Key("address", Texts(), 'Addresses with prefix length: "192.0.2.2/24".', needed=True),
+        Key(
+            "address",
+            Texts(),
+            'Addresses with prefix length: "192.0.2.2/24"; "dhcp" for one of IPv4 by DHCP.',
+            needed=True,
+        ),
         Key("gateway", Texts(), "The way to everybody else: at most one a family."),
     ),
     just_one=("device", "mac"),

@@ -83,6 +83,12 @@ class Places:
         """Everybody who can be reached at all."""
         return self.behind(*self.interfaces)
 
+    @cached_property
+    def elsewhere(self) -> AddressSet:
+        """Everybody who may live somewhere, but on the links of these interfaces."""
+        near = (n for interface in self.interfaces for n in self.networks(interface))
+        return ~AddressSet.of(self.family, (*near, *self.nobody))
+
     def _find(self, interface: Interface) -> AddressSet:
         near = {i.name: AddressSet.of(self.family, self.networks(i)) for i in self.interfaces}
         found = near.pop(interface.name)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pbrinit import collector, explain, problems
 from pbrinit.addresses import Address
+from pbrinit.configured import states
 from pbrinit.language import read
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
 from pbrinit.plan import Plan
@@ -52,25 +53,30 @@ def add(commands: argparse._SubParsersAction[Any], compiled: Compiler) -> None:
 def _command(options: argparse.Namespace, compiled: Compiler) -> int:
     from pbrinit.proof.prover import Proof, UndecidedError  # noqa: PLC0415  z3 takes its time
 
-    start = time.monotonic()
-    try:
-        with collector.paused():
-            policy = read(options.policy)
-            proof = Proof(policy, compiled(options.policy, policy))
-            findings = list(proof.findings())
-    except UndecidedError as error:
-        print(f"{options.policy}: not proved: {error}", file=sys.stderr)
-        if options.json:
-            found = problems.as_json([Problem(str(options.policy), "proof", str(error))])
-            print(json.dumps({**found, "proved": False}, indent=1))
-        return UNPROVED
-    seconds = time.monotonic() - start
+    told = verdict if options.quiet else text
+    proofs: list[dict[str, Any]] = []
+    for state, policy in states(read(options.policy)):
+        start = time.monotonic()
+        name = f"{options.policy}{f' {state}' if state else ''}"
+        try:
+            with collector.paused():
+                proof = Proof(policy, compiled(options.policy, policy))
+                findings = list(proof.findings())
+        except UndecidedError as error:
+            print(f"{name}: not proved: {error}", file=sys.stderr)
+            if options.json:
+                found = problems.as_json([Problem(name, "proof", str(error))])
+                print(json.dumps({**found, "proved": False}, indent=1))
+            return UNPROVED
+        seconds = time.monotonic() - start
+        proofs.append(as_json(name, policy, proof, findings, seconds))
+        if not options.json:
+            print("\n".join(told(name, policy, proof, findings, seconds)))
+    proved = all(proof["proved"] for proof in proofs)
     if options.json:
-        print(json.dumps(as_json(str(options.policy), policy, proof, findings, seconds), indent=1))
-    else:
-        told = verdict if options.quiet else text
-        print("\n".join(told(str(options.policy), policy, proof, findings, seconds)))
-    return UNPROVED if any(finding.counterexample for finding in findings) else 0
+        whole = {"file": str(options.policy), "proved": proved, "states": proofs}
+        print(json.dumps(proofs[0] if len(proofs) == 1 else whole, indent=1))
+    return 0 if proved else UNPROVED
 
 
 def text(

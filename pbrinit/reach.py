@@ -22,8 +22,12 @@ class Reach:
         self._places = {family: Places(self.interfaces, family) for family in Family}
 
     def behind(self, interfaces: Iterable[Interface], family: Family) -> AddressSet:
-        """The addresses that live behind any of `interfaces`."""
-        return self._places[family].behind(*interfaces)
+        """The addresses that live behind any of `interfaces`, or may once one has its lease."""
+        ways = tuple(interfaces)
+        found = self._places[family].behind(*ways)
+        if family is Family.V4 and any(interface.waits for interface in ways):
+            found = found | self._places[family].elsewhere
+        return found
 
     def families(self, peers: Peers, interfaces: Iterable[Interface]) -> frozenset[Family]:
         """The families in which any of `peers` lives behind any of `interfaces`."""

@@ -114,3 +114,42 @@ def test_no_image_is_made_of_a_policy_that_is_mistaken_or_not_proved(
     assert said in told.out + told.err
     assert [path.name for path in made.iterdir()] == ["pbrinit.efi"]
     assert (made / "pbrinit.efi").read_bytes() == b"the last one"
+
+
+BY_DHCP = """
+hostname = "gate"
+[interface.wan]
+device = "eth0"
+address = "dhcp"
+[network]
+mgmt = "198.51.100.0/24"
+bad = { file = "bad.txt" }
+"""
+DENY = '[[deny]]\nfrom = "bad"\n'
+
+
+def test_a_policy_that_is_compiled_for_each_lease_has_its_lists_in_the_image(
+    tmp_path: Path,
+) -> None:
+    policy = tmp_path / "gate.toml"
+    policy.write_text(BY_DHCP + DENY)
+    (tmp_path / "bad.txt").write_text("203.0.113.0/24\n")
+    assert image.sources(policy) == {
+        "policy.toml": policy.read_bytes(),
+        "bad.txt": b"203.0.113.0/24\n",
+    }
+    policy.write_text(policy.read_text().replace('"dhcp"', '"192.0.2.2/24"'))
+    assert list(image.sources(policy)) == ["policy.toml"]
+
+
+@pytest.mark.parametrize("place", ["lists/bad.txt", "../bad.txt", "plan"])
+def test_a_list_elsewhere_makes_no_image_for_leases(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "policy"
+    (folder / "lists").mkdir(parents=True)
+    (folder / place).write_text("203.0.113.0/24\n")
+    (folder / "gate.toml").write_text(BY_DHCP.replace("bad.txt", place) + DENY)
+    with pytest.raises(SystemExit):
+        image.sources(folder / "gate.toml")
+    assert f"network.bad.file: {place} is not beside the policy" in capsys.readouterr().err

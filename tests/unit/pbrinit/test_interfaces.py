@@ -70,3 +70,45 @@ def test_two_interfaces_do_not_share(tmp_path: Path, other: str, expected: str) 
 def test_each_family_may_have_its_gateway_on_another_interface(tmp_path: Path) -> None:
     lan = 'device = "eth1"\naddress = "fd00::1/64"\ngateway = "fd00::2"\n'
     assert len(interfaces(tmp_path, f"{WAN}[interface.lan]\n{lan}")) == 2
+
+
+BY_DHCP = '[interface.wan]\ndevice = "eth0"\naddress = "dhcp"\n'
+LAN = '[interface.lan]\ndevice = "eth1"\naddress = "10.0.0.1/16"\n'
+
+
+def test_an_address_by_dhcp_stands_alone_or_beside_ipv6(tmp_path: Path) -> None:
+    (wan,) = interfaces(tmp_path, BY_DHCP)
+    assert (wan.dhcp, wan.waits, wan.addresses, wan.gateways) == (True, True, (), ())
+    six = 'address = ["dhcp", "2001:db8::2/64"]\ngateway = "2001:db8::1"'
+    (wan,) = interfaces(tmp_path, BY_DHCP.replace('address = "dhcp"', six))
+    assert wan.dhcp
+    assert [str(address) for address in (*wan.addresses, *wan.gateways)] == [
+        "2001:db8::2/64", "2001:db8::1"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BY_DHCP + BY_DHCP.replace("wan", "lan").replace("eth0", "eth1"),
+         'interface.wan.address: lan has "dhcp" too'),
+        (BY_DHCP + LAN + 'gateway = "10.0.0.2"\n',
+         "interface.lan.gateway: wan gets its gateway by DHCP"),
+        (BY_DHCP + '[user]\nweb = 1001\n[run.web]\ncommand = ["/bin/web"]\nuser = "web"\n',
+         'interface.wan.address: "dhcp" does not go with rooms (web)'),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_dhcp(tmp_path: Path, text: str, expected: str) -> None:
+    assert problems(tmp_path, text) == [expected]
+
+
+def test_a_lease_may_lead_to_everybody_who_is_not_on_another_link(tmp_path: Path) -> None:
+    """Whether it does, the lease says; a policy is not held to what is not known yet."""
+    names = (
+        '[network]\nmgmt = "198.51.100.0/24"\ninner = "10.0.3.0/24"\n[service]\nssh = "tcp/22"\n'
+    )
+    entry = '[[input]]\non = "wan"\nservice = "ssh"\nfrom = '
+    assert interfaces(tmp_path, BY_DHCP + LAN + names + entry + '"mgmt"\n')
+    assert problems(tmp_path, BY_DHCP + LAN + names + entry + '"inner"\n') == [
+        "input[1].from: 10.0.3.0/24 cannot be reached by wan"
+    ]

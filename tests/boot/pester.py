@@ -1,0 +1,56 @@
+"""Everybody asks a machine for everything, without end: acts of `tests.kernel.lab`.
+
+In: where the machine is, its addresses, and who asks.  Out: how many frames that were.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet as Layer
+
+from tests.kernel import acts
+
+PAUSE = 0.002
+done = threading.Event()
+count = [0]
+threads: list[threading.Thread] = []
+
+
+def start(hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...]) -> None:
+    """Ask from now on, in a thread."""
+    done.clear()
+    count[0] = 0
+    frames = list(_frames(hardware, addresses, sources))
+    threads.append(threading.Thread(target=_ask, args=(frames,), daemon=True))
+    threads[-1].start()
+
+
+def stop() -> int:
+    """Ask no more; how many frames were sent."""
+    done.set()
+    threads.pop().join()
+    return count[0]
+
+
+def _ask(frames: list[bytes]) -> None:
+    for frame in itertools.cycle(frames):
+        if done.is_set():
+            return
+        acts.transmit([frame])
+        count[0] += 1
+        time.sleep(PAUSE)
+
+
+def _frames(hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...]) -> Iterator[bytes]:
+    for source, address in itertools.product(sources, addresses):
+        ends = Ether(dst=hardware) / IP(src=source, dst=address)
+        asked: list[Layer] = [TCP(sport=40000, dport=port, flags="S") for port in (22, 80, 443)]
+        asked += [UDP(sport=40000, dport=port) / b"?" for port in (53, 67, 68)]
+        asked += [UDP(sport=53, dport=40000) / b"?", ICMP(), ICMP(type=13)]
+        yield from (bytes(ends / one) for one in asked)
