@@ -22,6 +22,8 @@ def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
     """An example with `log = true`."""
     example = Path(f"examples/{name}.toml")
     path = tmp_path / example.name
+    for folder in ("jump", "rooms"):
+        (tmp_path / folder).symlink_to(example.parent.absolute() / folder)
     path.write_text(f"log = true\n{example.read_text()}")
     return loaded(path)
 
