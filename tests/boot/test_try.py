@@ -130,6 +130,7 @@ def test_a_client_that_is_cut_off_leaves_a_trial_that_ends(machine: Booted) -> N
     machine.guest.expect(IN_FORCE.format("host"), SECONDS + 5)
     assert reached_by(machine) == OWN
     as_planned(machine)
+    assert "Traceback" not in machine.guest.transcript
 
 
 def test_what_is_confirmed_stays(machine: Booted) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit import bootfile, layout, netlink
+from pbrinit import bootfile, inside, layout, netlink
 from pbrinit.addresses import Family
 from pbrinit.boot import adopt, gate, slots
 from pbrinit.bootfile import BootPlan
 from pbrinit.cli import load
 from pbrinit.plan import Action, Plan, Route, RouteKind
 
-EXAMPLES = ("host", "router", "kiosk", "bastion")
+EXAMPLES = ("host", "router", "kiosk", "bastion", "rooms")
 
 
 def elsewhere(plan: Plan) -> Plan:
@@ -67,11 +67,12 @@ def without_digest(plan: BootPlan) -> bytes:
 
 
 def test_the_places_are_apart() -> None:
-    last = layout.TAIL + layout.INPUT_SIZE
+    rooms = inside.INSIDE[Family.V4].num_addresses
+    last = max(layout.TAIL + layout.INPUT_SIZE, layout.ROOMS + rooms * layout.ROOM_SIZE)
     assert last < slots.PREFERENCES < slots.PREFERENCES + last < gate.SHUT
     assert layout.TABLE_SETS < slots.TABLES
 
 
 def test_the_first_table_of_a_set_is_the_compilers() -> None:
     assert adopt.SETS == layout.TABLE_SETS
-    assert max(layout.TABLE_SINK, layout.TABLE_HAIRPIN) < adopt.SETS
+    assert max(layout.TABLE_SINK, layout.TABLE_HAIRPIN, layout.TABLE_ROOMS) < adopt.SETS
