@@ -10,8 +10,13 @@ import socket
 import threading
 import time
 
+from pbrinit.policy import Protocol
 from tests.kernel.acts import verdict
 from tests.kernel.frames import MARK
+
+UNREACHABLE = {Protocol.ICMP: 3, Protocol.ICMPV6: 1}
+QUOTED_FROM = 12
+"""Beyond this an ICMP error's mark is that of the packet it quotes (`frames.frame`)."""
 
 everything: list[bytes] = []
 
@@ -23,12 +28,24 @@ def tap_all(protocols: tuple[int, ...]) -> None:
         for protocol in protocols:
             raw = socket.socket(family, socket.SOCK_RAW, protocol)
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            threading.Thread(target=_tap_all, args=(raw,), daemon=True).start()
+            threading.Thread(target=_tap_all, args=(raw, protocol), daemon=True).start()
 
 
-def _tap_all(raw: socket.socket) -> None:
+def _tap_all(raw: socket.socket, protocol: int) -> None:
     while True:
-        everything.append(raw.recv(65535))
+        data = raw.recv(65535)
+        if not _is_word(data, protocol):
+            everything.append(data)
+
+
+def _is_word(data: bytes, protocol: int) -> bool:
+    """Whether it is the kernel's word that a packet is refused, told to ourselves for the log: that
+    packet is quoted in it, and was not delivered.
+    """
+    if protocol not in UNREACHABLE:
+        return False
+    body = data[4 * (data[0] & 15) :] if protocol == Protocol.ICMP else data
+    return body[0] == UNREACHABLE[Protocol(protocol)] and body.find(MARK[:7]) > QUOTED_FROM
 
 
 def tapped_all() -> list[bytes]:

@@ -65,7 +65,7 @@ def drawn(plan: Plan, seed: str) -> Iterator[tuple[int, Packet, Direction]]:
 
 
 EXAMPLE = Path("examples/rooms.toml")
-SEEDS = ["1", "2", "6", "rooms.0", "rooms.1", "rooms.2"]
+SEEDS = ["1", "2", "4", "rooms.0", "rooms.1", "rooms.2"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
