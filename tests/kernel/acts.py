@@ -172,20 +172,22 @@ def _as(uid: int, act: Callable[[], str]) -> str:
     return told
 
 
-def watch() -> None:
-    """Keep every frame that passes eth0 from now on."""
+def watch(arriving: bool = False) -> None:
+    """Keep every frame that passes eth0 from now on, or only those that come in by it."""
     captured.clear()
     ready = threading.Event()
-    threading.Thread(target=_watch, args=(ready,), daemon=True).start()
+    threading.Thread(target=_watch, args=(ready, arriving), daemon=True).start()
     ready.wait()
 
 
-def _watch(ready: threading.Event) -> None:
+def _watch(ready: threading.Event, arriving: bool) -> None:
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     wire.bind(("eth0", ETH_P_ALL))
     ready.set()
     while True:
-        captured.append(wire.recv(65535))
+        data, (_, _, kind, *_) = wire.recvfrom(65535)
+        if not arriving or kind != socket.PACKET_OUTGOING:
+            captured.append(data)
 
 
 def seen(settle: float = 0.3) -> list[bytes]:
