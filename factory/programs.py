@@ -47,11 +47,13 @@ def entries(policy: Policy, file: Path, present: Collection[str]) -> list[Entry]
         return []
     packages = sorted({name for run in policy.runs for name in run.packages})
     found = {entry.name: entry for entry in _packages(packages) if entry.name not in present}
+    given: dict[str, Entry] = {}
     problems = []
     for run in policy.runs:
-        for entry, problem in _files(run, found, present, str(file)):
-            found[entry.name] = entry
+        for entry, problem in _files(run, given, present, str(file)):
+            given[entry.name] = entry
             problems += [problem] if problem else []
+    found |= given
     for run in policy.runs:
         name = run.command[0].removeprefix("/")
         if name not in present and name not in found:
@@ -69,10 +71,10 @@ def entries(policy: Policy, file: Path, present: Collection[str]) -> list[Entry]
 
 
 def _files(
-    run: Run, found: dict[str, Entry], present: Collection[str], file: str
+    run: Run, given: dict[str, Entry], present: Collection[str], file: str
 ) -> Iterator[tuple[Entry, Problem | None]]:
     """The files of one program: root's, to be read by the program's group and by nobody else, or
-    by everybody where two programs have the same; to be executed where the source can be.
+    by everybody where a program before it has the same; to be executed where the source can be.
     """
     for target, source in run.files:
         name = target.removeprefix("/")
@@ -84,10 +86,11 @@ def _files(
         problem = None
         if name in present or any(_is_below(name, place) for place in OURS):
             problem = Problem(file, key, "is the image's own", "let it stand elsewhere")
-        elif name in found and found[name].gid and found[name].gid != entry.gid:
-            if found[name].data != data:
+        elif name in given:
+            if given[name].data != data:
                 problem = Problem(file, key, "is another file of another program's")
-            entry = Entry(name, entry.mode | (entry.mode & 0o050) >> 3, data)
+            if given[name].gid != entry.gid or given[name].mode & stat.S_IROTH:
+                entry = Entry(name, entry.mode | (entry.mode & 0o050) >> 3, data)
         yield entry, problem
 
 

@@ -118,6 +118,31 @@ def test_the_same_file_of_two_programs_is_for_everybody(tmp_path: Path) -> None:
     assert (stat.S_IMODE(found["etc/list"].mode), found["etc/list"].gid) == (0o444, 0)
 
 
+@pytest.mark.parametrize("uid", [0, 1003])
+def test_the_same_file_of_three_programs_is_for_everybody(tmp_path: Path, uid: int) -> None:
+    (tmp_path / "list").write_bytes(b"x")
+    files = 'files = { "/etc/list" = "list" }'
+    found = of_three(tmp_path, files, files, uid)
+    assert (stat.S_IMODE(found["etc/list"].mode), found["etc/list"].gid) == (0o444, 0)
+
+
+def test_a_third_program_cannot_replace_what_two_have(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    with pytest.raises(PolicyError, match=r"run.three.files./etc/x: is another file"):
+        of_three(tmp_path, 'files = { "/etc/x" = "a" }', 'files = { "/etc/x" = "b" }', 1003)
+
+
+def of_three(folder: Path, files: str, third: str, uid: int) -> dict[str, Entry]:
+    """What three programs bring along, of which two have the same files."""
+    text = POLICY.format(command="/usr/bin/python3", one=files, two=files)
+    text = text.replace("[user]\n", f"[user]\nthree = {uid}\n")
+    text += f'[run.three]\ncommand = ["/usr/bin/python3"]\nuser = "three"\n{third}\n'
+    policy = folder / "gate.toml"
+    policy.write_text(text)
+    return {entry.name: entry for entry in programs.entries(read(policy), policy, PRESENT)}
+
+
 def test_another_file_of_the_same_name_is_an_error(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
