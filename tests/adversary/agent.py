@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 
 TYPE_CHECKING = False
@@ -33,6 +34,8 @@ SECONDS = 0.3
 LISTENERS: list[socket.socket] = []
 CALLS: list[socket.socket] = []
 CALL_SECONDS = 1.0
+LINE = "/run/line"
+FOLDER = "/adversary"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -186,7 +189,7 @@ def attempt(uid: int, steps: Steps) -> str:
                 os.setgroups([])
                 os.setgid(uid)
                 os.setuid(uid)
-            os.write(writer, _steps(steps).encode())
+            os.write(writer, steps_of(steps).encode())
         finally:
             os._exit(0)
     os.close(writer)
@@ -220,7 +223,8 @@ def program(uid: int, *words: str) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written.decode()
 
 
-def _steps(steps: Steps) -> str:
+def steps_of(steps: Steps) -> str:
+    """What comes of socket calls, see `attempt`, in this process."""
     sock = socket.socket()
     last: Any = None
     for name, *arguments in steps:
@@ -249,12 +253,16 @@ def _system(name: str, arguments: list[Any]) -> None:
     if name == "open":
         os.close(os.open(*arguments))
     elif name == "unshare":
-        _call(LIBC.unshare(*arguments))
+        call(LIBC.unshare(*arguments))
     else:
-        _call(LIBC.syscall(*map(ctypes.c_long, arguments)))
+        call(LIBC.syscall(*map(_word, arguments)))
 
 
-def _call(result: int) -> None:
+def _word(argument: int | bytes) -> Any:
+    return ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_long(argument)
+
+
+def call(result: int) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -266,6 +274,20 @@ def _netlink_error(answer: bytes) -> int:
     return -code if kind == NLMSG_ERROR else 0
 
 
+def attempts(every: list[Steps]) -> list[str]:
+    """What comes of each, as of one after the other by the program itself."""
+    return [steps_of(steps) for steps in every]
+
+
+def done(line: bytes, functions: dict[str, Any]) -> tuple[bool, Any]:
+    """Have one line's function done; what came of it."""
+    try:
+        name, arguments = eval(line)
+        return (True, functions[name](*arguments))
+    except BaseException as error:
+        return (False, f"{type(error).__name__}: {error}")
+
+
 def _serve() -> None:
     """Do what the lines say, until the machine ends."""
     while not os.path.exists(PORT):
@@ -274,15 +296,14 @@ def _serve() -> None:
     os.setsid()
     port = os.open(PORT, os.O_RDWR | os.O_NOCTTY)
     _raw(port)
+    sys.path.insert(0, FOLDER)
+    from tests.adversary import reach  # noqa: PLC0415  which has this module in turn
+
+    functions = {**vars(reach), **globals()}
     commands = os.fdopen(os.dup(port), "rb", buffering=4096)
     _say(port, (True, "here"))
     for line in commands:
-        try:
-            name, arguments = eval(line)
-            result = (True, globals()[name](*arguments))
-        except BaseException as error:
-            result = (False, f"{type(error).__name__}: {error}")
-        _say(port, result)
+        _say(port, done(line, functions))
 
 
 def _say(port: int, result: tuple[bool, Any]) -> None:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from scapy.layers.inet import TCP
 from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NS
@@ -32,8 +33,10 @@ from tests.boot.guest import Guest
 from tests.boot.peer import Peer
 from tests.boot.wire import Frame, Wire
 
+T = TypeVar("T")
 LOGS = Path("build/log")
 MEMORY = 128
+REACH = "tests/adversary/reach.py"
 FENCE_SECONDS = 60.0
 WINDOW = 8
 """How many fences may be under way."""
@@ -167,6 +170,13 @@ class Bench:
             for act, said, end in done
         ]
 
+    def left_during(self, work: Callable[[], T]) -> tuple[T, list[Frame]]:
+        """Do something; what it gave back, and all that left by any card, background apart."""
+        since, first = len(self._log), self.fence()
+        result = work()
+        end = self.fence()
+        return result, [frame for _, frame in self._between(since, [first, end])[end]]
+
     def _send_fence(self) -> int:
         number, frame = self._fences.frame()
         self.wires[self._fences.nic].send(frame)
@@ -244,5 +254,11 @@ def booted(
 
 def agent_archive() -> bytes:
     """The agent as an archive that the kernel unpacks beside what is shipped."""
-    data = archive("adversary", {"agent.py": AGENT.read_bytes()})
+    own = AGENT.read_bytes()
+    files = {
+        "agent.py": own,
+        "tests/adversary/agent.py": own,
+        REACH: AGENT.with_name("reach.py").read_bytes(),
+    }
+    data = archive("adversary", files)
     return subprocess.run(["zstd", "-q", "-c"], input=data, check=True, capture_output=True).stdout

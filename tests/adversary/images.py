@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from factory.image import Artefacts
+from factory.image import Artefacts, archive, of_programs
 from factory.qemu import Accelerator, Direct
 from pbrinit import bootfile
 from pbrinit.cli import load
@@ -29,10 +29,12 @@ from tests.boot.conftest import (
     RESOLVER,
     ROUTER,
     SELF,
+    with_files,
     with_plan,
 )  # fmt: skip
 
 HOST = Path("examples/host.toml")
+EVIL = Path("tests/adversary/evil.toml")
 ROUTER_POLICY = Path("examples/router.toml")
 
 
@@ -66,6 +68,25 @@ def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
             give_up = time.monotonic() + ANSWER_SECONDS
             while not all(seen.good for seen in bench.fire(list(router_wire.first_words()))):
                 assert time.monotonic() < give_up, "the router passes nothing on"
+            yield bench
+
+
+@contextmanager
+def rooms(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
+    """evil.toml, with the agent as each of its programs."""
+    on_link = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
+    fences = Fences(MGMT[4], SELF[4])
+    plan = bootfile.pack(encode(load(EVIL), "evil"))
+    archives = (
+        archive("etc/pbrinit", {"plan": plan}),
+        of_programs(EVIL, artefacts.initramfs.read_bytes()),
+    )
+    with TemporaryDirectory(prefix="adversary-") as folder:
+        initramfs = with_files(artefacts, Path(folder), *archives)
+        boots = Direct(artefacts.vmlinuz, initramfs, artefacts.cmdline.read_text().strip())
+        with booted("rooms", boots, accelerated, fences, [on_link]) as bench:
+            for version in (4, 6):
+                assert bench.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"
             yield bench
 
 
