@@ -201,15 +201,18 @@ def nothing(appliance: Appliance) -> dict[str, list[str]]:
 
 
 def test_of_all_frames_only_those_that_are_allowed_get_out(appliance: Appliance) -> None:
+    total = 0
     for version in (4, 6):
         there = world(appliance, version)
         tried = list(attempts(there))
+        total += len(tried)
         out, into = fired(appliance, tried)
         assert beyond(appliance, out) == []
         assert into == nothing(appliance)
         passed = {tried[(mark_of(data) or 0) - 1] for data in out if mark_of(data)}
         assert {each.what for each in passed if not each.allowed} == set()
         assert passed == {each for each in tried if each.allowed}
+    assert f"sends {total:,} frames" in Path("docs/rooms.md").read_text()
 
 
 def test_whatever_root_changes_in_its_room_nothing_else_gets_out(appliance: Appliance) -> None:
