@@ -1,6 +1,6 @@
 """What root of a room asks the kernel for: its own network changed, and ways out of the room.
 
-In: nothing.  Out: acts that change its network, which are granted, and `TABLES` of what is refused.
+In: nothing.  Out: acts that change its network, which are granted; `IN_A_ROOM`, which are refused.
 """
 
 from __future__ import annotations
@@ -162,4 +162,4 @@ def calls() -> Iterator[Act]:
         yield Act("signal", f"process {number}", ROOT, (("syscall", 62, number, 0),))
 
 
-TABLES = (devices, calls)
+IN_A_ROOM = (devices, calls)

@@ -1,6 +1,6 @@
 """What a hostile program sends, as root of its room or as a user beside PID 1.
 
-In: nothing.  Out: `TABLES` of acts.  None of them is what the policy (evil.toml) lets it do.
+In: nothing.  Out: `IN_A_ROOM` of acts.  None of them is what the policy (evil.toml) lets it do.
 """
 
 from __future__ import annotations
@@ -134,4 +134,4 @@ TITLES = {
     "neighbours": "router and neighbour advertisements",
     "sockets": "sockets prepared in every way, raw ones, multicast and broadcast",
 }
-TABLES = (protocols, ends, neighbours, sockets)
+IN_A_ROOM = (protocols, ends, neighbours, sockets)

@@ -25,7 +25,7 @@ from tests.boot.conftest import MGMT, SELF, STRANGER, VERSIONS
 from tests.boot.wire import Frame
 
 QUIET = ("sshd", "updater", "resolver")
-WIRE = [act for table in room_wire.TABLES for act in table()]
+WIRE = [act for table in room_wire.IN_A_ROOM for act in table()]
 BATCH = 40
 FLOOD_SECONDS = 4.0
 CLIENTS = next(run.clients for run in read(images.EVIL).runs if run.name == "evil")
@@ -132,7 +132,7 @@ def test_what_is_allowed_gets_out(bench: Bench, who: str) -> None:
     assert all(is_allowed(frame) for frame in left)
 
 
-@pytest.mark.parametrize("table", room_wire.TABLES, ids=lambda table: table.__name__)
+@pytest.mark.parametrize("table", room_wire.IN_A_ROOM, ids=lambda table: table.__name__)
 def test_root_of_a_room_sends_nothing_that_its_entries_do_not_name(
     bench: Bench, table: Callable[[], Iterable[Act]], counts: dict[str, list[int]]
 ) -> None:
@@ -157,7 +157,7 @@ def test_the_kernel_has_no_frames_for_it(bench: Bench) -> None:
     assert (set(told), left) == ({"EAFNOSUPPORT at socket"}, [])
 
 
-@pytest.mark.parametrize("table", room_kernel.TABLES, ids=lambda table: table.__name__)
+@pytest.mark.parametrize("table", room_kernel.IN_A_ROOM, ids=lambda table: table.__name__)
 def test_what_leads_out_of_a_room_is_refused(
     bench: Bench, table: Callable[[], Iterable[Act]]
 ) -> None:
@@ -204,7 +204,7 @@ def test_without_a_room_some_of_it_gets_out(
     bench: Bench, who: str, counts: dict[str, list[int]]
 ) -> None:
     """By a user's program beside PID 1, and by root of the machine: docs/ways-out.md."""
-    for table in room_wire.TABLES:
+    for table in room_wire.IN_A_ROOM:
         _, left = tried(bench, who, list(table()))
         counts[table.__name__].append(len(left))
     assert any(numbers[-1] for numbers in counts.values())
@@ -254,7 +254,7 @@ def into_room(count: int) -> Iterator[bytes]:
 def test_the_counts_are_what_the_docs_say(counts: dict[str, list[int]]) -> None:
     heads = ("on the wire came", "of", "from a room", "from beside PID 1", "from root there")
     rows = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}"]
-    for table in room_wire.TABLES:
+    for table in room_wire.IN_A_ROOM:
         numbers = " | ".join(f"{number:,}" for number in counts[table.__name__])
         rows.append(f"| {room_wire.TITLES[table.__name__]} | {numbers} |")
     whole = "\n".join(rows)
