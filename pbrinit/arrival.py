@@ -13,7 +13,7 @@ from ipaddress import IPv6Network
 from pbrinit import rooms
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import Claim, Role
+from pbrinit.claim import Claim, Role
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, CompileError, host
 from pbrinit.lpm import pieces

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.boot.lease import LeaseError, check_address
-from pbrinit.claims import ROOT
+from pbrinit.claim import ROOT
 from pbrinit.plan import Awaits
 from pbrinit.policy import (
     ANYBODY,

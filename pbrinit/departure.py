@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pbrinit import inside, rooms
 from pbrinit.addresses import AddressSet, Prefix
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import Claim, Role, Shape
+from pbrinit.claim import Claim, Role, Shape
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, host
 from pbrinit.lpm import pieces

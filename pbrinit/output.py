@@ -12,7 +12,7 @@ from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import ROOT, Claim, Role
+from pbrinit.claim import ROOT, Claim, Role
 from pbrinit.forms import ICMP_NUMBER, PROHIBITED, icmp
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, LOOPBACK, TABLE_DHCP, TABLE_LOG, TABLE_SINK, host

@@ -17,7 +17,7 @@ from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import Claim, Role
+from pbrinit.claim import Claim, Role
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, CompileError
 from pbrinit.lpm import Piece, pieces

@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pbrinit.claims import ANY_PORT, Claim, Role
+from pbrinit.claim import ANY_PORT, Claim, Role
 from pbrinit.policy import Ports
 
 L = TypeVar("L", bound=Hashable)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.arrival import Arrival
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import ROOT
+from pbrinit.claim import ROOT
 from pbrinit.departure import Departure
 from pbrinit.ground import Ground
 from pbrinit.layout import (

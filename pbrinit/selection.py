@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claims import Claim
+from pbrinit.claim import Claim
 from pbrinit.layout import FEW
 from pbrinit.lpm import Piece
 from pbrinit.plan import Action

@@ -1,0 +1,73 @@
+"""One claim: packets that an entry names, as one look-up sees them.
+
+In: nothing (values only).  Out: `Claim`.  `claims` makes them of a policy.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from pbrinit.addresses import AddressSet, Family
+from pbrinit.policy import Ports, Run
+
+ROOT = 0
+ANY_PORT = Ports(0, 65535)
+NO_PORT = (Ports(0, 0), Ports(65535, 65535))
+"""The ports that no rule can name. Whatever a rule says of the one it says of the other."""
+
+ECHO_REQUEST = {Family.V4: Ports(8 << 8, 8 << 8), Family.V6: Ports(128 << 8, 128 << 8)}
+"""Type and code of an echo request where a port would be (union flowi_uli, net/flow.h)."""
+
+ECHO_REPLY = {Family.V4: NO_PORT, Family.V6: (Ports(129 << 8, 129 << 8),)}
+"""In IPv4 it is type 0 code 0, which no rule can name."""
+
+TOO_BIG = {Family.V4: Ports(3 << 8 | 4, 3 << 8 | 4), Family.V6: Ports(2 << 8, 2 << 8)}
+PROHIBITED = {Family.V4: Ports(3 << 8 | 13, 3 << 8 | 13), Family.V6: Ports(1 << 8 | 1, 1 << 8 | 1)}
+
+
+class Role(enum.Enum):
+    """What a claim is for: TOLD is what the kernel itself says, whatever is denied; HEARD and
+    NOT_HEARD stand, among what leaves, for what may arrive and what may not, turned round as the
+    return path check turns it.
+    """
+
+    ALLOW = "allow"
+    DENY = "deny"
+    REJECT = "reject"
+    TOLD = "told"
+    HEARD = "heard"
+    NOT_HEARD = "not heard"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Protocol and ports of a packet; protocol None is every one."""
+
+    protocol: int | None
+    source_ports: Ports = ANY_PORT
+    destination_ports: Ports = ANY_PORT
+
+    @property
+    def turned(self) -> Shape:
+        """The same from the other end."""
+        return Shape(self.protocol, self.destination_ports, self.source_ports)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Packets that an entry names, as one look-up sees them; `uid` None is every user, and `room`
+    is whose program alone takes them.
+
+    `answer` says whether they have the form of answers: what is denied takes what asks from what
+    asks, and answers from answers.
+    """
+
+    role: Role
+    key: str
+    shape: Shape
+    sources: AddressSet
+    destinations: AddressSet
+    uid: int | None = None
+    answer: bool = False
+    room: Run | None = None
