@@ -46,7 +46,7 @@ watchdog.start = lambda: None
 supervise.PAUSE_SECONDS = 0.05
 closed.DEVICES, closed.REASON = "/nowhere", told + ".reason"
 end = {end}
-told_of = {"links": (), "programs": (), "metrics": None, "log": False, "awaits": None}
+told_of = dict(links=(), programs=(), metrics=None, log=False, awaits=None)
 supervise.forever(types.SimpleNamespace(**told_of), end)
 """
 
