@@ -1,7 +1,8 @@
 """The programs of the policy, as PID 1 keeps them: started, watched, started again, ended.
 
-In: a `BootPlan`, and which processes have ended.  Out: processes, and what is known of them in a
-file that the console reads.  Nothing here waits: PID 1 asks when something is due.
+In: a `BootPlan`, which processes have ended, and which plan is in force.  Out: processes, and what
+is known of them in a file that the console reads.  Nothing here waits: PID 1 asks when something
+is due.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import signal
 
-from pbrinit.boot import launch, room, roster
+from pbrinit.boot import launch, room, roster, standing
 from pbrinit.boot.say import say, seconds
+from pbrinit.bootfile import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,9 +40,8 @@ class Kept:
     is to be gone that was asked to end; `starting` is the pipe that ends when it has been started.
     """
 
-    def __init__(self, plan: ProgramPlan, link: LinkPlan | None) -> None:
+    def __init__(self, plan: ProgramPlan) -> None:
         self.plan = plan
-        self.link = link
         self.reader, self.output = os.pipe()
         self.process = 0
         self.starting = 0
@@ -58,12 +59,9 @@ class Programs:
 
     def __init__(self, plan: BootPlan | None, signals: Iterable[int]) -> None:
         """Of a machine that is closed, `plan` is None, and it has none."""
-        links = {link.device: link for link in plan.links} if plan else {}
+        self._image = plan
         self._signals = frozenset(signals)
-        self._kept = [
-            Kept(program, links[program.room.device] if program.room else None)
-            for program in (plan.programs if plan else ())
-        ]
+        self._kept = [Kept(program) for program in (plan.programs if plan else ())]
         self._ending = False
 
     @property
@@ -126,14 +124,25 @@ class Programs:
     def _start(self, kept: Kept) -> None:
         kept.since = seconds()
         try:
-            started = launch.start(kept.plan, kept.link, kept.output, self._signals)
+            link = self._link(kept.plan)
+            started = launch.start(kept.plan, link, kept.output, self._signals)
             kept.process, kept.starting = started
             kept.told = "running"
-        except OSError as error:
+        except (OSError, BootFileError) as error:
             self._again(kept, f"cannot be started: {error}")
             return
         kept.asked = False
         kept.kill_at = NEVER
+
+    def _link(self, program: ProgramPlan) -> LinkPlan | None:
+        """What leads into its room, by the plan that is in force now: another one has other tables.
+
+        Raises OSError, BootFileError.
+        """
+        if program.room is None or self._image is None:
+            return None
+        links = standing.read(self._image).links
+        return next(link for link in links if link.device == program.room.device)
 
     def _ended(self, kept: Kept, status: int) -> None:
         _clear_away(kept)

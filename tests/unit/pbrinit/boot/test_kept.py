@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from pbrinit.boot import launch, programs, roster
+from pbrinit.boot import launch, programs, roster, standing
+from pbrinit.boot import room as room_module
 from pbrinit.boot.programs import Programs
-from pbrinit.bootfile import BootPlan, ProgramPlan
+from pbrinit.bootfile import BootPlan, LinkPlan, ProgramPlan
 
 
 class World:
@@ -23,13 +24,15 @@ class World:
         self.held: list[int] = []
         self.sent: list[tuple[int, int]] = []
         self.lines: list[roster.Line] = []
+        self.links: list[object] = []
         monkeypatch.setattr(programs, "seconds", lambda: self.now)
         monkeypatch.setattr(programs, "say", lambda _: None)
         monkeypatch.setattr(launch, "start", self.start)
         monkeypatch.setattr(roster, "write", self.write)
         monkeypatch.setattr(os, "killpg", lambda *sent: self.sent.append(sent))
 
-    def start(self, *_: object) -> tuple[int, int]:
+    def start(self, _: object, link: object, *__: object) -> tuple[int, int]:
+        self.links.append(link)
         self.started.append(1000 + len(self.started))
         reader, held = os.pipe2(os.O_NONBLOCK)
         self.held.append(held)
@@ -58,6 +61,29 @@ def kept(restart: str, count: int = 1) -> Programs:
     )  # fmt: skip
     plan = SimpleNamespace(links=(), programs=(program,) * count)
     return Programs(BootPlan(**vars(plan)), ())
+
+
+def test_its_room_is_made_as_the_plan_in_force_has_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is another one than the image's while that is on trial."""
+    room = SimpleNamespace(device="r-one")
+    image, other = (
+        BootPlan(
+            links=(LinkPlan(device="lo"), LinkPlan(device="r-one", name=name)),
+            programs=(ProgramPlan(name="one", restart="always", room=room),),
+        )
+        for name in ("image", "other")
+    )
+    in_force = [image, other]
+    monkeypatch.setattr(standing, "read", lambda _: in_force.pop(0))
+    monkeypatch.setattr(room_module, "unmake", lambda _: None)
+    one = Programs(image, ())
+    one.see_to()
+    one.restart("one")
+    one.note({world.started[-1]: 0})
+    one.see_to()
+    assert world.links == [image.links[1], other.links[1]]
 
 
 def test_a_program_is_started_at_once(world: World) -> None:
