@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbrinit import answers, exchanges, inside, metrics, takers
+from pbrinit import answers, exchanges, inside, metrics, programs, takers
 from pbrinit.atoms import hostname, on_failure, password_hash
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
@@ -27,25 +27,26 @@ class Reading:
     remarks: tuple[Problem, ...]
 
 
-def read(path: Path) -> Policy:
-    """Read and check the policy file at `path`.
+def read(path: Path, *, at_home: bool = True) -> Policy:
+    """Read and check the policy file at `path`; unless it is `at_home`, where images are made of
+    it, the files of its programs are not looked for: the machine has them in their places.
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
-    return _read(path)[0]
+    return _read(path, at_home=at_home)[0]
 
 
-def examine(path: Path) -> Reading:
-    """Read and check the policy file at `path`, with remarks.
+def examine(path: Path, *, at_home: bool = True) -> Reading:
+    """The same, with remarks.
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
-    policy, vocabulary, remarks = _read(path)
+    policy, vocabulary, remarks = _read(path, at_home=at_home)
     remark(policy, remarks)
     return Reading(policy, (*vocabulary.unused(), *remarks.found))
 
 
-def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
+def _read(path: Path, *, at_home: bool) -> tuple[Policy, Vocabulary, Problems]:
     """The policy, its names, and what is odd about single keys of it."""
     problems, remarks = Problems(str(path)), Problems(str(path))
     document = parsed(path, problems)
@@ -66,6 +67,8 @@ def _read(path: Path) -> tuple[Policy, Vocabulary, Problems]:
             f"{there} is among the addresses by which rooms reach each other",
             "these exist inside of the machine alone: leave between out, or have another address",
         )
+    if at_home:
+        programs.sources(problems, vocabulary.runs.values())
     problems.stop()
     policy = Policy(
         hostname=name or "",

@@ -7,7 +7,7 @@ with its slice of the ports that clients take; what is wrong with one is noted.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pbrinit.document import Node
@@ -118,13 +118,16 @@ def _capabilities(node: Node, *, isolated: bool) -> tuple[str, ...]:
 
 def _files(node: Node) -> tuple[tuple[str, str], ...]:
     """Paths in the image, and of their sources, which stand beside the policy."""
-    found = []
-    for target, source in node.pairs("files"):
-        path = Path(node.problems.file).parent / source
-        if not path.is_file():
-            node.problems.add(f"{node.path('files')}.{target}", f"there is no file {path}")
-        found.append((target, str(path)))
-    return tuple(found)
+    folder = Path(node.problems.file).parent
+    return tuple((target, str(folder / source)) for target, source in node.pairs("files"))
+
+
+def sources(problems: Problems, found: Iterable[Run]) -> None:
+    """Note files for the image whose sources are not there."""
+    for run in found:
+        for target, source in run.files:
+            if not Path(source).is_file():
+                problems.add(f"run.{run.name}.files.{target}", f"there is no file {source}")
 
 
 def _beside(problems: Problems, found: list[Run]) -> None:

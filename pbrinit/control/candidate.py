@@ -35,7 +35,7 @@ class Candidate:
         Raises PolicyError with everything that is wrong.
         """
         with collector.paused():
-            reading = examine(path)
+            reading = examine(path, at_home=False)
             try:
                 plan = compile_policy(reading.policy)
             except CompileError as error:

@@ -28,7 +28,7 @@ def use(text: str, resolvers: Sequence[str]) -> str:
     in force still is.
     """
     with collector.paused():
-        policy = read(POLICY)
+        policy = read(POLICY, at_home=False)
         plan = compile_policy(configured(policy, given(policy, text)))
         encoded = encode(plan, standing.load(PLAN).policy)
     return put_in_force(encoded, resolvers)

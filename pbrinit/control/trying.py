@@ -16,11 +16,12 @@ from pbrinit.boot import requests, standing
 from pbrinit.boot.init import PLAN
 from pbrinit.control import lease
 from pbrinit.control.candidate import Candidate
-from pbrinit.problems import PolicyError
+from pbrinit.document import parsed
+from pbrinit.problems import PolicyError, Problems
 
 FAILED, USAGE = 1, 2
 SECONDS = "60"
-PIPED = Path("/run/piped.toml")
+PIPED = "piped.toml"
 USAGE_LINE = "pbrctl try FILE [--confirm SECONDS] [--json]"
 HELP = f"""\
 usage: {USAGE_LINE}
@@ -86,11 +87,7 @@ def _try(words: Sequence[str]) -> Answer:
         raise FailedError(f"--confirm takes seconds, not {length!r}", USAGE)
     if standing.load(PLAN).awaits is not None:
         raise FailedError("with an address by DHCP another policy takes another image")
-    path = Path(file)
-    if file == "-":
-        path = PIPED
-        path.write_bytes(sys.stdin.buffer.read())
-    candidate = Candidate.of(path)
+    candidate = _piped(sys.stdin.buffer.read()) if file == "-" else Candidate.of(Path(file))
     beside = Path(f"{standing.NEXT}.{os.getpid()}")
     beside.write_bytes(candidate.packed())
     beside.replace(standing.NEXT)
@@ -98,6 +95,27 @@ def _try(words: Sequence[str]) -> Answer:
     text = "\n".join(map(str, (*candidate.remarks, candidate, told)))
     return {"text": text, "remarks": [vars(remark) for remark in candidate.remarks],
             "rules": len(candidate.plan.rules), "corners": candidate.asked}  # fmt: skip
+
+
+def _piped(data: bytes) -> Candidate:
+    """The policy that is piped. It has nothing beside it: who may not read a file of this machine
+    must not be told what is in it by the mistakes that it is as a list of prefixes.
+
+    Raises FailedError, PolicyError.
+    """
+    folder = Path(f"/run/try.{os.getpid()}")
+    folder.mkdir(0o700)
+    path = folder / PIPED
+    try:
+        path.write_bytes(data)
+        networks = parsed(path, Problems(str(path))).node("network")
+        for name in networks.names():
+            if networks.node(name).text("file"):
+                raise FailedError(f"network.{name}: what is piped has no files: list them", USAGE)
+        return Candidate.of(path)
+    finally:
+        path.unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _lease(words: Sequence[str]) -> Answer:

@@ -196,6 +196,12 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert told == f"run.sshd.files./etc/key: there is no file {tmp_path / 'key'}"
 
 
+def test_on_the_machine_files_are_in_their_places_and_their_sources_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(HEAD + SSHD + '[run.sshd.files]\n"/etc/key" = "key"\n')
+    assert read(path, at_home=False).runs[0].files == (("/etc/key", str(tmp_path / "key")),)
+
+
 def test_more_rooms_than_addresses_inside_are_refused(tmp_path: Path) -> None:
     text = "".join(f'[run.p{n}]\ncommand = ["/a"]\nuser = "sshd"\n' for n in range(MOST_ROOMS + 1))
     assert f"run: there are more than {MOST_ROOMS} rooms" in problems(tmp_path, text)
