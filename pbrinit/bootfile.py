@@ -18,7 +18,7 @@ import struct
 from binascii import crc32
 from types import SimpleNamespace
 
-MAGIC = b"pbrinit plan 4\n"
+MAGIC = b"pbrinit plan 5\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
 MADE = 28770
@@ -66,7 +66,7 @@ class RoomPlan(SimpleNamespace):
 
 class ProgramPlan(SimpleNamespace):
     """A program: its group has its user's number, `capabilities` has a bit for each that it keeps,
-    and `restart` is "always", "on-failure" or "never".
+    `restart` is "always", "on-failure" or "never", and `ask` is "status", "try" or "".
     """
 
     name: str
@@ -75,6 +75,7 @@ class ProgramPlan(SimpleNamespace):
     environment: tuple[tuple[str, str], ...]
     capabilities: int
     restart: str
+    ask: str
     room: RoomPlan | None
 
 

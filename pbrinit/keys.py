@@ -101,6 +101,11 @@ RUN_TABLE = Table(
             Pairs(PATH, "absolute path"),
             "Files for the image: a path there, a file beside the policy.",
         ),
+        Key(
+            "ask",
+            Text(),
+            'What it may ask of the machine by pbrctl: "status", or "try" too. Left out: nothing.',
+        ),
         Key("isolate", Flag(), "Whether it has a room of its own. Left out: true."),
     )
 )

@@ -115,6 +115,7 @@ def _program(program: Program) -> ProgramPlan:
         environment=tuple(sorted(environment.items())),
         capabilities=kept,
         restart=run.restart.value,
+        ask=run.ask.value,
         room=_room(program.room) if program.room else None,
     )
 

@@ -147,6 +147,14 @@ class Restart(enum.Enum):
     NEVER = "never"
 
 
+class Ask(enum.Enum):
+    """What a program may ask of the machine, by `pbrctl`."""
+
+    NOTHING = ""
+    STATUS = "status"
+    TRY = "try"
+
+
 @dataclass(frozen=True)
 class Run:
     """A program that PID 1 keeps running.
@@ -165,6 +173,7 @@ class Run:
     capabilities: tuple[str, ...]
     packages: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
+    ask: Ask
     isolated: bool
     clients: Ports
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pbrinit.document import Node
-from pbrinit.policy import EPHEMERAL, Ports, Restart, Run, User
+from pbrinit.policy import EPHEMERAL, Ask, Ports, Restart, Run, User
 from pbrinit.problems import Problems
 
 LONGEST_NAME = 13
@@ -84,6 +84,7 @@ def _run(name: str, node: Node, users: Mapping[str, User], clients: Ports) -> Ru
         capabilities=_capabilities(node, isolated=isolated),
         packages=tuple(word.text for word in node.texts("package")),
         files=_files(node),
+        ask=_ask(node),
         isolated=isolated,
         clients=clients,
     )
@@ -97,6 +98,14 @@ def _restart(node: Node) -> Restart:
             word.key, f'"{word.text}" is no time to start again', word.text, known
         )
     return known.get(word.text if word else "", Restart.ALWAYS)
+
+
+def _ask(node: Node) -> Ask:
+    word = node.text("ask")
+    known = {kind.value: kind for kind in Ask if kind is not Ask.NOTHING}
+    if word is not None and word.text not in known:
+        node.problems.unknown(word.key, f'"{word.text}" is nothing to ask for', word.text, known)
+    return known.get(word.text if word else "", Ask.NOTHING)
 
 
 def _capabilities(node: Node, *, isolated: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-from pbrinit.boot import calls, privileges, room, view
+from pbrinit.boot import calls, desk, privileges, room, view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _become(
         os.closerange(held + 1, LAST_DESCRIPTOR)
         if program.room is not None and link is not None:
             room.enter(program.room, link)
-        view.enter(program.uid)
+        view.enter(program.uid, desk.folder_of(program.name) if program.ask else None)
         os.chdir("/")
         os.umask(0o022)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):

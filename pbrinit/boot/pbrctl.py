@@ -3,7 +3,8 @@
 In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the command
 line is wrong; 1 where the machine cannot be asked, or is closed.
 
-As a login shell it takes the command after `-c`, as sshd and dropbear give it.
+As a login shell it takes the command after `-c`, as sshd and dropbear give it.  A program of the
+policy that may ask has a desk for this: the same is then done there, on the machine.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import sys
 
 from pbrinit import bootfile
-from pbrinit.boot import closed, commands, jsontext, lookup, requests, roster, standing
+from pbrinit.boot import closed, commands, errand, jsontext, lookup, requests, roster, standing
 from pbrinit.boot.rtnetlink import KernelError
 
 TYPE_CHECKING = False
@@ -38,33 +39,40 @@ FAILED, USAGE = 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do one command; the exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["-c"]:
-        words = " ".join(words[1:]).removeprefix("pbrctl").split()
-    if words[:1] == ["try"]:
-        os.execv(CONTROL, [CONTROL, *words])  # noqa: S606  our own program, with the compiler
-    as_json = "--json" in words
-    words = [word for word in words if word != "--json"]
-    if not words or {"-h", "--help", "help"} & {*words}:
+    asked = list(sys.argv[1:] if arguments is None else arguments)
+    if asked[:1] == ["-c"]:
+        asked = " ".join(asked[1:]).removeprefix("pbrctl").split()
+    is_away = errand.is_there()
+    if asked[:1] == ["try"] and not is_away:
+        os.execv(CONTROL, [CONTROL, *asked])  # noqa: S606  our own program, with the compiler
+    words = [word for word in asked if word != "--json"]
+    if not words or (words[0] != "try" and {"-h", "--help", "help"} & {*words}):
         print(usage())
         return 0 if words else USAGE
     try:
-        why = closed.reason()
-        if why is not None:
-            print(f"CLOSED: {why}", file=sys.stderr)
-            return FAILED
-        plan = standing.read(standing.load(PLAN))
-        told, lines = _change(plan, words) if words[0] in CHANGING else commands.answer(plan, words)
-        print(jsontext.dumps(told) if as_json else "\n".join(lines), flush=True)
+        if is_away:
+            return errand.ask(*_with_policy(asked))
+        return _here(words, as_json="--json" in asked)
     except commands.UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except BrokenPipeError:
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
         return FAILED
-    except (KernelError, OSError, bootfile.BootFileError) as error:
+    except (KernelError, OSError, bootfile.BootFileError, errand.ErrandError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+
+
+def _here(words: Sequence[str], *, as_json: bool) -> int:
+    """What is asked, on the machine itself; raises what `main` says."""
+    why = closed.reason()
+    if why is not None:
+        print(f"CLOSED: {why}", file=sys.stderr)
+        return FAILED
+    plan = standing.read(standing.load(PLAN))
+    told, lines = _change(plan, words) if words[0] in CHANGING else commands.answer(plan, words)
+    print(jsontext.dumps(told) if as_json else "\n".join(lines), flush=True)
     return 0
 
 
@@ -75,6 +83,19 @@ def usage() -> str:
     asked = (f"  {form:<{width}}  {about}" for form, about in known)
     forms = (f"  explain {form}" for form in lookup.FORMS)
     return "\n".join(["usage: pbrctl COMMAND [--json]", *asked, "a question is", *forms])
+
+
+def _with_policy(words: Sequence[str]) -> tuple[list[str], bytes]:
+    """The words for the desk, and the policy that is to be tried: its file is here, or piped.
+
+    Raises OSError where it cannot be read.
+    """
+    for at, word in enumerate(words[1:] if words[0] == "try" else (), 1):
+        if word.startswith("--") or words[at - 1] == "--confirm":
+            continue
+        with open(0 if word == "-" else word, "rb") as file:  # noqa: PTH123  not in the image
+            return [*words[:at], "-", *words[at + 1 :]], file.read(errand.LONGEST_POLICY + 1)
+    return [*words], b""
 
 
 def _change(plan: bootfile.BootPlan, words: Sequence[str]) -> commands.Answer:

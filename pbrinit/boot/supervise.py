@@ -16,6 +16,7 @@ from pbrinit.boot import (
     calls,
     closed,
     console,
+    desk,
     guard,
     journal,
     metrics,
@@ -111,6 +112,8 @@ def _duties(
         duties.append(lambda: journal.run(outputs))
     if shown is not None and shown.metrics is not None:
         duties.append(lambda: metrics.serve(shown))
+    if shown is not None and (asking := [p for p in shown.programs if p.ask]):
+        duties.append(lambda: desk.serve(asking))
     if shown is not None and shown.log:
         duties.append(refused.watch)
     if shown is not None and shown.awaits is not None:

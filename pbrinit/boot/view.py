@@ -1,14 +1,14 @@
 """What a program sees of the machine's files: all of them to read, and a place of its own to write.
 
-In: the user of a program.  Out: this process in a mount namespace of its own, in which nothing can
-be written but /tmp and /run, both empty at first and gone with the program.
+In: the user of a program, and its desk.  Out: this process in a mount namespace of its own, in
+which nothing can be written but /tmp and /run, both empty at first and gone with the program.
 """
 
 from __future__ import annotations
 
 import os
 
-from pbrinit.boot import calls
+from pbrinit.boot import calls, errand
 
 OWN = "/run"
 MEGABYTES = 16
@@ -24,17 +24,24 @@ FIRST_TO_GO = "500"
 (Documentation/filesystems/proc.rst, oom_score_adj)."""
 
 
-def enter(uid: int) -> None:
+def go_first() -> None:
+    """Have this process, and all that it starts, ended first. Raises OSError."""
+    with open(OOM_SCORE, "w") as file:  # noqa: PTH123  pathlib is not in the image
+        file.write(FIRST_TO_GO)
+
+
+def enter(uid: int, desk: str | None = None) -> None:
     """Go into a mount namespace with a /proc of this process' own PID namespace, a /dev without
     hardware, no /sys, a /tmp and a /run that are the user's, and all else as it is, to read only.
+    The folder `desk` is one in /run, where there is one.
 
     Raises OSError.
     """
-    with open(OOM_SCORE, "w") as file:  # noqa: PTH123  pathlib is not in the image
-        file.write(FIRST_TO_GO)
+    go_first()
     calls.unshare(calls.CLONE_NEWNS)
     calls.mount("", "/", "", calls.MS_REC | calls.MS_PRIVATE)
     nodes = {name: os.open(f"/dev/{name}", os.O_PATH) for name in DEVICES}
+    asking = None if desk is None else os.open(desk, os.O_PATH)
     calls.mount("tmpfs", OWN, "tmpfs", SAFE, f"mode=755,size={MEGABYTES}m")
     for name, mode in (("dev", 0o755), ("sys", 0o755), ("tmp", 0o1777), ("run", 0o755)):
         os.mkdir(f"{OWN}/{name}")  # noqa: PTH102
@@ -44,6 +51,11 @@ def enter(uid: int) -> None:
         os.close(os.open(f"{OWN}/dev/{name}", os.O_CREAT | os.O_WRONLY))
         calls.mount(f"/proc/self/fd/{node}", f"{OWN}/dev/{name}", "", calls.MS_BIND)
         os.close(node)
+    if asking is not None:
+        here = f"{OWN}{errand.FOLDER}"
+        os.mkdir(here)  # noqa: PTH102
+        _bind(f"/proc/self/fd/{asking}", here, calls.MS_RDONLY | SAFE)
+        os.close(asking)
     for name, target in LINKS:
         os.symlink(target, f"{OWN}/dev/{name}")  # noqa: PTH211
     _bind(f"{OWN}/dev", "/dev", calls.MS_RDONLY | calls.MS_NOSUID | calls.MS_NOEXEC)

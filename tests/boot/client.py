@@ -33,10 +33,15 @@ def made_key(path: Path) -> Path:
 
 
 def ssh(
-    machine: Namespace, key: Path, ends: tuple[str, str], *command: str
+    machine: Namespace,
+    key: Path,
+    ends: tuple[str, str],
+    *command: str,
+    piped: str = "",
+    seconds: int = SECONDS,
 ) -> subprocess.CompletedProcess[str]:
     """From the first end, an address of the machine, to the second, with options before the last
-    word.
+    word, and something to read. `seconds` is how long it may take.
     """
     source, target = ends
     options = (
@@ -45,7 +50,7 @@ def ssh(
     )  # fmt: skip
     words = [word for option in options for word in ("-o", option)]
     return subprocess.run(
-        ["nsenter", f"--target={machine.pid}", "--net", "timeout", str(SECONDS),
+        ["nsenter", f"--target={machine.pid}", "--net", "timeout", str(seconds),
          "ssh", "-T", "-F", "none", *words, *command[:-1], target, *command[-1:]],
-        check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        check=False, capture_output=True, text=True, input=piped,
     )  # fmt: skip

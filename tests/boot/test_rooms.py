@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,14 +92,26 @@ def test_the_updater_fetches_over_tls_what_the_resolver_has_found(appliance: App
     assert set(appliance.network.do(servers.who_asked)) == {"192.0.2.2"}
 
 
+def ssh(
+    appliance: Appliance, source: str, *command: str, piped: str = "", seconds: int = 60
+) -> subprocess.CompletedProcess[str]:
+    """A real client, from this address."""
+    target = f"admin@{SELF[6 if ':' in source else 4]}"
+    key, network = appliance.key, appliance.network
+    return client.ssh(network, key, (source, target), *command, piped=piped, seconds=seconds)
+
+
+def gets_in(appliance: Appliance, source: str) -> bool:
+    """Whether ssh from there gets to `pbrctl`; what does not is not answered at all."""
+    told = ssh(appliance, source, "pbrctl status")
+    assert (told.returncode, told.stderr) == (0, "") or "timed out" in told.stderr
+    return told.returncode == 0
+
+
 @versions
 def test_ssh_is_for_administrators_alone(appliance: Appliance, version: int) -> None:
-    target = f"admin@{SELF[version]}"
-    told = client.ssh(appliance.network, appliance.key, (MGMT[version], target), "id")
-    assert (told.returncode, told.stdout[:19]) == (1, "This is a jump host"), told.stderr
-    told = client.ssh(appliance.network, appliance.key, (STRANGER[version], target), "id")
-    assert told.returncode == 255
-    assert "timed out" in told.stderr
+    assert gets_in(appliance, MGMT[version])
+    assert not gets_in(appliance, STRANGER[version])
 
 
 def test_each_room_has_sent_its_own_packets_and_nobody_any_other(appliance: Appliance) -> None:
@@ -144,3 +159,97 @@ def test_the_status_has_all_three_and_nothing_was_repaired(appliance: Appliance)
         )
     assert "0 repairs" in told
     assert appliance.guest.run("audit").endswith("as planned")
+
+
+def test_the_machine_is_asked_over_ssh(appliance: Appliance) -> None:
+    told = ssh(appliance, MGMT[4], "pbrctl status")
+    assert re.search(r'^appliance, policy "rooms" [0-9a-f]{16}, up \d+ s, ', told.stdout)
+    assert "rules: " in told.stdout
+    assert "sshd: process " in told.stdout
+    status = json.loads(ssh(appliance, MGMT[6], "pbrctl status --json").stdout)
+    assert status["as_planned"] is True
+    assert [program["name"] for program in status["programs"]] == ["sshd", "updater", "resolver"]
+    assert ssh(appliance, MGMT[4], "audit").stdout.endswith("as planned\n")
+    question = f"explain in wan tcp {STRANGER[4]}:40000 > {SELF[4]}:22"
+    assert ssh(appliance, MGMT[4], question).stdout.startswith("dropped: ")
+
+
+@pytest.mark.parametrize("words", ["id", "sh -i", "poweroff", "lease 192.0.2.9/24", "probe ping x"])
+def test_nothing_else_is_done_there(appliance: Appliance, words: str) -> None:
+    told = ssh(appliance, MGMT[4], words)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith(f"error: there is no command '{words.split(maxsplit=1)[0]}'")
+
+
+POLICY = Path("examples/rooms.toml").read_text()
+OURS = 'admins   = ["198.51.100.0/24", "2001:db8:5::/48"]'
+BOTH = 'admins = ["198.51.100.0/24", "2001:db8:5::/48", "203.0.113.0/24", "2001:db8:7::/48"]'
+OTHERS = 'admins = ["203.0.113.0/24", "2001:db8:7::/48"]'
+SECONDS = 25
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        (('ask     = "try"', 'ask     = "status"'), 1, "programs differ: that takes a reboot"),
+        (('from    = "updater"', 'from    = "updated"'), 2, 'did you mean "updater"?'),
+        ((OURS, 'admins.file = "../etc/pbrinit/password"'), 2, "what is piped has no files"),
+    ],
+)
+def test_what_cannot_be_tried_is_said(
+    appliance: Appliance, change: tuple[str, str], status: int, said: str
+) -> None:
+    told = ssh(appliance, MGMT[4], "pbrctl try - --confirm 60", piped=POLICY.replace(*change))
+    assert (told.returncode, told.stdout) == (status, "")
+    assert said in told.stderr
+    assert "on trial" not in ssh(appliance, MGMT[4], "status").stdout
+
+
+def rolls_back(appliance: Appliance) -> None:
+    """What is on trial goes by itself, and all is as it was."""
+    appliance.guest.expect('policy "piped" was not confirmed', SECONDS + 10)
+    appliance.guest.expect('policy "rooms" [0-9a-f]{16}: [0-9]+ rules in force')
+    for version in (4, 6):
+        assert gets_in(appliance, MGMT[version])
+        assert not gets_in(appliance, STRANGER[version])
+    assert ssh(appliance, MGMT[4], "audit").stdout.endswith("as planned\n")
+
+
+def test_a_policy_is_tried_over_ssh_and_goes_unless_it_is_confirmed(appliance: Appliance) -> None:
+    """The rooms live on, and one that is started meanwhile has its place in what is on trial."""
+    command = f"pbrctl try - --confirm {SECONDS}"
+    told = ssh(appliance, MGMT[4], command, piped=POLICY.replace(OURS, BOTH))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert f'policy "piped" is in force for {SECONDS} s; `pbrctl confirm` keeps it' in told.stdout
+    assert gets_in(appliance, STRANGER[4])
+    for name in ("resolver", "updater"):
+        assert ssh(appliance, STRANGER[4], f"pbrctl restart {name}").stderr == ""
+    told = ssh(appliance, STRANGER[6], "audit")
+    assert told.stdout.endswith("as planned\n"), told.stdout
+    assert gets_in(appliance, MGMT[6])
+    appliance.guest.expect(rf"updater: fetched {len(CONTENT)} bytes", timeout=60)
+    rolls_back(appliance)
+
+
+def test_who_cuts_himself_off_is_let_in_again(appliance: Appliance) -> None:
+    """His connection is as it was as well: its room was not touched."""
+    command, policy = f"pbrctl try - --confirm {SECONDS}", POLICY.replace(OURS, OTHERS)
+    with ThreadPoolExecutor() as pool:
+        cut_off = pool.submit(ssh, appliance, MGMT[4], command, piped=policy, seconds=120)
+        appliance.guest.expect('policy "piped" [0-9a-f]{16}: [0-9]+ rules in force', 60)
+        assert gets_in(appliance, STRANGER[4])
+        assert not gets_in(appliance, MGMT[4])
+        assert not cut_off.done()
+        rolls_back(appliance)
+        told = cut_off.result()
+    assert told.returncode == 0
+    assert f'policy "piped" is in force for {SECONDS} s' in told.stdout
+
+
+def test_what_is_confirmed_over_ssh_stays(appliance: Appliance) -> None:
+    ssh(appliance, MGMT[6], "pbrctl try - --confirm 10", piped=POLICY.replace(OURS, BOTH))
+    told = ssh(appliance, STRANGER[6], "pbrctl confirm")
+    assert told.stdout == 'policy "piped" is kept, until the machine starts again\n'
+    time.sleep(12)
+    assert gets_in(appliance, STRANGER[4])
+    assert "0 repairs" in ssh(appliance, MGMT[4], "status").stdout

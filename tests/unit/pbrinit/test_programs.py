@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.language import read
-from pbrinit.policy import EPHEMERAL, Direction, Policy, Ports, Restart
+from pbrinit.policy import EPHEMERAL, Ask, Direction, Policy, Ports, Restart
 from pbrinit.problems import PolicyError
 from pbrinit.programs import ABOUT_THE_NETWORK, IN_A_ROOM, MOST_ROOMS, slices
 
@@ -70,12 +70,14 @@ def test_without_rooms_the_machine_has_all_ports_of_clients(tmp_path: Path) -> N
 def test_a_program_has_all_that_is_said_of_it(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret")
     text = (
-        'restart = "on-failure"\nkeep = ["net_bind_service", "setuid"]\npackage = "dropbear-bin"\n'
+        'restart = "on-failure"\nask = "try"\n'
+        'keep = ["net_bind_service", "setuid"]\npackage = "dropbear-bin"\n'
         '[run.sshd.environment]\nHOME = "/srv"\n[run.sshd.files]\n"/etc/key" = "key"\n'
     )
     (run,) = policy(tmp_path, SSHD + text).runs
     assert run.command == ("/usr/sbin/sshd", "-D")
     assert (run.user.name, run.restart) == ("sshd", Restart.ON_FAILURE)
+    assert run.ask is Ask.TRY
     assert run.capabilities == ("net_bind_service", "setuid")
     assert (run.packages, run.environment) == (("dropbear-bin",), (("HOME", "/srv"),))
     assert run.files == (("/etc/key", str(tmp_path / "key")),)
@@ -84,7 +86,7 @@ def test_a_program_has_all_that_is_said_of_it(tmp_path: Path) -> None:
 
 def test_what_is_not_said_of_a_program_is_the_least(tmp_path: Path) -> None:
     (run,) = policy(tmp_path, SSHD).runs
-    assert (run.restart, run.capabilities) == (Restart.ALWAYS, ())
+    assert (run.restart, run.capabilities, run.ask) == (Restart.ALWAYS, (), Ask.NOTHING)
     assert (run.environment, run.files, run.packages) == ((), (), ())
 
 
@@ -166,6 +168,9 @@ def test_an_entry_that_no_rule_could_keep_is_refused(tmp_path: Path, text: str, 
          'run.a.user: no user is named "shd" (did you mean "sshd"?)'),
         ('[run.much-too-long-a-name]\ncommand = ["/a"]\nuser = "sshd"\n',
          "run.much-too-long-a-name: the name of a program has at most 13 letters"),
+        ('[run.a]\ncommand = ["/a"]\nuser = "sshd"\nask = "state"\n',
+         'run.a.ask: "state" is nothing to ask for (did you mean "status"?)'),
+        ('[run.a]\ncommand = ["/a"]\nuser = "sshd"\nask = ""\n', "run.a.ask: "),
         ('[run.a]\ncommand = ["/a"]\nuser = "sshd"\nrestart = "allways"\n',
          'run.a.restart: "allways" is no time to start again (did you mean "always"?)'),
         ('[run.a]\ncommand = ["/a"]\nuser = "sshd"\nkeep = "sys_admin"\n',
