@@ -53,7 +53,7 @@ test: ## build what is tested, then run everything: lint, unit, kernel and boot 
 	@$(MAKE) --no-print-directory lint
 	@$(VENV) -m factory image --output build/test examples/host.toml
 	@$(VENV) -m factory image --variant pc --output build/test-pc examples/host.toml
-	@$(AS_ROOT) $(VENV) -m pytest
+	@$(AS_ROOT) $(VENV) -m tests
 
 fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)
 	@$(PYTHON) -m factory.host test
