@@ -6,14 +6,13 @@ docs/how-it-filters.md tells why each is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Network
 
 from pbrinit import rooms
-from pbrinit.addresses import AddressSet, Family
+from pbrinit.addresses import Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claim import Claim, Role
+from pbrinit.claim import Claim, Granted, Role, granted
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, CompileError, host
 from pbrinit.lpm import pieces
@@ -31,9 +30,7 @@ SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 class _Leaf:
     """Whose packets are delivered, and into which room, None being the machine itself."""
 
-    allowed: AddressSet
-    keys: str
-    denied: str
+    found: Granted
     room: Run | None
 
 
@@ -116,44 +113,27 @@ class Arrival:
             code.goto(refused, source=source, note="no one host's address")
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
-        allowed = AddressSet(self._family)
-        telling = [c for c in claims if c.role is Role.ALLOW and c.sources]
-        denying: list[str] = []
-        for answer in (False, True) if telling else ():
-            given, denied = AddressSet(self._family), AddressSet(self._family)
-            for claim in (c for c in claims if c.answer is answer):
-                if claim.role is Role.ALLOW:
-                    given = given | claim.sources
-                else:
-                    denied = denied | claim.sources
-            allowed = allowed | (given - denied)
-            denying += [c.key for c in claims if c.role is Role.DENY and c.answer is answer
-                        and c.sources & given]  # fmt: skip
-        takers = {claim.room for claim in telling} or {None}
+        takers = {c.room for c in claims if c.role is Role.ALLOW and c.sources} or {None}
+        found = granted(claims, self._family, lambda claim: claim.sources)
         if len(takers) > 1:
-            keys = _joined(claim.key for claim in telling)
-            raise CompileError(f"{keys}: the same packets would go to more than one room")
-        return _Leaf(allowed, _joined(c.key for c in telling), _joined(denying), takers.pop())
+            raise CompileError(f"{found.keys}: the same packets would go to more than one room")
+        return _Leaf(found, takers.pop())
 
     def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
         """The few by their prefixes. A large set is decided in IPv4 by the return path, which is
         asked about every packet; in IPv6 by a table of routes by source.
         """
         code, device = self._code, self._interface.device
-        found = pieces(leaf.allowed, self._behind)
+        found = pieces(leaf.found.left, self._behind)
         table = TABLE_LOCAL if leaf.room is None else rooms.table(self._policy, leaf.room)
         if len(found) <= FEW:
-            choice = Choice(to_table(code, table), refused, leaf.keys, leaf.denied)
+            choice = Choice(to_table(code, table), refused, leaf.found.keys, leaf.found.denied)
             among(code, found, "source", choice, iif=device)
         elif self._family is Family.V4:
-            code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
+            code.add(Action.LOOKUP, table, iif=device, note=leaf.found.keys)
         else:
             use = Use.LOCAL_FROM if leaf.room is None else Use.VIA_FROM
             hop = None if leaf.room is None else Hop(leaf.room.device)
-            table = self._tables.table(use, self._places, leaf.allowed, self._behind, hop)
-            code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
-        code.goto(refused, note=leaf.denied or "not allowed")
-
-
-def _joined(keys: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(keys))
+            table = self._tables.table(use, self._places, leaf.found.left, self._behind, hop)
+            code.add(Action.LOOKUP, table, iif=device, note=leaf.found.keys)
+        code.goto(refused, note=leaf.found.denied or "not allowed")

@@ -6,6 +6,7 @@ In: nothing (values only).  Out: `Claim`.  `claims` makes them of a policy.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pbrinit.addresses import AddressSet, Family
@@ -71,3 +72,39 @@ class Claim:
     uid: int | None = None
     answer: bool = False
     room: Run | None = None
+
+
+@dataclass(frozen=True)
+class Granted:
+    """Who is left of all that claims allow and deny, and the entries that say so."""
+
+    left: AddressSet
+    keys: str
+    denied: str
+
+
+def granted(
+    claims: tuple[Claim, ...], family: Family, peers: Callable[[Claim], AddressSet]
+) -> Granted:
+    """What is left of what they allow, where `peers` are those whom a claim is about: asks are
+    denied by asks, answers by answers.
+    """
+    left = AddressSet(family)
+    telling = [c for c in claims if c.role is Role.ALLOW and peers(c)]
+    denying: list[Claim] = []
+    for answer in (False, True) if telling else ():
+        given, taken = AddressSet(family), AddressSet(family)
+        for claim in (c for c in claims if c.answer is answer):
+            if claim.role is Role.ALLOW:
+                given = given | peers(claim)
+            else:
+                taken = taken | peers(claim)
+        left = left | (given - taken)
+        denying += [c for c in claims
+                    if c.role is Role.DENY and c.answer is answer and peers(c) & given]  # fmt: skip
+    return Granted(left, keys(telling), keys(denying))
+
+
+def keys(claims: Iterable[Claim]) -> str:
+    """The entries that make these claims."""
+    return ", ".join(dict.fromkeys(claim.key for claim in claims))

@@ -10,12 +10,10 @@ exists inside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pbrinit import inside, rooms
 from pbrinit.addresses import AddressSet, Prefix
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claim import Claim, Role, Shape
+from pbrinit.claim import Claim, Granted, Role, Shape, granted
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, host
 from pbrinit.lpm import pieces
@@ -23,15 +21,6 @@ from pbrinit.plan import TABLE_MAIN, Action
 from pbrinit.policy import Interface, Run
 from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Use
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """To whom the packets may go, by an interface."""
-
-    allowed: AddressSet
-    keys: str
-    denied: str
 
 
 class Departure:
@@ -86,14 +75,14 @@ class Departure:
         code.add(Action.NOP, note=f"to those behind {interface.name}")
         behind = places.behind(interface)
 
-        def write(leaf: _Leaf) -> None:
-            found = pieces(leaf.allowed, behind)
+        def write(leaf: Granted) -> None:
+            found = pieces(leaf.left, behind)
             device = self._run.device
             if len(found) <= FEW:
                 choice = Choice(to_table(code, TABLE_MAIN), refused, leaf.keys, leaf.denied)
                 among(code, found, "destination", choice, iif=device)
             else:
-                table = self._tables.table(Use.TOWARDS, places, leaf.allowed, behind)
+                table = self._tables.table(Use.TOWARDS, places, leaf.left, behind)
                 code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
             code.goto(refused, note=leaf.denied or "not allowed")
 
@@ -103,24 +92,8 @@ class Departure:
         by_protocol(code, claims, self._leaf, write, unnamed, within="leaves the room",
                     iif=self._run.device, note="leaves the room")  # fmt: skip
 
-    def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
-        allowed = AddressSet(self._family)
-        telling = [c for c in claims if c.role is Role.ALLOW and c.destinations]
-        denying: list[str] = []
-        for answer in (False, True) if telling else ():
-            given, denied = AddressSet(self._family), AddressSet(self._family)
-            for claim in (c for c in claims if c.answer is answer):
-                if claim.role is Role.ALLOW:
-                    given = given | claim.destinations
-                else:
-                    denied = denied | claim.destinations
-            allowed = allowed | (given - denied)
-            denying += [c.key for c in claims if c.role is Role.DENY and c.answer is answer
-                        and c.destinations & given]  # fmt: skip
-        keys, denied_keys = (
-            ", ".join(dict.fromkeys(found)) for found in ((c.key for c in telling), denying)
-        )
-        return _Leaf(allowed, keys, denied_keys)
+    def _leaf(self, claims: tuple[Claim, ...]) -> Granted:
+        return granted(claims, self._family, lambda claim: claim.destinations)
 
     def _between(self) -> tuple[Claim, ...]:
         """What it asks of other rooms, and answers them."""

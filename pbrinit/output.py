@@ -12,7 +12,7 @@ from typing import Any
 
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
-from pbrinit.claim import ROOT, Claim, Role
+from pbrinit.claim import ROOT, Claim, Role, keys
 from pbrinit.forms import ICMP_NUMBER, PROHIBITED, icmp
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, LOOPBACK, TABLE_DHCP, TABLE_LOG, TABLE_SINK, host
@@ -168,7 +168,7 @@ class Output:
             c for c in claims if c.role is Role.DENY
             and c.destinations & total(Role.ALLOW, c.uid, c.answer)
         ]  # fmt: skip
-        return _Leaf(tuple(chosen.items()), sink, _keys(telling), _keys(denying))
+        return _Leaf(tuple(chosen.items()), sink, keys(telling), keys(denying))
 
     def _write_leaf(self, leaf: _Leaf) -> None:
         code = self._code
@@ -244,7 +244,3 @@ class Output:
                 code.add(Action.PROHIBIT, iif=LOOPBACK, protocol=protocol, note="refused")
             code.goto(tail, iif=LOOPBACK, uid=ROOT, note="perhaps ARP's")
         code.add(Action.PROHIBIT, iif=LOOPBACK, note="refused")
-
-
-def _keys(claims: list[Claim]) -> str:
-    return ", ".join(dict.fromkeys(claim.key for claim in claims))
