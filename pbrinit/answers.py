@@ -12,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pbrinit.addresses import AddressSet, Family
-from pbrinit.policy import Direction, Entry, Ports, Service
+from pbrinit.policy import Direction, Entry
 from pbrinit.problems import Problems
 from pbrinit.reach import Reach
+from pbrinit.service import Ports, Service
 
 WAY_OUT = "narrow clients so that this port is not in it, or move the service"
 

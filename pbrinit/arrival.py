@@ -19,8 +19,9 @@ from pbrinit.lpm import pieces
 from pbrinit.passing import Passing
 from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6
 from pbrinit.plan import TABLE_LOCAL, Action
-from pbrinit.policy import Interface, Protocol, Run
+from pbrinit.policy import Interface, Run
 from pbrinit.selection import Choice, among, by_protocol, to_table
+from pbrinit.service import Protocol
 from pbrinit.tables import Hop, Use
 
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.boot import password
-from pbrinit.policy import STAY, Ending, OnFailure, Ports, Protocol, Service
+from pbrinit.policy import STAY, Ending, OnFailure
+from pbrinit.service import Ports, Protocol, Service
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pbrinit.addresses import AddressSet, Family
 from pbrinit.boxes import Box, Part
 from pbrinit.forms import PortSet
-from pbrinit.policy import Ports
 from pbrinit.proof.classes import Classes
+from pbrinit.service import Ports
 
 FIELDS = ("protocol", "sources", "destinations", "destination_ports", "source_ports", "uid")
 LAST_PORT = 65535

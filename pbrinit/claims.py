@@ -31,18 +31,8 @@ from pbrinit.claim import (
     Shape,
 )
 from pbrinit.places import Places
-from pbrinit.policy import (
-    Deny,
-    Direction,
-    Entry,
-    Interface,
-    Peers,
-    Policy,
-    Ports,
-    Protocol,
-    Run,
-    Service,
-)
+from pbrinit.policy import Deny, Direction, Entry, Interface, Peers, Policy, Run
+from pbrinit.service import Ports, Protocol, Service
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,8 @@ from pbrinit.addresses import AddressSet, Family
 from pbrinit.boot.lease import LeaseError, check_address
 from pbrinit.claim import ROOT
 from pbrinit.plan import Awaits
-from pbrinit.policy import (
-    ANYBODY,
-    DHCP_CLIENT,
-    DHCP_SERVER,
-    Direction,
-    Entry,
-    Interface,
-    Peers,
-    Policy,
-    Protocol,
-    Service,
-    User,
-)
+from pbrinit.policy import ANYBODY, Direction, Entry, Interface, Peers, Policy, User
+from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol, Service
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from pbrinit.cells import Cell, Grid, minus
 from pbrinit.configured import whole
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Policy
 from pbrinit.policy import Way as End
+from pbrinit.service import Protocol
 from pbrinit.wording import Packets, packets, path
 
 CHANGED = 1

@@ -13,8 +13,6 @@ from pbrinit.document import Node
 from pbrinit.keys import NO_USER
 from pbrinit.policy import (
     ANYBODY,
-    CLIENTS,
-    EPHEMERAL,
     Between,
     Deny,
     Direction,
@@ -22,11 +20,10 @@ from pbrinit.policy import (
     Expectation,
     Interface,
     Peers,
-    Protocol,
     Run,
-    Service,
 )
 from pbrinit.problems import Problems
+from pbrinit.service import CLIENTS, EPHEMERAL, Protocol, Service
 from pbrinit.vocabulary import Vocabulary
 
 End = tuple[Peers, tuple[Interface, ...]]

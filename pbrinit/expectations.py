@@ -13,18 +13,8 @@ from pbrinit.addresses import AddressSet, Family
 from pbrinit.boxes import Box
 from pbrinit.forms import ANY_PORT, ROOT, Form, PortSet, answering, asking, passing
 from pbrinit.meaning import Meaning
-from pbrinit.policy import (
-    CLIENTS,
-    Direction,
-    Expectation,
-    Interface,
-    Policy,
-    Ports,
-    Protocol,
-    Run,
-    Service,
-    Way,
-)
+from pbrinit.policy import Direction, Expectation, Interface, Policy, Run, Way
+from pbrinit.service import CLIENTS, Ports, Protocol, Service
 
 Path = tuple[Way | None, Way | None]
 """A way in and a way out: without the one it is sent from here, without the other it is for this

@@ -15,7 +15,7 @@ from pbrinit.addresses import Address, Family, Prefix
 from pbrinit.fib_tables import Entry, Kind, tables
 from pbrinit.layout import LOOPBACK
 from pbrinit.plan import TABLE_LOCAL, Action, Plan, Rule
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 REFUSES = {Kind.BLACKHOLE: Action.BLACKHOLE, Kind.PROHIBIT: Action.PROHIBIT}
 """Kinds of routes that refuse a packet as a rule does (fib_props, fib6_prop)."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pbrinit.addresses import Family
-from pbrinit.policy import Entry, Ports, Protocol, Service
+from pbrinit.policy import Entry
+from pbrinit.service import Ports, Protocol, Service
 
 PortSet = tuple[Ports, ...]
 

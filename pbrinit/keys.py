@@ -6,7 +6,7 @@ editors is made from.  What the keys mean: docs/language.md, docs/meaning.md.
 
 from __future__ import annotations
 
-from pbrinit.policy import CLIENTS
+from pbrinit.service import CLIENTS
 from pbrinit.shapes import (
     Command,
     Entries,

@@ -29,18 +29,8 @@ from pbrinit.forms import (
     passing,
     refused,
 )
-from pbrinit.policy import (
-    DHCP_CLIENT,
-    DHCP_SERVER,
-    Deny,
-    Direction,
-    Entry,
-    Interface,
-    Policy,
-    Protocol,
-    Run,
-    Way,
-)
+from pbrinit.policy import Deny, Direction, Entry, Interface, Policy, Run, Way
+from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol
 from pbrinit.whereabouts import Whereabouts
 
 LOOPBACK: dict[Family, Prefix] = {

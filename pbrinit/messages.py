@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from pbrinit.addresses import Family, InterfaceAddress, Prefix
 from pbrinit.plan import WITHOUT_DEVICE, Action, Route, RouteKind, Rule
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pbrinit.document import Node
-from pbrinit.policy import Direction, Entry, Metrics, Ports, Protocol
+from pbrinit.policy import Direction, Entry, Metrics
 from pbrinit.problems import Problems
+from pbrinit.service import Ports, Protocol
 from pbrinit.vocabulary import Vocabulary
 
 ROOT = 0

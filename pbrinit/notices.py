@@ -15,8 +15,8 @@ from pbrinit.addresses import Address, Family
 from pbrinit.fib import Trace
 from pbrinit.machine import Machine
 from pbrinit.packet import ARP, Fragment, Out, Packet
-from pbrinit.policy import Protocol
 from pbrinit.sender import Sender
+from pbrinit.service import Protocol
 from pbrinit.verdict import Notice, Outcome, Verdict, dropped
 
 KERNEL = 0

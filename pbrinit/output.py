@@ -20,9 +20,9 @@ from pbrinit.links import hairpins
 from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
-from pbrinit.policy import DHCP_CLIENT, DHCP_SERVER, Protocol
 from pbrinit.regions import NAMING, Side
 from pbrinit.selection import Choice, among, by_protocol, to_table
+from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol
 from pbrinit.tables import Use
 
 COMMON_FIRST = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)

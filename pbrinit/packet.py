@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass, replace
 
 from pbrinit.addresses import Address, Family
-from pbrinit.policy import Protocol
+from pbrinit.service import Protocol
 
 ARP = 0
 """The protocol that arp_process (net/ipv4/arp.c) looks up with: none."""

@@ -10,7 +10,8 @@ import enum
 from dataclasses import dataclass
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.policy import STAY, Metrics, OnFailure, Ports, Run, User
+from pbrinit.policy import STAY, Metrics, OnFailure, Run, User
+from pbrinit.service import Ports
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255

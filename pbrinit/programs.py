@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pbrinit.document import Node
-from pbrinit.policy import EPHEMERAL, Ask, Ports, Restart, Run, User
+from pbrinit.policy import Ask, Restart, Run, User
 from pbrinit.problems import Problems
+from pbrinit.service import EPHEMERAL, Ports
 
 LONGEST_NAME = 13
 """Of a device, r-NAME, and of a process: IFNAMSIZ and TASK_COMM_LEN are 16 with the zero."""

@@ -20,10 +20,11 @@ from pbrinit.configured import states
 from pbrinit.language import read
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Policy
 from pbrinit.problems import Problem
 from pbrinit.proof.slices import Clash
 from pbrinit.ruling import HERE, NOWHERE
+from pbrinit.service import Protocol
 
 if TYPE_CHECKING:
     from pbrinit.proof.judge import Judgement

@@ -22,7 +22,8 @@ from pbrinit.packet import (
     Out,
     Packet,
 )
-from pbrinit.policy import CLIENTS, Policy, Protocol, Run
+from pbrinit.policy import Policy, Run
+from pbrinit.service import CLIENTS, Protocol
 
 HIGHEST_PORT = 65535
 HIGHEST_BYTE = 255

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pbrinit.claim import ANY_PORT, Claim, Role
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 L = TypeVar("L", bound=Hashable)
 V = TypeVar("V", bound=Hashable)

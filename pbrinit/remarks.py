@@ -12,8 +12,9 @@ from pbrinit.addresses import Family
 from pbrinit.boxes import Part
 from pbrinit.cells import Grid, minus
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Deny, Direction, Entry, Policy, Service, Way
+from pbrinit.policy import Deny, Direction, Entry, Policy, Way
 from pbrinit.problems import Problems
+from pbrinit.service import Service
 
 Path = tuple[Family, Part]
 

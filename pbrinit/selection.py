@@ -16,8 +16,8 @@ from pbrinit.claim import Claim
 from pbrinit.layout import FEW
 from pbrinit.lpm import Piece
 from pbrinit.plan import Action
-from pbrinit.policy import Ports
 from pbrinit.regions import Evaluate, Region, Side, Strips, protocols, region
+from pbrinit.service import Ports
 
 L = TypeVar("L", bound=Hashable)
 V = TypeVar("V", bound=Hashable)

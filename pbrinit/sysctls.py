@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from pbrinit.addresses import Family
 from pbrinit.plan import Sysctl
-from pbrinit.policy import EPHEMERAL, Direction, Policy, Ports
+from pbrinit.policy import Direction, Policy
+from pbrinit.service import EPHEMERAL, Ports
 
 PORT_RANGE = "net/ipv4/ip_local_port_range"
 MACHINE = (

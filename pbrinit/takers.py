@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
-from pbrinit.policy import Direction, Entry, Service
+from pbrinit.policy import Direction, Entry
 from pbrinit.problems import Problems
+from pbrinit.service import Service
 
 
 def check(problems: Problems, entries: Sequence[Entry]) -> None:

@@ -13,9 +13,10 @@ from pbrinit import meant, networks, programs
 from pbrinit.atoms import service
 from pbrinit.document import Node, Word
 from pbrinit.interfaces import check_rooms, interfaces
-from pbrinit.policy import ANYBODY, Interface, Peers, Ports, Run, Service, User
+from pbrinit.policy import ANYBODY, Interface, Peers, Run, User
 from pbrinit.problems import Problem
 from pbrinit.reach import Reach
+from pbrinit.service import Ports, Service
 
 T = TypeVar("T")
 

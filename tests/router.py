@@ -30,7 +30,7 @@ from pbrinit.plan import (
     Rule,
     Sysctl,
 )
-from pbrinit.policy import Ports, Protocol
+from pbrinit.service import Ports, Protocol
 
 SINK, HERE, SOURCED = 100, 4000, 4001
 GRE = 47

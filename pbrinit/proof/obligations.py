@@ -16,12 +16,13 @@ from pbrinit.boxes import Box
 from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import ARP
-from pbrinit.policy import Interface, Protocol, Run, Way
+from pbrinit.policy import Interface, Run, Way
 from pbrinit.proof.case import NOTHING, Case
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.obligation import Conditions, Obligation
 from pbrinit.proof.terms import PROHIBITED, End, Variables, any_of, in_ports
 from pbrinit.ruling import HERE
+from pbrinit.service import Protocol
 
 
 def obligations(case: Case) -> Iterator[Obligation]:

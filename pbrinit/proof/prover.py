@@ -17,13 +17,14 @@ import z3
 from pbrinit.addresses import Family
 from pbrinit.packet import ECHO_REQUEST, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Policy
 from pbrinit.proof.case import Case, link_local
 from pbrinit.proof.judge import Judge, Judgement
 from pbrinit.proof.obligation import Obligation
 from pbrinit.proof.obligations import obligations
 from pbrinit.proof.ordinary import wishes
 from pbrinit.proof.slices import Clash, Slice, slices
+from pbrinit.service import Protocol
 
 TIMEOUT = 60_000
 """Milliseconds for one obligation; they take some."""

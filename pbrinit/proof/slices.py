@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pbrinit.plan import Plan, Sysctl
-from pbrinit.policy import Direction, Policy, Ports
+from pbrinit.policy import Direction, Policy
+from pbrinit.service import Ports
 
 RANGE = "net/ipv4/ip_local_port_range"
 MACHINE = "the machine itself"

@@ -14,7 +14,7 @@ import z3
 from pbrinit.addresses import Prefix
 from pbrinit.fib_tables import Kind
 from pbrinit.martians import LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 RESULT_BITS = 16
 PORT_BITS = 16

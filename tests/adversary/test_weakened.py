@@ -14,7 +14,7 @@ from factory.image import Artefacts
 from factory.qemu import Accelerator
 from pbrinit.cli import load
 from pbrinit.plan import Plan, Rule
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 from tests.adversary import host_inside, host_tricks, host_wire, images
 from tests.adversary.acts import NOBODY
 from tests.adversary.bench import Bench

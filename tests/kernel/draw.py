@@ -16,7 +16,7 @@ from pbrinit.addresses import Address, Family, Prefix
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Action, Plan, Route, Rule
-from pbrinit.policy import Protocol
+from pbrinit.service import Protocol
 from tests.kernel.paths import Paths, longer
 
 STRANGE_4 = (

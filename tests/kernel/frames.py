@@ -13,7 +13,7 @@ from scapy.packet import Raw
 
 from pbrinit.addresses import Family
 from pbrinit.packet import Fragment, Packet
-from pbrinit.policy import Protocol
+from pbrinit.service import Protocol
 
 TCP_, UDP_ = Protocol.TCP, Protocol.UDP
 MARK = b"marked %05d"

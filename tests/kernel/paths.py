@@ -13,7 +13,7 @@ from random import Random
 
 from pbrinit.addresses import Family, Prefix
 from pbrinit.plan import Action, Rule
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 
 class Paths:

@@ -25,7 +25,8 @@ from pbrinit.plan import (
     Rule,
     Sysctl,
 )
-from pbrinit.policy import Interface, Ports, Protocol
+from pbrinit.policy import Interface
+from pbrinit.service import Ports, Protocol
 from tests.kernel.policies import LINKS_4, LINKS_6, UIDS
 
 OWN_TABLES = (100, 1000, 4000, 4001)

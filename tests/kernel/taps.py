@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 
-from pbrinit.policy import Protocol
+from pbrinit.service import Protocol
 from tests.kernel.acts import verdict
 from tests.kernel.frames import MARK
 

@@ -22,8 +22,9 @@ from pbrinit.cli import loaded
 from pbrinit.model import Model
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Policy, Protocol
+from pbrinit.policy import Policy
 from pbrinit.proof.judge import Judge
+from pbrinit.service import Protocol
 from pbrinit.verdict import Outcome
 from tests.kernel import acts, policies, rooms, taps
 from tests.kernel.draw import Packets, seeded

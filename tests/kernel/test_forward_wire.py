@@ -17,7 +17,7 @@ from pbrinit.model import decide
 from pbrinit.netlink import encode
 from pbrinit.packet import Fragment, In, Packet
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Plan, Rule
-from pbrinit.policy import Protocol
+from pbrinit.service import Protocol
 from pbrinit.verdict import Outcome, Verdict
 from tests import router
 from tests.kernel import acts

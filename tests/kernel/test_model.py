@@ -15,7 +15,7 @@ from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.layout import LOOPBACK
 from pbrinit.plan import Action, Plan
-from pbrinit.policy import EPHEMERAL, Ports, Protocol
+from pbrinit.service import EPHEMERAL, Ports, Protocol
 from tests.kernel import fuzz
 from tests.kernel.compare import Host
 from tests.kernel.draw import Packets, seeded

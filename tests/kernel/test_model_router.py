@@ -11,7 +11,7 @@ import pytest
 
 from pbrinit.addresses import Family
 from pbrinit.plan import Plan, RouteKind
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 from tests import router
 from tests.kernel import fuzz
 from tests.kernel.compare import Host

@@ -14,8 +14,9 @@ from pbrinit.layout import TABLE_DHCP
 from pbrinit.meaning import Meaning
 from pbrinit.packet import Direction, In, Out, Packet
 from pbrinit.plan import Plan, Rule
-from pbrinit.policy import DHCP_CLIENT, Policy, Protocol
+from pbrinit.policy import Policy
 from pbrinit.ruling import NOWHERE, Rulings
+from pbrinit.service import DHCP_CLIENT, Protocol
 from tests.unit.pbrinit.proof.policies import refuted
 from tests.unit.pbrinit.written import ROUTER, by_dhcp, written
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pbrinit.language import examine, read
-from pbrinit.policy import CLIENTS, Direction, Policy, Ports, Service
+from pbrinit.policy import Direction, Policy
 from pbrinit.problems import PolicyError
+from pbrinit.service import CLIENTS, Ports, Service
 
 TWO_NETS = """
 hostname = "gate"

@@ -13,18 +13,8 @@ from hypothesis import strategies as st
 
 from pbrinit import explain
 from pbrinit.cli import main
-from pbrinit.policy import (
-    ANYBODY,
-    CLIENTS,
-    Deny,
-    Direction,
-    Entry,
-    Interface,
-    Policy,
-    Ports,
-    Protocol,
-    Service,
-)
+from pbrinit.policy import ANYBODY, Deny, Direction, Entry, Interface, Policy
+from pbrinit.service import CLIENTS, Ports, Protocol, Service
 from tests.router import PLAN
 
 POLICY = "examples/host.toml"

@@ -13,7 +13,7 @@ from pbrinit.layout import LOOPBACK
 from pbrinit.model import decide
 from pbrinit.packet import ARP, Fragment, In, Packet
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Plan, Rule
-from pbrinit.policy import Ports, Protocol
+from pbrinit.service import Ports, Protocol
 from pbrinit.verdict import Outcome
 from tests import router
 from tests.router import PLACES, PLAN

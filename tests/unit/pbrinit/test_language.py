@@ -11,8 +11,9 @@ from pbrinit import cli
 from pbrinit.addresses import Family
 from pbrinit.compiler import compile_policy
 from pbrinit.language import read
-from pbrinit.policy import Direction, Ending, OnFailure, Ports, Service
+from pbrinit.policy import Direction, Ending, OnFailure
 from pbrinit.problems import PolicyError
+from pbrinit.service import Ports, Service
 
 HOST = Path("examples/host.toml")
 SOUND = HOST.read_text()

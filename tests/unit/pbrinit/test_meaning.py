@@ -10,8 +10,8 @@ import pytest
 from pbrinit.addresses import Family
 from pbrinit.meaning import Meaning
 from pbrinit.packet import Fragment, In, Out, Packet
-from pbrinit.policy import Protocol
 from pbrinit.ruling import HERE, NOWHERE, Rulings
+from pbrinit.service import Protocol
 from tests.unit.pbrinit.written import check, written
 
 SSH_IN = '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "ssh"\n'

@@ -17,7 +17,7 @@ from pbrinit import messages
 from pbrinit.addresses import Family
 from pbrinit.cli import load
 from pbrinit.plan import WITHOUT_DEVICE, Action, Route, RouteKind, Rule
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 EXAMPLES = ("host", "router", "kiosk", "bastion", "jump")
 ACTIONS = {"lookup": 1, "goto": 2, "nop": 3, "blackhole": 6, "prohibit": 8}

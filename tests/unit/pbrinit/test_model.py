@@ -14,7 +14,7 @@ from pbrinit.fib import Lookup
 from pbrinit.model import decide
 from pbrinit.packet import ARP, Fragment, In, Out, Packet
 from pbrinit.plan import TABLE_MAIN, Action, Plan, Rule
-from pbrinit.policy import Ports, Protocol
+from pbrinit.service import Ports, Protocol
 from pbrinit.verdict import Outcome
 
 HOST = load(Path("examples/host.toml"))

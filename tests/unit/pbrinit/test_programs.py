@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pbrinit.language import read
-from pbrinit.policy import EPHEMERAL, Ask, Direction, Policy, Ports, Restart
+from pbrinit.policy import Ask, Direction, Policy, Restart
 from pbrinit.problems import PolicyError
 from pbrinit.programs import ABOUT_THE_NETWORK, IN_A_ROOM, MOST_ROOMS, slices
+from pbrinit.service import EPHEMERAL, Ports
 
 HEAD = """
 hostname = "gate"

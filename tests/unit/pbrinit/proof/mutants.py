@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from pbrinit.addresses import Prefix
 from pbrinit.plan import TABLE_MAIN, Action, Plan, Rule
-from pbrinit.policy import Ports
+from pbrinit.service import Ports
 
 LAST_PORT = 65534
 """The last one that a rule can name."""
