@@ -1,4 +1,4 @@
-"""Everything that is tested, in two parts side by side: what boots guests, and what does not.
+"""Everything that is tested, in two parts side by side, which take about as long.
 
 In: nothing; words on the command line are pytest's, for both parts.  Out: what the one part says,
 as it goes, then what the other has said; status 1 where either fails.  Both parts wait a lot, for
@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-GUESTS = ("tests/boot", "tests/adversary", "tests/judges")
-OTHERS = ("tests/unit", "tests/kernel", "tests/oracle")
-LOG = Path("build/log/tests-without-guests.log")
+FIRST = ("tests/boot", "tests/adversary")
+OTHERS = ("tests/unit", "tests/kernel", "tests/oracle", "tests/judges")
+LOG = Path("build/log/tests-beside.log")
 
 
 def main() -> int:
@@ -25,9 +25,9 @@ def main() -> int:
     with LOG.open("w+") as log:
         print(f"==> {', '.join(OTHERS)} meanwhile, into {LOG}", flush=True)
         with subprocess.Popen([*pytest, *OTHERS], stdout=log, stderr=subprocess.STDOUT) as others:
-            guests = subprocess.run([*pytest, *GUESTS], check=False).returncode
+            first = subprocess.run([*pytest, *FIRST], check=False).returncode
             print(f"==> waiting for {', '.join(OTHERS)}", flush=True)
-            failed = others.wait() or guests
+            failed = others.wait() or first
         log.seek(0)
         print(log.read())
     minutes, seconds = divmod(int(time.monotonic() - start), 60)
