@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import requests, standing
+from pbrinit.boot import requests, roster, standing
 from pbrinit.boot.dhcpclient import Identity
 from pbrinit.boot.init import PLAN
 from pbrinit.boot.tenant import Tenant
@@ -85,8 +85,8 @@ def _run(words: list[str]) -> None:
 
 
 def put_in_force(plan: BootPlan, resolvers: Sequence[str], *, anyhow: bool = False) -> str:
-    """Have the guard adopt a plan, where it is not in force already or `anyhow`, and note who
-    resolves names; what the guard says.
+    """Have the guard adopt a plan, where it is not in force already or `anyhow`, and PID 1 see to
+    the rooms, and note who resolves names; what the guard says.
 
     Raises UseError, OSError, BootFileError: then what was in force still is.
     """
@@ -99,6 +99,8 @@ def put_in_force(plan: BootPlan, resolvers: Sequence[str], *, anyhow: bool = Fal
         done, told = requests.ask("adopt")
         if not done:
             raise UseError(told)
+    if any(program.room is not None for program in plan.programs):
+        roster.ask_for_rooms()
     with open(RESOLVERS, "w") as file:  # noqa: PTH123
         file.write("".join(f"nameserver {resolver}\n" for resolver in resolvers))
     return told

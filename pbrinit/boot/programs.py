@@ -108,6 +108,23 @@ class Programs:
                 if kept.process:
                     _ask_to_end(kept)
 
+    def renew(self) -> None:
+        """Start those again whose room is another by the plan that is in force now. One that is
+        to be started anyway gets it then.
+        """
+        if self._image is None:
+            return
+        try:
+            plan = standing.read(self._image)
+        except (OSError, BootFileError) as error:
+            say(f"rooms stay as they are: the plan in force cannot be read: {error}")
+            return
+        rooms = {program.name: program.room for program in plan.programs}
+        for kept in self._kept:
+            if kept.process and not kept.asked and kept.plan.room != rooms[kept.plan.name]:
+                say(f"{kept.plan.name}: its addresses are others, it is started again")
+                self.restart(kept.plan.name)
+
     def stop(self) -> None:
         """Ask all of them to end, and start none again."""
         self._ending = True
@@ -124,7 +141,7 @@ class Programs:
     def _start(self, kept: Kept) -> None:
         kept.since = seconds()
         try:
-            link = self._link(kept.plan)
+            kept.plan, link = self._in_force(kept.plan)
             started = launch.start(kept.plan, link, kept.output, self._signals)
             kept.process, kept.starting = started
             kept.told = "running"
@@ -134,15 +151,17 @@ class Programs:
         kept.asked = False
         kept.kill_at = NEVER
 
-    def _link(self, program: ProgramPlan) -> LinkPlan | None:
-        """What leads into its room, by the plan that is in force now: another one has other tables.
+    def _in_force(self, program: ProgramPlan) -> tuple[ProgramPlan, LinkPlan | None]:
+        """The program and what leads into its room, by the plan that is in force now: another one
+        has other tables, and one for a lease other addresses.
 
         Raises OSError, BootFileError.
         """
         if program.room is None or self._image is None:
-            return None
-        links = standing.read(self._image).links
-        return next(link for link in links if link.device == program.room.device)
+            return program, None
+        plan = standing.read(self._image)
+        link = next(link for link in plan.links if link.device == program.room.device)
+        return next(one for one in plan.programs if one.name == program.name), link
 
     def _ended(self, kept: Kept, status: int) -> None:
         _clear_away(kept)

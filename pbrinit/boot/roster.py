@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PATH = "/run/programs"
 ASKED = "/run/restart"
 ASK = signal.SIGHUP
-"""What PID 1 is told by that there is something in ASKED."""
+"""What PID 1 is told by that there is something in ASKED, or another plan in force."""
 
 
 def line_of(name: str, process: int, since: float, restarts: int, told: str) -> Line:
@@ -62,6 +62,11 @@ def ask(name: str, pid_1: int = 1) -> None:
     """Have PID 1 start a program again."""
     with open(ASKED, "a") as file:  # noqa: PTH123
         file.write(f"{name}\n")
+    os.kill(pid_1, ASK)
+
+
+def ask_for_rooms(pid_1: int = 1) -> None:
+    """Have PID 1 see that each room is as the plan in force has it."""
     os.kill(pid_1, ASK)
 
 

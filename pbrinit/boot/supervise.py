@@ -2,7 +2,7 @@
 
 In: the plan, or why there is none in force.  Out: nothing; it ends with the machine.
 Signals: SIGUSR2 powers off, SIGTERM reboots, SIGINT is Ctrl-Alt-Del, SIGHUP says that the console
-wants a program started again.
+wants a program started again, or that rooms may have other addresses.
 """
 
 from __future__ import annotations
@@ -80,8 +80,10 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
         received = _next(signals, fed, end, programs)
         if received in ENDS:
             _end(ENDS[received], programs)
-        for name in roster.asked() if received == roster.ASK else ():
-            programs.restart(name)
+        if received == roster.ASK:
+            programs.renew()
+            for name in roster.asked():
+                programs.restart(name)
         gone = _reap()
         programs.note(gone)
         if warden in gone:

@@ -11,14 +11,13 @@ import os
 
 from pbrinit.boot import adopt, slots, standing
 from pbrinit.boot.say import seconds
-from pbrinit.bootfile import FIELDS
+from pbrinit.bootfile import FIELDS, BootPlan, ProgramPlan, RoomPlan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pbrinit.boot.record import Record
-    from pbrinit.bootfile import BootPlan
 
 LONGEST_SECONDS = 3600
 CHANGEABLE = {"hostname", "policy", "digest", "on_failure", "summary", "users", "sysctls", "rules",
@@ -86,7 +85,7 @@ class Trial:
 
     def _adopt(self) -> str:
         """For what is not a person's, and needs no trial: an address that was leased."""
-        new = self._next()
+        new = self._next(leased=True)
         self._switch(new, None)
         return f'policy "{new.policy}" is in force'
 
@@ -99,8 +98,9 @@ class Trial:
         self._record.say(told)
         return told
 
-    def _next(self) -> BootPlan:
-        """The plan that is asked for, in the place that is free.
+    def _next(self, *, leased: bool = False) -> BootPlan:
+        """The plan that is asked for, in the place that is free; of one for a lease the rooms may
+        have other addresses, and `Programs.renew` sees to them.
 
         Raises RefusedError.
         """
@@ -112,7 +112,8 @@ class Trial:
             os.unlink(standing.NEXT)  # noqa: PTH108  pathlib is not in the image
         except Exception as error:
             raise RefusedError(f"the plan cannot be read: {error}") from None
-        different = differences(self.plan, new)
+        compared = (_without_addresses(self.plan), _without_addresses(new))
+        different = differences(*(compared if leased else (self.plan, new)))
         if different:
             raise RefusedError("; ".join(different))
         return slots.moved(new, 1 - slots.of(self.plan))
@@ -143,6 +144,17 @@ class Trial:
             self.plan, self._before = old, None
 
         adopt.adopt(old, commit)
+
+
+def _without_addresses(plan: BootPlan) -> BootPlan:
+    """The plan without what follows from the machine's addresses in its rooms."""
+    programs = tuple(
+        ProgramPlan(**{**vars(program), "room": RoomPlan(**{**vars(program.room), "messages": ()})})
+        if program.room is not None
+        else program
+        for program in plan.programs
+    )
+    return BootPlan(**{**vars(plan), "programs": programs})
 
 
 def differences(old: BootPlan, new: BootPlan) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from pbrinit.boot import launch, programs, roster, standing
 from pbrinit.boot import room as room_module
 from pbrinit.boot.programs import Programs
-from pbrinit.bootfile import BootPlan, LinkPlan, ProgramPlan
+from pbrinit.bootfile import BootFileError, BootPlan, LinkPlan, ProgramPlan
 
 
 class World:
@@ -84,6 +84,67 @@ def test_its_room_is_made_as_the_plan_in_force_has_it(
     one.note({world.started[-1]: 0})
     one.see_to()
     assert world.links == [image.links[1], other.links[1]]
+
+
+@pytest.fixture
+def leased(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Programs, list[BootPlan]]:
+    """A program that runs in a room and one that has none; and the plan in force, the last."""
+    assert not world.started
+
+    def plan(address: str) -> BootPlan:
+        room = SimpleNamespace(device="r-one", messages=(address,))
+        one = ProgramPlan(name="one", restart="never", room=room)
+        two = ProgramPlan(name="two", restart="never", room=None)
+        return BootPlan(links=(LinkPlan(device="r-one"),), programs=(one, two))
+
+    in_force = [plan("first"), plan("first"), plan("second")]
+    monkeypatch.setattr(standing, "read", lambda _: in_force[0])
+    monkeypatch.setattr(room_module, "unmake", lambda _: None)
+    programs = Programs(in_force[0], ())
+    programs.see_to()
+    return programs, in_force
+
+
+def test_who_has_another_room_by_the_plan_in_force_is_started_again(
+    world: World, leased: tuple[Programs, list[BootPlan]]
+) -> None:
+    programs, in_force = leased
+    one = world.started[0]
+    in_force.pop(0)
+    programs.renew()
+    assert world.sent == []
+    in_force.pop(0)
+    programs.renew()
+    world.now += 1
+    programs.renew()
+    assert world.sent == [(one, signal.SIGTERM)]
+    programs.note({one: 0})
+    programs.see_to()
+    assert len(world.started) == 3
+    programs.renew()
+    assert world.sent == [(one, signal.SIGTERM)]
+
+
+def test_a_program_that_has_ended_is_not_started_for_its_room(
+    world: World, leased: tuple[Programs, list[BootPlan]]
+) -> None:
+    programs, in_force = leased
+    programs.note({world.started[0]: 0})
+    del in_force[:2]
+    programs.renew()
+    programs.see_to()
+    assert len(world.started) == 2
+
+
+def test_rooms_stay_where_the_plan_in_force_cannot_be_read(
+    world: World, leased: tuple[Programs, list[BootPlan]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: BootPlan) -> BootPlan:
+        raise BootFileError("it is damaged")
+
+    monkeypatch.setattr(standing, "read", read)
+    leased[0].renew()
+    assert world.sent == []
 
 
 def test_a_program_is_started_at_once(world: World) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit import bootfile
-from pbrinit.boot import leasing, requests, standing
+from pbrinit.boot import leasing, requests, roster, standing
 from pbrinit.boot.lease import Lease
 from pbrinit.boot.leasing import UseError, Uses
 from pbrinit.cli import load
@@ -23,6 +23,7 @@ IMAGE, OTHER = (
     bootfile.pack(encode(load(Path("examples", f"{name}.toml")), name))
     for name in ("host", "kiosk")
 )
+ROOMS = bootfile.pack(encode(load(Path("examples/rooms.toml")), "rooms"))
 
 
 @pytest.fixture
@@ -123,6 +124,21 @@ def test_who_comes_after_another_does_not_know_what_that_one_has_asked(
     leasing.put_in_force(bootfile.unpack(IMAGE), ())
     Uses()(None, False)
     assert asked == [OTHER, IMAGE, IMAGE]
+
+
+def test_pid_1_is_told_where_there_are_rooms_once_the_plan_is_in_force(
+    asked: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(roster, "ask_for_rooms", lambda: told.append(len(asked)))
+    leasing.put_in_force(bootfile.unpack(OTHER), ())
+    assert told == []
+    leasing.put_in_force(bootfile.unpack(ROOMS), ())
+    assert told == [2]
+    monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
+    with pytest.raises(UseError):
+        leasing.put_in_force(bootfile.unpack(ROOMS), (), anyhow=True)
+    assert told == [2]
 
 
 def test_a_guard_that_refuses_is_told_of(
