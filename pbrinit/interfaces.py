@@ -128,18 +128,6 @@ def _names_no_host(gateway: Address, address: InterfaceAddress) -> bool:
     return network.version == Family.V4.version and network.num_addresses > 2 and gateway in ends  # noqa: PLR2004
 
 
-def check_rooms(problems: Problems, found: Iterable[Interface], rooms: Iterable[str]) -> None:
-    """Note a lease where there are rooms: each has the machine's addresses from its start on."""
-    names = ", ".join(rooms)
-    for interface in found:
-        if interface.dhcp and names:
-            problems.add(
-                f"interface.{interface.name}.address",
-                f'"{DHCP}" does not go with rooms ({names})',
-                "write the address itself, or isolate = false in [run]",
-            )
-
-
 def _the_only_one(problems: Problems, interface: Interface, found: Iterable[Interface]) -> None:
     """Note a second interface that is to have a lease, and a gateway that a lease may have too."""
     for other in found:

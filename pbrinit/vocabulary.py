@@ -12,7 +12,7 @@ from typing import TypeVar
 from pbrinit import meant, networks, programs
 from pbrinit.atoms import service
 from pbrinit.document import Node, Word
-from pbrinit.interfaces import check_rooms, interfaces
+from pbrinit.interfaces import interfaces
 from pbrinit.policy import ANYBODY, Interface, Peers, Run, User
 from pbrinit.problems import Problem
 from pbrinit.reach import Reach
@@ -37,8 +37,6 @@ class Vocabulary:
         self.runs = programs.runs(document.node("run"), self.users)
         self.clients = self._clients()
         self.reach = Reach(self.interfaces.values())
-        rooms = (run.name for run in self.runs.values() if run.isolated)
-        check_rooms(self.problems, self.interfaces.values(), rooms)
         self._used = {("user", run.user.name) for run in self.runs.values()}
 
     def interfaces_of(self, node: Node, key: str) -> tuple[Interface, ...]:

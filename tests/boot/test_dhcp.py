@@ -1,14 +1,17 @@
 """An image whose address comes by DHCP: without one, with one, with another, and without again.
+A page is served in a room.
 
 The tests are one story: a dnsmasq comes, gives, changes its mind, and goes.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,8 +39,37 @@ RENEWAL = "--dhcp-option=option:T1,40"
 """Seconds: later than a slow guest has the plan for its lease in force."""
 
 LEASE_SECONDS = 120
-MORE_MEMORY = 96
-"""Megabytes. The compiler runs on the machine, beside PID 1 and what asks for the address."""
+MORE_MEMORY = 112
+"""Megabytes. The compiler runs on the machine, beside PID 1, what asks for the address, and the
+Python that serves the page.
+"""
+
+SERVER_OF_PAGE = """
+import socket
+one = socket.create_server(("", 80))
+print("serving")
+while True:
+    one.accept()[0].send(b"hello")
+"""
+ROOM = f"""
+[run.page]
+command = ["/usr/bin/python3", "-ISBuc", {json.dumps(SERVER_OF_PAGE)}]
+user = "page"
+[[input]]
+on = "wan"
+from = "mgmt"
+service = "page"
+run = "page"
+"""
+NAMES = {"[service]": 'page = "tcp/80"', "[user]": "page = 1002"}
+
+
+def with_a_room() -> str:
+    """The policy's text, with a program that serves in a room."""
+    text = POLICY.read_text()
+    for section, name in NAMES.items():
+        text = text.replace(section, f"{section}\n{name}")
+    return text + ROOM
 
 
 @dataclass
@@ -54,17 +86,30 @@ class Appliance:
         pool = f"--dhcp-range={address},{address},2m"
         servers.enter_context(leased.served(self.network.inside, self.folder, pool, RENEWAL))
 
-    def reached(self, address: str) -> dict[str, str]:
+    def reached(self, address: str, port: int = 22) -> dict[str, str]:
         """What becomes of those who ask the machine there for ssh: nobody listens, so that who may
         is refused by TCP.
         """
+        ask = partial(Question, "tcp", address, port)
         return {
-            name: self.network.inside.do(acts.ask, Question("tcp", address, 22, source=(source, 0)))
+            name: self.network.inside.do(acts.ask, ask(source=(source, 0)))
             for name, source in (("mgmt", MGMT), ("stranger", STRANGER), ("server", SERVER))
         }
 
+    def page(self, address: str) -> dict[str, str]:
+        """The same of the page, as soon as its room has the address, or some seconds later."""
+        end = time.monotonic() + 20
+        while (told := self.reached(address, 80)) != SERVED and time.monotonic() < end:
+            time.sleep(0.5)
+        return told
+
+    def serves(self, address: str) -> bool:
+        """Whether anybody gets the page there."""
+        return "answered" in self.reached(address, 80).values()
+
 
 NOBODY = {"mgmt": "silence", "stranger": "silence", "server": "silence"}
+SERVED = {"mgmt": "answered", "stranger": "silence", "server": "silence"}
 AS_WRITTEN = {"mgmt": "ECONNREFUSED", "stranger": "silence", "server": "silence"}
 
 
@@ -73,8 +118,10 @@ def appliance(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Appliance]:
     folder = tmp_path_factory.mktemp("dhcp")
-    plan = bootfile.pack(encode(load(POLICY), POLICY.stem))
-    files = archive("etc/pbrinit", {"plan": plan, "policy.toml": POLICY.read_bytes()})
+    policy = folder / "policy.toml"
+    policy.write_text(with_a_room())
+    plan = bootfile.pack(encode(load(policy), POLICY.stem))
+    files = archive("etc/pbrinit", {"plan": plan, "policy.toml": policy.read_bytes()})
     machine = direct(artefacts, with_files(artefacts, folder, files))
     with (
         Wire(LOGS / "boot-dhcp.pcap") as wire,
@@ -110,6 +157,7 @@ def is_discover(packet: Layer) -> bool:
 
 def test_without_a_server_nothing_of_ipv4_leaves_but_dhcp(appliance: Appliance) -> None:
     assert appliance.reached(FIRST) == NOBODY
+    assert not appliance.serves(FIRST)
     assert "refused" in appliance.guest.run(f"probe tcp {SERVER} 443 as updater")
     time.sleep(4)
     sent = four(appliance)
@@ -124,6 +172,7 @@ def test_with_a_lease_the_machine_is_as_the_policy_says(
     appliance.guest.expect(rf"wan: {FIRST}/24, gateway {SERVER} for 120 s from {SERVER}", 70)
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
     assert appliance.reached(FIRST) == AS_WRITTEN
+    assert appliance.page(FIRST) == SERVED
     assert appliance.network.inside.do(acts.ping, FIRST, MGMT)
     appliance.network.inside.do(acts.serve, "tcp", 443, (SERVER,))
     appliance.guest.send_line("")
@@ -149,7 +198,7 @@ def is_allowed(packet: Layer, own: str) -> bool:
     if ICMP in packet:
         # The timestamp is the kernel's to tell whom it may answer (docs/ways-out.md).
         return packet[ICMP].type in (0, 14) and bool(packet[IP].dst == MGMT)
-    if TCP in packet and packet[TCP].sport == 22:
+    if TCP in packet and packet[TCP].sport in (22, 80):
         return bool(packet[IP].dst == MGMT)
     to_web = TCP in packet and packet[TCP].dport == 443
     return to_web or is_more_time(packet, own)
@@ -185,7 +234,9 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
         assert at > first, sent[at].show(dump=True)
     assert at == len(sent), sent[at].show(dump=True)
     assert appliance.reached(SECOND) == AS_WRITTEN
+    assert appliance.page(SECOND) == SERVED
     assert appliance.reached(FIRST) == NOBODY
+    assert not appliance.serves(FIRST)
 
 
 def test_a_lease_that_nobody_renews_ends_and_nothing_but_dhcp_is_left(
@@ -200,6 +251,7 @@ def test_a_lease_that_nobody_renews_ends_and_nothing_but_dhcp_is_left(
     time.sleep(2)
     closed = time.monotonic()
     assert appliance.reached(SECOND) == NOBODY
+    assert not appliance.serves(SECOND)
     assert not appliance.network.inside.do(acts.ping, SECOND, MGMT)
     time.sleep(5)
     sent = four(appliance, closed)

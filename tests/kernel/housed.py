@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pbrinit.bootfile import BootPlan
-from pbrinit.cli import load
+from pbrinit.compiler import compile_policy
+from pbrinit.language import read
 from pbrinit.netlink import encode
 from pbrinit.plan import Plan
+from pbrinit.policy import Policy
 from tests.kernel import acts, kept, watched
 from tests.kernel.lab import Lab
 
@@ -57,9 +59,9 @@ service = "dns"
 IDLE = "import time; print('idle'); time.sleep(60)"
 
 
-def compiled(
+def policy(
     one: str = IDLE, two: str = IDLE, more: str = 'restart = "never"', user: str = "one"
-) -> Plan:
+) -> Policy:
     """The policy with these programs."""
     text = POLICY.format(one=json.dumps(one), two=json.dumps(two), more=more, user=user)
     if "isolate" in more:
@@ -67,7 +69,12 @@ def compiled(
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(text)
         file.flush()
-        return load(Path(file.name))
+        return read(Path(file.name))
+
+
+def compiled(one: str = IDLE, **others: str) -> Plan:
+    """The plan with these programs."""
+    return compile_policy(policy(one, **others))
 
 
 def plan_of(one: str = IDLE, more: str = 'restart = "never"', **others: str) -> BootPlan:

@@ -10,9 +10,11 @@ import signal
 import sys
 import time
 import traceback
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
-from pbrinit.boot import calls, programs, roster
+from pbrinit.boot import calls, leasing, programs, roster
 from pbrinit.bootfile import BootPlan
 
 keepers: list[int] = []
@@ -54,6 +56,7 @@ def _keep(plan: BootPlan) -> None:
         if told is not None and told.si_signo == signal.SIGTERM:
             kept.stop()
         if told is not None and told.si_signo == roster.ASK:
+            kept.renew()
             for name in roster.asked():
                 kept.restart(name)
         gone = {}
@@ -86,6 +89,15 @@ def roll() -> list[roster.Line]:
 def ask(name: str) -> None:
     """Ask for one to be started again, as the console does."""
     roster.ask(name, keepers[-1])
+
+
+def lease(plan: BootPlan) -> str:
+    """Have the plan for a lease in force, as PID 1's duty does; what the guard says."""
+    with (
+        mock.patch.object(leasing, "RESOLVERS", "/run/resolv.conf"),
+        mock.patch.object(roster, "ask_for_rooms", partial(roster.ask_for_rooms, keepers[-1])),
+    ):
+        return leasing.put_in_force(plan, (), anyhow=True)
 
 
 def stop() -> None:

@@ -18,7 +18,7 @@ from pbrinit.policy import Policy
 from pbrinit.ruling import NOWHERE, Rulings
 from pbrinit.service import DHCP_CLIENT, Protocol
 from tests.unit.pbrinit.proof.policies import refuted
-from tests.unit.pbrinit.written import ROUTER, by_dhcp, written
+from tests.unit.pbrinit.written import ROOMS, ROUTER, by_dhcp, written
 
 ENTRIES = (
     '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = ["ssh", "ping"]\n'
@@ -93,6 +93,51 @@ def test_the_plan_of_what_waits_is_proved() -> None:
 def test_the_plan_with_a_lease_is_proved(lease: str) -> None:
     policy = configured(WAITING, LEASES[lease])
     assert refuted(policy, compile_policy(policy)) == []
+
+
+IN_ROOMS = by_dhcp(written(
+    '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "ssh"\nrun = "sshd"\n'
+    '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "ping"\n'
+    '[[output]]\non = "wan"\nservice = "web"\nrun = "updater"\n'
+    '[[output]]\nservice = "dns"\nrun = "resolver"\n'
+    '[[between]]\nfrom = "updater"\nto = "resolver"\nservice = "dns"\n',
+    ROOMS,
+))  # fmt: skip
+
+
+def in_room(plan: Plan) -> set[str]:
+    """The addresses in each room that its program could have of a lease."""
+    rooms = [program.room for program in plan.programs if program.room is not None]
+    assert len(rooms) == 3
+    (found,) = {frozenset(str(a.ip) for a in r.addresses if a.ip in LEASE.address.network)
+                for r in rooms}  # fmt: skip
+    return set(found)
+
+
+def test_the_plan_with_rooms_is_proved_while_it_waits_and_none_has_the_address() -> None:
+    plan = compile_policy(IN_ROOMS)
+    assert refuted(IN_ROOMS, plan) == []
+    assert in_room(plan) == set()
+
+
+@pytest.mark.parametrize("lease", LEASES)
+def test_the_plan_with_rooms_and_a_lease_is_proved_and_each_has_its_address(lease: str) -> None:
+    policy = configured(IN_ROOMS, LEASES[lease])
+    plan = compile_policy(policy)
+    assert refuted(policy, plan) == []
+    assert in_room(plan) == {"192.0.2.2"}
+
+
+def test_while_it_waits_rooms_reach_each_other_and_by_ipv6_others() -> None:
+    rulings = Rulings(IN_ROOMS)
+    asks = Packet(Protocol.UDP, ip_address("169.254.77.2"), ip_address("169.254.77.3"), 41000, 53)
+    assert rulings.of(asks, In("r-updater")).where == "room resolver"
+    for own, friend, where in (
+        ("2001:db8::2", "2001:db8:5::9", "room sshd"),
+        ("192.0.2.2", "198.51.100.9", NOWHERE),
+    ):
+        ssh = Packet(Protocol.TCP, ip_address(friend), ip_address(own), 40000, 22)
+        assert rulings.of(ssh, In("eth0")).where == where
 
 
 def dhcp_rules(plan: Plan) -> list[Rule]:

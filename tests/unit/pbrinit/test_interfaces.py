@@ -94,8 +94,6 @@ def test_an_address_by_dhcp_stands_alone_or_beside_ipv6(tmp_path: Path) -> None:
          'interface.wan.address: lan has "dhcp" too'),
         (BY_DHCP + LAN + 'gateway = "10.0.0.2"\n',
          "interface.lan.gateway: wan gets its gateway by DHCP"),
-        (BY_DHCP + '[user]\nweb = 1001\n[run.web]\ncommand = ["/bin/web"]\nuser = "web"\n',
-         'interface.wan.address: "dhcp" does not go with rooms (web)'),
     ],
 )  # fmt: skip
 def test_what_does_not_go_with_dhcp(tmp_path: Path, text: str, expected: str) -> None:
