@@ -60,10 +60,11 @@ class Tend:
 
     def _tend(self, kernel: Kernel, link: LinkPlan, here: set[str]) -> None:
         present = link.device in here
+        # Asked first: one that is up a moment after it was found down, and is made then, was not.
+        if link.room and not (present and links.is_made(link)):
+            return
         if present and links.is_up(link.device):
             self._failed.pop(link.name, None)
-            return
-        if link.room and not (present and links.is_made(link)):
             return
         if not present and (link.rename is None or not links.has_mac(link.mac)):
             return
