@@ -14,7 +14,6 @@ from factory.qemu import Accelerator, Machine, Nic
 from tests.boot.conftest import (
     GUEST_MAC,
     LOGS,
-    MEMORY,
     MGMT,
     SELF,
     STRANGER,
@@ -32,6 +31,10 @@ BAD = HOST.replace('from    = "mgmt"', 'from    = "mgtm"').replace('"tcp/443"', 
 BROKEN = HOST + '\n[[expect]]\nnever = { on = "wan", service = "ssh" }\n'
 POLICIES = {"other": OTHER, "bad": BAD, "broken": BROKEN}
 SECONDS = 15
+ANSWER_SECONDS = 3.0
+MEMORY = 96
+"""MiB: with 64 the compiler may be ended where memory runs out, before it has told the outcome."""
+
 IN_FORCE = r'policy "{}" [0-9a-f]{{16}}: \d+ rules in force'
 
 
@@ -56,7 +59,8 @@ def reached_by(machine: Booted) -> set[str]:
     found = set()
     for version in VERSIONS:
         for name, peers in (("mgmt", MGMT), ("stranger", STRANGER)):
-            if machine.peer.ping(peers[version], SELF[version]).verdict == "reply":
+            asked = machine.peer.ping(peers[version], SELF[version], timeout=ANSWER_SECONDS)
+            if asked.verdict == "reply":
                 found.add(f"{name} {version}")
     return found
 
