@@ -78,16 +78,20 @@ class Meaning:
     @cache  # noqa: B019  a meaning lives as long as the program
     def incoming(self, family: Family, interface: Interface) -> Part:
         """What arrives by an interface and is for this machine."""
+        allowed = self._arriving(family, interface, None)
+        denied = self._denied_arriving(family, interface)
+        return Part(tuple(allowed), tuple(denied), tuple(self._unasked(family, interface)))
+
+    def _arriving(self, family: Family, interface: Interface, room: Run | None) -> list[Box]:
+        """What entries let arrive by an interface, for a room or for the machine itself."""
         own = self.homes.own(interface, family)
-        allowed = [
+        return [
             Box(form, peers, own, entry.key, answer)
-            for entry in self._entries_of(None, interface)
+            for entry in self._entries_of(room, interface)
             for peers in [self.homes.peers(entry.peers, interface, family)]
             for answer in [entry.direction is Direction.OUTPUT]
             for form in arriving(entry.services, family, entry.clients, answer=answer)
         ]
-        denied = self._denied_arriving(family, interface)
-        return Part(tuple(allowed), tuple(denied), tuple(self._unasked(family, interface)))
 
     def _entries_of(self, room: Run | None, interface: Interface) -> Iterable[Entry]:
         """The entries about a room, or about the machine itself, that an interface is in."""
@@ -156,14 +160,7 @@ class Meaning:
 
     def into_room(self, family: Family, interface: Interface, room: Run) -> Part:
         """What arrives by an interface and is for the program in a room."""
-        own = self.homes.own(interface, family)
-        allowed = [
-            Box(form, peers, own, entry.key, answer)
-            for entry in self._entries_of(room, interface)
-            for peers in [self.homes.peers(entry.peers, interface, family)]
-            for answer in [entry.direction is Direction.OUTPUT]
-            for form in arriving(entry.services, family, room.clients, answer=answer)
-        ]
+        allowed = self._arriving(family, interface, room)
         denied = self._denied_arriving(family, interface) if allowed else ()
         return Part(tuple(allowed), tuple(denied))
 

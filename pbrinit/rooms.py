@@ -72,18 +72,14 @@ def _room(policy: Policy, run: Run) -> Room:
 def _addresses(policy: Policy, run: Run) -> tuple[InterfaceAddress, ...]:
     """The machine's own, and the one that only exists inside, each as one host's."""
     own: list[Address] = [a.ip for interface in policy.interfaces for a in interface.addresses]
-    own += [inside.address(policy, run, family) for family in _between(policy)]
+    own += [inside.address(policy, run, family)
+            for family in Family if inside.prefixes(policy, family)]  # fmt: skip
     return tuple(alone(address) for address in own)
 
 
 def alone(address: Address) -> InterfaceAddress:
     """An address that has a prefix to itself."""
     return ipaddress.ip_interface(address)
-
-
-def _between(policy: Policy) -> tuple[Family, ...]:
-    """The families in which rooms reach each other."""
-    return tuple(Family) if policy.betweens else ()
 
 
 def _ways_out(policy: Policy, run: Run) -> Iterator[Route]:
@@ -97,8 +93,8 @@ def _ways_out(policy: Policy, run: Run) -> Iterator[Route]:
             ways += [(address.network, address.ip) for address in own]
             gateway = interface.gateway(family)
             ways += [(None, a.ip) for a in own if gateway in a.network][:1] if gateway else []
-        if family in _between(policy):
-            ways.append((inside.INSIDE[family], inside.address(policy, run, family)))
+        ways += [(prefix, inside.address(policy, run, family))
+                 for prefix in inside.prefixes(policy, family)]  # fmt: skip
         for destination, source in dict(ways).items():
             yield Route(family, TABLE_MAIN, RouteKind.UNICAST, destination, GATEWAY[family],
                         preferred=source, note="all ways lead through the machine")  # fmt: skip
