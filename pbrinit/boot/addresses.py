@@ -11,7 +11,7 @@ import _socket
 import struct
 
 from pbrinit.boot import routedump, routes
-from pbrinit.boot.rtnetlink import HEADER, attributes, pointed
+from pbrinit.boot.rtnetlink import HEADER, attributes, pointed, removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class Book:
 def removals(kernel: Kernel, device: int) -> list[bytes]:
     """The messages that take all addresses from the device with this index."""
     held = Book(kernel).held.items()
-    return [_removal(payload) for (_, index, _), (_, _, payload) in held if index == device]
+    payloads = (payload for (_, index, _), (_, _, payload) in held if index == device)
+    return [removal(RTM_DELADDR, payload) for payload in payloads]
 
 
 def differences(links: Iterable[Link], loopback: int, book: Book) -> Iterator[Repair]:
@@ -74,14 +75,14 @@ def differences(links: Iterable[Link], loopback: int, book: Book) -> Iterator[Re
                 planned[family, index, own] = length
                 held = book.held.get((family, index, own))
                 if held is None or held[0] != length:
-                    wrong = () if held is None else (_removal(held[2]),)
+                    wrong = () if held is None else (removal(RTM_DELADDR, held[2]),)
                     yield f"missing: {text}", (*wrong, pointed(message, offsets, index))
     for (family, index, own), (length, _, payload) in book.held.items():
         link_local = family == V6 and own[:8] == LINK_LOCAL[:8]
         if (family, index, own) not in planned and not link_local:
             yield (
                 f"not in the plan: address {_socket.inet_ntop(family, own)}/{length}",
-                (_removal(payload),),
+                (removal(RTM_DELADDR, payload),),
             )
 
 
@@ -104,7 +105,7 @@ def own_differences(
             allowed |= made
             held = book.held.get((family, index, value))
             if held is not None and not held[1] & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
-                again = (_removal(held[2]), pointed(message, offsets, index))
+                again = (removal(RTM_DELADDR, held[2]), pointed(message, offsets, index))
                 bits = ALL4 if family == V4 else ALL6
                 needed[family, LOCAL, OWN, bytes([bits]) + value, index] = (text, again)
     for payload in own:
@@ -113,7 +114,8 @@ def own_differences(
         if told[4] and told[4] not in known:
             continue
         if told not in allowed and not _of_link_local(told, {index for _, index in links}):
-            yield f"not in the plan: route {routes.describe(payload)}", (routes.removal(payload),)
+            text = f"not in the plan: route {routes.describe(payload)}"
+            yield text, (removal(routes.RTM_DELROUTE, payload),)
     for text, again in needed.values():
         yield f"missing: the kernel's own route after {text}", again
 
@@ -170,8 +172,3 @@ def _address(message: bytes) -> tuple[int, int, bytes] | None:
     family, length, _, _, _ = ADDRESS.unpack_from(message, HEADER.size)
     told = dict(attributes(message[HEADER.size :], ADDRESS.size))
     return family, length, told[IFA_LOCAL]
-
-
-def _removal(payload: bytes) -> bytes:
-    size = HEADER.size + len(payload)
-    return HEADER.pack(size, RTM_DELADDR, routes.CHANGE, 0, 0) + payload

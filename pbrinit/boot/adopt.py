@@ -19,7 +19,7 @@ import struct
 from pbrinit.boot import gate, links, routedump, rules, slots, sysctl
 from pbrinit.boot.audit import Audit
 from pbrinit.boot.routes import RTM_DELROUTE
-from pbrinit.boot.rtnetlink import HEADER, Kernel, KernelError, attributes, pointed
+from pbrinit.boot.rtnetlink import HEADER, Kernel, KernelError, attributes, pointed, removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _clear(kernel: Kernel, new: BootPlan) -> None:
     """Take away all rules but the plan's and the gates, which shield it from what is half gone."""
     planned = {rules.meaning(message[HEADER.size :]) for message in new.rules}
     extra = [
-        HEADER.pack(HEADER.size + len(payload), rules.RTM_DELRULE, rules.CHANGE, 0, 0) + payload
+        removal(rules.RTM_DELRULE, payload)
         for payload in rules.in_force(kernel)
         if rules.meaning(payload) not in planned and not gate.is_one(payload)
     ]

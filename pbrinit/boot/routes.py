@@ -21,7 +21,7 @@ from pbrinit.boot.routedump import (
     columns,
     shape_of,
 )
-from pbrinit.boot.rtnetlink import ATTRIBUTE, HEADER, attributes, numbered, pointed
+from pbrinit.boot.rtnetlink import ATTRIBUTE, HEADER, attributes, numbered, pointed, removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     Repair = tuple[str, tuple[bytes, ...]]
 
 RTM_DELROUTE = 25
-CHANGE = 0x5  # NLM_F_REQUEST | NLM_F_ACK
 KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole",
          7: "unreachable", 8: "prohibit", 9: "throw"}  # fmt: skip
 SHOWN = 10
@@ -103,12 +102,6 @@ def differences(
             yield (text if number < SHOWN else ""), (message,)
 
 
-def removal(payload: bytes) -> bytes:
-    """The message that takes away a route that was told like this."""
-    size = HEADER.size + len(payload)
-    return HEADER.pack(size, RTM_DELROUTE, CHANGE, 0, 0) + payload
-
-
 def describe(payload: bytes) -> str:
     """The route in short: its prefix, its type and its table."""
     family, to, source, _, table, _, _, kind, _ = ROUTE.unpack_from(payload)
@@ -152,7 +145,7 @@ def _prefix_place(message: bytes | bytearray) -> int | None:
 
 
 def _removal(payload: bytes, prefix: bytes) -> bytes:
-    made = bytearray(removal(payload))
+    made = bytearray(removal(RTM_DELROUTE, payload))
     made[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
     place = _prefix_place(made)
     if place is not None:

@@ -30,6 +30,7 @@ SOL_NETLINK = 270
 NETLINK_GET_STRICT_CHK = 12
 RTA_TABLE = 15
 NLM_F_ACK = 0x4
+CHANGE = 0x5  # NLM_F_REQUEST | NLM_F_ACK
 ANSWER_SECONDS = 10
 BUFFER = 1 << 16
 
@@ -189,6 +190,11 @@ def numbered(message: bytes, kind: int, number: int) -> bytes:
     """The message as one that asks for an answer, of this kind and sequence number."""
     flags = struct.unpack_from("=H", message, 6)[0] | NLM_F_ACK
     return HEADER.pack(len(message), kind, flags, number, 0) + message[HEADER.size :]
+
+
+def removal(kind: int, payload: bytes) -> bytes:
+    """The message of this kind that takes away what was told like this."""
+    return HEADER.pack(HEADER.size + len(payload), kind, CHANGE, 0, 0) + payload
 
 
 def pointed(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:

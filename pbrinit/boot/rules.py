@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from pbrinit.boot.rtnetlink import HEADER, KernelError, attributes
+from pbrinit.boot.rtnetlink import HEADER, KernelError, attributes, removal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FAMILIES = (2, 10)
 RTM_DELRULE, RTM_GETRULE = 33, 34
-CHANGE = 0x5  # NLM_F_REQUEST | NLM_F_ACK
 RULE = struct.Struct("=BBBBBBBBI")
 FRA_PRIORITY, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_PROTOCOL = 6, 14, 15, 21
 FRA_SPORT_MASK, FRA_DPORT_MASK = 28, 29
@@ -107,8 +106,7 @@ def repairs(plan: BootPlan, found: Iterable[bytes]) -> list[Repair]:
         counted[told] = counted.get(told, 0) + 1
         if counted[told] > 1 or told not in planned:
             text = f"family {payload[0]}, preference {preference(payload)}, {payload.hex()}"
-            removal = HEADER.pack(HEADER.size + len(payload), RTM_DELRULE, CHANGE, 0, 0) + payload
-            different.append((f"not in the plan: {text}", (removal,)))
+            different.append((f"not in the plan: {text}", (removal(RTM_DELRULE, payload),)))
     return different + [
         (f"missing: {text}", (message,))
         for told, (text, message) in planned.items()

@@ -29,7 +29,7 @@ from scapy.packet import Raw
 from pbrinit import bootfile
 from pbrinit.boot import adopt, gate, requests, rules, slots, standing
 from pbrinit.boot.record import Record
-from pbrinit.boot.rtnetlink import Kernel
+from pbrinit.boot.rtnetlink import HEADER, Kernel, removal
 from pbrinit.boot.trial import Trial
 from pbrinit.bootfile import BootPlan
 
@@ -244,7 +244,7 @@ def in_force(image: BootPlan) -> BootPlan:
 
 
 def _removal(message: bytes) -> bytes:
-    return message[:4] + struct.pack("=HH", rules.RTM_DELRULE, rules.CHANGE) + message[8:]
+    return removal(rules.RTM_DELRULE, message[HEADER.size :])
 
 
 def ask_and_die(line: str, plan: bytes) -> None:
