@@ -89,22 +89,17 @@ def die_with_parent(number: int) -> None:
 
     To be another user takes it back (commit_creds, kernel/cred.c).
     """
-    _check(libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
-
-
-def no_new_privileges() -> None:
-    """prctl(2), PR_SET_NO_NEW_PRIVS: whatever this process starts is no more than it is."""
-    _check(libc.prctl(PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl")
+    prctl(PR_SET_PDEATHSIG, number)
 
 
 def become(uid: int) -> None:
-    """Be this user, in no group but the one of the same number, and never more than that
-    (prctl(2), PR_SET_NO_NEW_PRIVS).
+    """Be this user, in no group but the one of the same number, and never more than that, nor
+    whatever this process starts (prctl(2), PR_SET_NO_NEW_PRIVS).
     """
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    no_new_privileges()
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def forbid(numbers: Iterable[int]) -> None:
@@ -121,9 +116,9 @@ def forbid(numbers: Iterable[int]) -> None:
     _check(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, 0, 0), "prctl")
 
 
-def close_all_but(kept: Iterable[int]) -> None:
-    """Close every file but these and the first three."""
-    ends = [2, *sorted(kept), MOST_FILES]
+def close_all_but(kept: Iterable[int], *, first: int = 3) -> None:
+    """Close every file from the number `first` on, but these."""
+    ends = [first - 1, *sorted(kept), MOST_FILES]
     for number, before in enumerate(ends[:-1]):
         os.closerange(before + 1, ends[number + 1])
 

@@ -107,14 +107,8 @@ def _become_nobody(kept: set[int], parent: int) -> None:
     os.makedirs(EMPTY, exist_ok=True)  # noqa: PTH103  pathlib is not in the image
     os.chroot(EMPTY)
     os.chdir("/")
-    first = 0
-    for number in (*sorted(kept), resource.getrlimit(resource.RLIMIT_NOFILE)[0]):
-        os.closerange(first, number)
-        first = number + 1
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
-    calls.no_new_privileges()
+    calls.close_all_but(kept, first=0)
+    calls.become(NOBODY)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     calls.die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:

@@ -21,8 +21,6 @@ NAMESPACE = "/proc/self/ns/pid"
 FAILED = 127
 """The status of a program that could not be started, as shells have it."""
 
-LAST_DESCRIPTOR = 4096
-
 
 def start(
     program: ProgramPlan, link: LinkPlan | None, output: int, signals: Iterable[int]
@@ -72,8 +70,7 @@ def _become(
         nothing = os.open("/dev/null", os.O_RDONLY)
         for source, target in ((nothing, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
-        os.closerange(3, held)
-        os.closerange(held + 1, LAST_DESCRIPTOR)
+        calls.close_all_but((held,))
         if program.room is not None and link is not None:
             room.enter(program.room, link)
         view.enter(program.uid, desk.folder_of(program.name) if program.ask else None)

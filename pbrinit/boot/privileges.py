@@ -7,13 +7,12 @@ Source: capabilities(7), "Effect of user ID changes", "The securebits flags", "A
 from __future__ import annotations
 
 import errno
-import os
 import signal
 
 from pbrinit.boot import calls, landlock
 
 PR_CAPBSET_DROP, PR_SET_SECUREBITS = 24, 28
-PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 38, 47, 2
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 NOROOT, KEEP_CAPS = 0b11, 0b1 << 4
 """Root is a user like others, which cannot be taken back; and a change of user keeps what there is
 until a program is started."""
@@ -34,13 +33,10 @@ def give_up(uid: int, kept: int) -> None:
                     raise
                 break  # the kernel knows no more of them
     calls.prctl(PR_SET_SECUREBITS, NOROOT | KEEP_CAPS)
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
+    calls.become(uid)
     calls.capset(kept)
     for number in range(HIGHEST + 1):
         if kept >> number & 1:
             calls.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
-    calls.prctl(PR_SET_NO_NEW_PRIVS, 1)
     landlock.restrict()
     calls.die_with_parent(signal.SIGKILL)
