@@ -18,6 +18,9 @@ import struct
 from binascii import crc32
 from types import SimpleNamespace
 
+PATH = "/etc/pbrinit/plan"
+"""Where an image has it."""
+
 MAGIC = b"pbrinit plan 5\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2

@@ -103,7 +103,7 @@ def explain(plan: BootPlan, words: Sequence[str]) -> Answer:
 
 
 COMMANDS: dict[str, tuple[str, str, Callable[[BootPlan, Sequence[str]], Answer]]] = {
-    "status": ("status", "rules, interfaces, services, what was repaired and dropped", tell),
+    "status": ("status", "rules, interfaces, programs, what was repaired and dropped", tell),
     "audit": ("audit", "rules, routes, addresses and sysctls, compared now", audited),
     "rules": ("rules", "the rules in force, as `ip` commands", listed),
     "drops": ("drops", "what arrived and went nowhere, by kind", dropped),

@@ -17,12 +17,11 @@ from pbrinit.boot import (
     lineedit,
     login,
     lookup,
-    requests,
-    roster,
     standing,
     terminals,
 )
 from pbrinit.boot.absent import absent, there
+from pbrinit.boot.changes import CONTROL, ChangeError, change
 from pbrinit.boot.commands import COMMANDS, UsageError
 from pbrinit.boot.listen import listen
 from pbrinit.boot.probe import probe
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 PROMPT = "pbrinit> "
 PORTS = range(1, 65536)
-CONTROL = "/usr/lib/pbrinit/control"
-"""What has the compiler; this has not."""
-
 TRIAL_SECONDS = "60"
 WATCH_SECONDS = 2
 CLEAR = "\x1b[H\x1b[J"
@@ -81,7 +77,7 @@ def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
             _do(line.split(), standing.read(plan) if plan else None, why_closed)
         except KeyboardInterrupt:
             print()
-        except UsageError as error:
+        except (UsageError, ChangeError) as error:
             print(error)
         except Exception as error:
             print(f"failed: {error}")
@@ -101,13 +97,13 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
     elif command in COMMANDS:
         print("\n".join(commands.answer(plan, words)[1]))
     elif command in ("try", "confirm"):
-        _try(command, rest)
+        _try(plan, words)
     elif command == "watch" and not rest:
         _watch(plan)
     elif command == "absent" and not rest:
         _absent()
     elif command == "restart" and len(rest) == 1:
-        _restart(rest[0], [program.name for program in plan.programs])
+        change(plan, words)
     elif command == "probe":
         _probe(rest, dict(plan.users))
     elif command == "listen":
@@ -124,21 +120,14 @@ def _watch(plan: BootPlan) -> None:
         time.sleep(WATCH_SECONDS)
 
 
-def _restart(name: str, programs: list[str]) -> None:
-    if name not in programs:
-        known = " ".join(programs) or "none"
-        raise UsageError(f"the policy has no program {name!r}, only {known}")
-    roster.ask(name)
-
-
-def _try(command: str, words: list[str]) -> None:
-    match command, words:
-        case "try", [file, *rest] if len(rest) <= 1:
+def _try(plan: BootPlan, words: list[str]) -> None:
+    match words:
+        case ["try", file, *rest] if len(rest) <= 1:
             seconds = [*rest, TRIAL_SECONDS][0]
             words = [CONTROL, "try", file, "--confirm", seconds]
             os.spawnv(os.P_WAIT, CONTROL, words)  # noqa: S606
-        case "confirm", []:
-            print(requests.ask("confirm")[1])
+        case ["confirm"]:
+            print(change(plan, words))
         case _:
             raise UsageError("try FILE [SECONDS], confirm")
 

@@ -8,14 +8,14 @@ long, so many bytes, at a lower priority than what guards the machine, and ended
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import signal
-import socket
-import struct
 import sys
 
-from pbrinit.boot import calls, errand, pbrctl, view
+from pbrinit.boot import calls, door, errand, pbrctl, view
+from pbrinit.boot.changes import CHANGES
 from pbrinit.boot.commands import COMMANDS
 from pbrinit.boot.errand import ErrandError
 from pbrinit.boot.say import say, seconds
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pbrinit.bootfile import ProgramPlan
 
 FOLDER = "/run/desks"
-MAY = {"status": frozenset(COMMANDS), "try": frozenset((*COMMANDS, *pbrctl.CHANGING))}
+MAY = {"status": frozenset(COMMANDS), "try": frozenset((*COMMANDS, *CHANGES))}
 """The commands that a program may ask for, by its `ask`."""
 
 AT_ONCE = 4
@@ -39,7 +39,6 @@ the answer be taken in the third."""
 
 LOOK_SECONDS = 0.1
 NICE = 10
-PEER = struct.Struct("=iII")
 USAGE, ENDED = 2, 1
 
 
@@ -56,43 +55,33 @@ def serve(programs: Iterable[ProgramPlan]) -> None:
     Raises OSError where a socket cannot be made.
     """
     doors = {_listen(program): program for program in programs}
-    busy: dict[int, socket.socket] = {}
+    busy: dict[int, _socket.socket] = {}
     while True:
         _reap(busy)
         held = [*busy.values()]
-        open_ones = [door for door in doors if held.count(door) < AT_ONCE]
-        for door in select.select(open_ones, [], [], LOOK_SECONDS if busy else None)[0]:
-            plug, _ = door.accept()
+        open_ones = [one for one in doors if held.count(one) < AT_ONCE]
+        for one in select.select(open_ones, [], [], LOOK_SECONDS if busy else None)[0]:
+            plug = door.answered(one)
             child = os.fork()
             if child == 0:
-                _attend(plug, doors[door])
+                _attend(plug, doors[one])
             plug.close()
-            busy[child] = door
+            busy[child] = one
 
 
-def _listen(program: ProgramPlan) -> socket.socket:
+def _listen(program: ProgramPlan) -> _socket.socket:
     """A socket that its user alone may connect to, and that program alone sees."""
     path = f"{folder_of(program.name)}/{errand.SOCKET}"
-    if os.path.exists(path):  # noqa: PTH110
-        os.unlink(path)  # noqa: PTH108  a desk's that ended
-    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o177)
-    try:
-        door.bind(path)
-    finally:
-        os.umask(mask)
-    os.chown(path, program.uid, program.uid)
-    door.listen(AT_ONCE)
-    return door
+    return door.opened(path, _socket.SOCK_STREAM, AT_ONCE, program.uid)
 
 
-def _reap(busy: dict[int, socket.socket]) -> None:
+def _reap(busy: dict[int, _socket.socket]) -> None:
     for child in [*busy]:
         if os.waitpid(child, os.WNOHANG)[0]:
             del busy[child]
 
 
-def _attend(plug: socket.socket, program: ProgramPlan) -> None:
+def _attend(plug: _socket.socket, program: ProgramPlan) -> None:
     """Hear one request and do it, in a process of its own; never returns."""
     try:
         calls.die_with_parent(signal.SIGKILL)
@@ -114,9 +103,9 @@ def _attend(plug: socket.socket, program: ProgramPlan) -> None:
         os._exit(0)
 
 
-def _asked(plug: socket.socket, program: ProgramPlan) -> tuple[list[str], bytes]:
+def _asked(plug: _socket.socket, program: ProgramPlan) -> tuple[list[str], bytes]:
     """What the program asks. Raises ErrandError where it may not, OSError where it does not."""
-    uid = PEER.unpack(plug.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))[1]
+    uid = door.user_of(plug)
     if uid != program.uid:
         raise ErrandError(f"user {uid} is not the user of {program.name}")
     words, policy = errand.hear(plug, seconds() + HEAR_SECONDS)
@@ -130,7 +119,7 @@ def _asked(plug: socket.socket, program: ProgramPlan) -> tuple[list[str], bytes]
     return words, policy
 
 
-def _do(plug: socket.socket, words: Sequence[str], policy: bytes) -> None:
+def _do(plug: _socket.socket, words: Sequence[str], policy: bytes) -> None:
     """Do the command, and tell what it prints as it comes, and how it ended.
 
     Raises OSError where that is not taken: then the command ends as well.

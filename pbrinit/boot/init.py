@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pbrinit.bootfile import BootPlan
 
-PLAN = "/etc/pbrinit/plan"
+PLAN = bootfile.PATH
 MOUNTS = (
     ("proc", "/proc", "proc", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, ""),
     ("sysfs", "/sys", "sysfs", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, ""),

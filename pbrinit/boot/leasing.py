@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import requests, roster, standing
+from pbrinit.boot import requests, roster, standing, whole
 from pbrinit.boot.dhcpclient import Identity
-from pbrinit.boot.init import PLAN
 from pbrinit.boot.tenant import Tenant
 
 TYPE_CHECKING = False
@@ -58,7 +57,7 @@ class Uses:
         Raises UseError, OSError, BootFileError.
         """
         if lease is None:
-            put_in_force(standing.load(PLAN), (), anyhow=self._in_doubt)
+            put_in_force(standing.load(standing.IMAGE), (), anyhow=self._in_doubt)
             self._in_doubt = False
             return
         server = ANY if anyone else lease.server
@@ -91,16 +90,13 @@ def put_in_force(plan: BootPlan, resolvers: Sequence[str], *, anyhow: bool = Fal
     Raises UseError, OSError, BootFileError: then what was in force still is.
     """
     told = "nothing changes"
-    if anyhow or standing.read(standing.load(PLAN)).digest != plan.digest:
-        beside = f"{standing.NEXT}.{os.getpid()}"
-        with open(beside, "wb") as file:  # noqa: PTH123  pathlib is not in the image
-            file.write(bootfile.pack(plan))
-        os.replace(beside, standing.NEXT)  # noqa: PTH105
+    if anyhow or standing.now().digest != plan.digest:
+        whole.write(standing.NEXT, bootfile.pack(plan))
         done, told = requests.ask("adopt")
         if not done:
             raise UseError(told)
     if any(program.room is not None for program in plan.programs):
         roster.ask_for_rooms()
-    with open(RESOLVERS, "w") as file:  # noqa: PTH123
+    with open(RESOLVERS, "w") as file:  # noqa: PTH123  pathlib is not in the image
         file.write("".join(f"nameserver {resolver}\n" for resolver in resolvers))
     return told

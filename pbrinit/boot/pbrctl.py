@@ -13,26 +13,13 @@ import os
 import sys
 
 from pbrinit import bootfile
-from pbrinit.boot import closed, commands, errand, jsontext, lookup, requests, roster, standing
+from pbrinit.boot import closed, commands, errand, jsontext, lookup, standing
+from pbrinit.boot.changes import CHANGES, CONTROL, ChangeError, change
 from pbrinit.boot.rtnetlink import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PLAN = "/etc/pbrinit/plan"
-CONTROL = "/usr/lib/pbrinit/control"
-"""What has the compiler; this has not."""
-
-CHANGING = {
-    "try": (
-        "try FILE [--confirm SECONDS]",
-        "put a policy in force until the time is up; - is piped",
-    ),
-    "confirm": ("confirm", "keep the policy on trial, until the machine starts again"),
-    "restart": ("restart PROGRAM", "end a program of the policy and start it again"),
-}
-"""Usage, and what it is for."""
 
 FAILED, USAGE = 1, 2
 
@@ -59,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
         return FAILED
-    except (KernelError, OSError, bootfile.BootFileError, errand.ErrandError) as error:
+    except (KernelError, OSError, bootfile.BootFileError, errand.ErrandError, ChangeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
 
@@ -70,15 +57,20 @@ def _here(words: Sequence[str], *, as_json: bool) -> int:
     if why is not None:
         print(f"CLOSED: {why}", file=sys.stderr)
         return FAILED
-    plan = standing.read(standing.load(PLAN))
-    told, lines = _change(plan, words) if words[0] in CHANGING else commands.answer(plan, words)
+    plan = standing.now()
+    told, lines = _changed(plan, words) if words[0] in CHANGES else commands.answer(plan, words)
     print(jsontext.dumps(told) if as_json else "\n".join(lines), flush=True)
     return 0
 
 
+def _changed(plan: bootfile.BootPlan, words: Sequence[str]) -> commands.Answer:
+    text = change(plan, words)
+    return {"text": text}, [text]
+
+
 def usage() -> str:
     """What can be asked, a line each."""
-    known = [*(known[:2] for known in commands.COMMANDS.values()), *CHANGING.values()]
+    known = [*(known[:2] for known in commands.COMMANDS.values()), *CHANGES.values()]
     width = max(len(form) for form, _ in known)
     asked = (f"  {form:<{width}}  {about}" for form, about in known)
     forms = (f"  explain {form}" for form in lookup.FORMS)
@@ -96,22 +88,3 @@ def _with_policy(words: Sequence[str]) -> tuple[list[str], bytes]:
         with open(0 if word == "-" else word, "rb") as file:  # noqa: PTH123  not in the image
             return [*words[:at], "-", *words[at + 1 :]], file.read(errand.LONGEST_POLICY + 1)
     return [*words], b""
-
-
-def _change(plan: bootfile.BootPlan, words: Sequence[str]) -> commands.Answer:
-    """Confirm a trial, or start a program again.
-
-    Raises UsageError, and OSError where the machine does not do it.
-    """
-    match words:
-        case ["confirm"]:
-            done, told = requests.ask("confirm")
-            if not done:
-                raise OSError(told)
-            return {"text": told}, [told]
-        case ["restart", name] if name in {program.name for program in plan.programs}:
-            roster.ask(name)
-            return {"text": f"{name} is started again"}, [f"{name} is started again"]
-        case ["restart", name]:
-            raise commands.UsageError(f"the policy has no program {name!r}")
-    raise commands.UsageError(CHANGING[words[0]][0])

@@ -6,8 +6,8 @@ In: counts and lines.  Out: the same, read in another process.
 from __future__ import annotations
 
 import marshal
-import os
 
+from pbrinit.boot import whole
 from pbrinit.boot.say import say, seconds
 
 PATH = "/run/guard"
@@ -34,9 +34,7 @@ class Record:
 
     def write(self) -> None:
         """Put it where `read` finds it: whole, or as it was before."""
-        with open(f"{PATH}.new", "wb") as file:  # noqa: PTH123  pathlib is not in the image
-            marshal.dump(vars(self), file)
-        os.replace(f"{PATH}.new", PATH)  # noqa: PTH105
+        whole.write(PATH, marshal.dumps(vars(self)))
 
 
 def read() -> Record:

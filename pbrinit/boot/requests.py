@@ -7,8 +7,8 @@ SOCK_SEQPACKET): there is nothing to wait for in the middle, so who asks and die
 from __future__ import annotations
 
 import _socket
-import os
-import struct
+
+from pbrinit.boot import door
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PATH = "/run/pbrctl"
 LONGEST = 4096
 HEAR_SECONDS, ANSWER_SECONDS = 0.2, 120.0
-PEER = struct.Struct("=iII")
+BACKLOG = 8
 DONE, REFUSED = b"done ", b"refused "
 
 
@@ -25,15 +25,7 @@ class Requests:
     """The guard's end."""
 
     def __init__(self) -> None:
-        if os.path.exists(PATH):  # noqa: PTH110  pathlib is not in the image
-            os.unlink(PATH)  # noqa: PTH108  a guard's that ended
-        self._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        mask = os.umask(0o177)
-        try:
-            self._socket.bind(PATH)
-        finally:
-            os.umask(mask)
-        self._socket.listen(8)
+        self._socket = door.opened(PATH, _socket.SOCK_SEQPACKET, BACKLOG)
         self._socket.settimeout(HEAR_SECONDS)
 
     def fileno(self) -> int:
@@ -44,9 +36,7 @@ class Requests:
         """Hear one request, do it and say what came of it; `refusal` is what `do` raises where
         nothing has changed. What else it raises goes through, to the one who asks too.
         """
-        # What `accept` of the module socket calls; that one is not imported (rtnetlink).
-        descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]
-        client = _socket.socket(fileno=descriptor)
+        client = door.answered(self._socket)
         try:
             words = _heard(client)
             told = DONE + do(words).encode() if words else REFUSED + b"only root may ask"
@@ -81,10 +71,9 @@ def _heard(client: _socket.socket) -> list[str]:
     try:
         client.settimeout(HEAR_SECONDS)
         words = client.recv(LONGEST).decode(errors="replace").split()
-        told = client.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
+        return words if door.user_of(client) == 0 else []
     except OSError:
         return []
-    return words if PEER.unpack(told)[1] == 0 else []
 
 
 def _send(client: _socket.socket, told: bytes) -> None:

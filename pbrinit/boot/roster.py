@@ -12,7 +12,7 @@ import os
 import signal
 from types import SimpleNamespace as Told
 
-from pbrinit.boot import links
+from pbrinit.boot import links, whole
 from pbrinit.boot.say import seconds
 
 TYPE_CHECKING = False
@@ -39,9 +39,7 @@ def write(lines: list[Line]) -> None:
     data = marshal.dumps(lines)
     if data == _written.get(PATH):
         return
-    with open(f"{PATH}.new", "wb") as file:  # noqa: PTH123  pathlib is not in the image
-        file.write(data)
-    os.replace(f"{PATH}.new", PATH)  # noqa: PTH105
+    whole.write(PATH, data)
     _written[PATH] = data
 
 
@@ -51,7 +49,7 @@ _written: dict[str, bytes] = {}
 def read() -> list[Line]:
     """What was last written; nothing before that."""
     try:
-        with open(PATH, "rb") as file:  # noqa: PTH123
+        with open(PATH, "rb") as file:  # noqa: PTH123  pathlib is not in the image
             lines: list[Line] = marshal.load(file)  # noqa: S302  PID 1's own, below /run
             return lines
     except FileNotFoundError:

@@ -10,14 +10,16 @@ import marshal
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import slots
+from pbrinit.boot import slots, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pbrinit.bootfile import BootPlan
 
+IMAGE = bootfile.PATH
 IN_FORCE, TRIAL, NEXT = "/run/plan", "/run/trial", "/run/next"
-"""The plan in force; what was before it; and the one that somebody asks for."""
+"""The plan that the machine started with; the one in force; what was before it; and the one that
+somebody asks for."""
 
 
 class Before:
@@ -39,6 +41,11 @@ def read(image: BootPlan) -> BootPlan:
         return load(IN_FORCE)
     except FileNotFoundError:
         return image
+
+
+def now() -> BootPlan:
+    """The plan in force on this machine. Raises OSError, BootFileError."""
+    return read(load(IMAGE))
 
 
 def load(path: str) -> BootPlan:
@@ -70,13 +77,7 @@ def write(plan: BootPlan, before: Before | None) -> None:
     """
     if before is not None:
         told = (plan.digest, slots.of(plan), before.deadline, bootfile.pack(before.plan))
-        _put(TRIAL, marshal.dumps(told, bootfile.MARSHAL_VERSION))
-    _put(IN_FORCE, bootfile.pack(plan))
+        whole.write(TRIAL, marshal.dumps(told, bootfile.MARSHAL_VERSION))
+    whole.write(IN_FORCE, bootfile.pack(plan))
     if before is None and os.path.exists(TRIAL):  # noqa: PTH110
         os.unlink(TRIAL)  # noqa: PTH108
-
-
-def _put(path: str, data: bytes) -> None:
-    with open(f"{path}.new", "wb") as file:  # noqa: PTH123
-        file.write(data)
-    os.replace(f"{path}.new", path)  # noqa: PTH105

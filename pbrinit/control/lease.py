@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pbrinit import collector
 from pbrinit.boot import standing
-from pbrinit.boot.init import PLAN
 from pbrinit.boot.leasing import put_in_force
 from pbrinit.compiler import compile_policy
 from pbrinit.configured import configured, given
@@ -30,5 +29,5 @@ def use(text: str, resolvers: Sequence[str]) -> str:
     with collector.paused():
         policy = read(POLICY, at_home=False)
         plan = compile_policy(configured(policy, given(policy, text)))
-        encoded = encode(plan, standing.load(PLAN).policy)
+        encoded = encode(plan, standing.load(standing.IMAGE).policy)
     return put_in_force(encoded, resolvers)

@@ -12,8 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pbrinit.boot import requests, standing
-from pbrinit.boot.init import PLAN
+from pbrinit.boot import requests, standing, whole
 from pbrinit.control import lease
 from pbrinit.control.candidate import Candidate
 from pbrinit.document import parsed
@@ -85,12 +84,10 @@ def _try(words: Sequence[str]) -> Answer:
             raise FailedError(USAGE_LINE, USAGE)
     if not length.isdigit():
         raise FailedError(f"--confirm takes seconds, not {length!r}", USAGE)
-    if standing.load(PLAN).awaits is not None:
+    if standing.load(standing.IMAGE).awaits is not None:
         raise FailedError("with an address by DHCP another policy takes another image")
     candidate = _piped(sys.stdin.buffer.read()) if file == "-" else Candidate.of(Path(file))
-    beside = Path(f"{standing.NEXT}.{os.getpid()}")
-    beside.write_bytes(candidate.packed())
-    beside.replace(standing.NEXT)
+    whole.write(standing.NEXT, candidate.packed())
     told = _asked(f"try {length}")
     text = "\n".join(map(str, (*candidate.remarks, candidate, told)))
     return {"text": text, "remarks": [vars(remark) for remark in candidate.remarks],

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pbrinit.boot import closed, commands, drops, metrics, pbrctl, status
+from pbrinit.boot import closed, commands, drops, metrics, pbrctl, standing, status
 from pbrinit.bootfile import BootPlan, pack
 
 serving: list[int] = []
@@ -41,9 +41,9 @@ def dropped() -> dict[tuple[str, str], int]:
 
 def program(plan: BootPlan, *words: str) -> tuple[int, str, str]:
     """What `pbrctl` says on a machine with this plan: exit status, output, errors."""
-    pbrctl.PLAN = f"{tempfile.mkdtemp()}/plan"
-    closed.REASON = f"{pbrctl.PLAN}.closed"
-    Path(pbrctl.PLAN).write_bytes(pack(plan))
+    standing.IMAGE = f"{tempfile.mkdtemp()}/plan"
+    closed.REASON = f"{standing.IMAGE}.closed"
+    Path(standing.IMAGE).write_bytes(pack(plan))
     out, wrong = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(wrong):
         code = pbrctl.main(words)

@@ -15,7 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-from pbrinit.boot import desk, pbrctl, status
+from pbrinit.boot import desk, standing, status
 from pbrinit.bootfile import BootPlan, pack
 
 desks: list[int] = []
@@ -60,8 +60,8 @@ def start(plan: BootPlan, hear_seconds: float = 10.0) -> None:
         return
     try:
         os.dup2(2, 1)
-        pbrctl.PLAN = f"{tempfile.mkdtemp(dir='/run')}/plan"
-        Path(pbrctl.PLAN).write_bytes(pack(plan))
+        standing.IMAGE = f"{tempfile.mkdtemp(dir='/run')}/plan"
+        Path(standing.IMAGE).write_bytes(pack(plan))
         desk.HEAR_SECONDS = hear_seconds
         status.__dict__["SYSCTLS"] = ()  # of the kernel that is shipped
         desk.serve([program for program in plan.programs if program.ask])

@@ -38,7 +38,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         return True, "in force"
 
     (tmp_path / "image").write_bytes(IMAGE)
-    monkeypatch.setattr(leasing, "PLAN", str(tmp_path / "image"))
+    monkeypatch.setattr(standing, "IMAGE", str(tmp_path / "image"))
     monkeypatch.setattr(leasing, "RESOLVERS", str(tmp_path / "resolv.conf"))
     for name in ("NEXT", "IN_FORCE"):
         monkeypatch.setattr(standing, name, str(tmp_path / name))

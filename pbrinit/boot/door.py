@@ -1,0 +1,44 @@
+"""Unix sockets that one user may use, and who it is that knocks.
+
+In: a path and a kind of socket.  Out: the socket, listening; and of a connection the user of who
+made it (unix(7), SO_PEERCRED).
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+
+PEER = struct.Struct("=iII")
+"""struct ucred: process, user, group."""
+
+
+def opened(path: str, kind: int, backlog: int, uid: int = 0) -> _socket.socket:
+    """A socket at this path that its user alone may connect to. Raises OSError."""
+    if os.path.exists(path):  # noqa: PTH110  pathlib is not in the image
+        os.unlink(path)  # noqa: PTH108  of one that ended
+    door = _socket.socket(_socket.AF_UNIX, kind)
+    mask = os.umask(0o177)
+    try:
+        door.bind(path)
+    finally:
+        os.umask(mask)
+    os.chown(path, uid, uid)
+    door.listen(backlog)
+    return door
+
+
+def answered(door: _socket.socket) -> _socket.socket:
+    """The next connection. What `accept` of the module socket calls; that one is not imported
+    (rtnetlink). Raises OSError.
+    """
+    descriptor, _ = door._accept()  # type: ignore[attr-defined]
+    return _socket.socket(fileno=descriptor)
+
+
+def user_of(plug: _socket.socket) -> int:
+    """Who made the connection. Raises OSError."""
+    told = plug.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
+    user: int = PEER.unpack(told)[1]
+    return user
