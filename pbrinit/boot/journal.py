@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 
+from pbrinit.boot.bucket import Bucket
 from pbrinit.boot.say import say, seconds
 
 TYPE_CHECKING = False
@@ -30,8 +31,7 @@ class Voice:
     def __init__(self, name: str) -> None:
         self._name = name
         self._rest = b""
-        self._left = float(AT_ONCE)
-        self._at = 0.0
+        self._bucket = Bucket(AT_ONCE, A_SECOND, 0.0)
         self._unsaid = 0
 
     def hear(self, data: bytes, now: float) -> Iterator[str]:
@@ -45,15 +45,12 @@ class Voice:
                 yield from self._say(line[start : start + LONGEST], now)
 
     def _say(self, line: bytes, now: float) -> Iterator[str]:
-        self._left = min(AT_ONCE, self._left + (now - self._at) * A_SECOND)
-        self._at = now
-        if self._left < 1:
+        if not self._bucket.take(now):
             self._unsaid += 1
             return
         if self._unsaid:
             yield f"{self._name}: {self._unsaid} lines were too many and are left out"
             self._unsaid = 0
-        self._left -= 1
         yield f"{self._name}: {printable(line)}"
 
 

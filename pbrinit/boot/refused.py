@@ -19,6 +19,7 @@ import struct
 import time
 
 from pbrinit.boot import calls
+from pbrinit.boot.bucket import Bucket
 from pbrinit.boot.say import others, say, seconds
 
 TYPE_CHECKING = False
@@ -50,31 +51,12 @@ execve, ptrace, sendmmsg, execveat, clone3, pidfd_getfd (syscall_64.tbl). To wri
 socket it must be connected."""
 
 
-class Bucket:
-    """So many at once, and so many a second after that."""
-
-    def __init__(self, at_once: float, per_second: float) -> None:
-        self._most = self._left = at_once
-        self._per_second = per_second
-        self._at = time.monotonic()
-
-    def take(self) -> bool:
-        """Whether there is one left; then it is one less."""
-        now = time.monotonic()
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 class Log:
     """What was heard: counts, and the last lines, in a file of a fixed size."""
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._bucket = Bucket(LINES_AT_ONCE, LINES_PER_SECOND)
+        self._bucket = Bucket(LINES_AT_ONCE, LINES_PER_SECOND, time.monotonic())
         self._lines: list[str] = []
         self.heard = 0
         self.unsaid = 0
@@ -86,7 +68,7 @@ class Log:
         """Say it, or count it where enough was said."""
         self.heard += 1
         self.changed = True
-        if not self._bucket.take():
+        if not self._bucket.take(time.monotonic()):
             self.unsaid += 1
             self._silent += 1
             if time.monotonic() - self._written >= SECONDS:
