@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from factory.image import Artefacts, archive, of_programs
-from factory.qemu import Accelerator, Direct
+from factory.image import Artefacts
+from factory.qemu import Accelerator
 from pbrinit import bootfile
 from pbrinit.cli import load
 from pbrinit.netlink import encode
@@ -29,8 +29,9 @@ from tests.boot.conftest import (
     RESOLVER,
     ROUTER,
     SELF,
-    with_files,
+    direct,
     with_plan,
+    with_programs,
 )  # fmt: skip
 
 HOST = Path("examples/host.toml")
@@ -46,8 +47,7 @@ def gate(
     on_link = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
     fences = Fences(MGMT[4], SELF[4])
     with image(artefacts, plan) as initramfs:
-        cmdline = artefacts.cmdline.read_text().strip()
-        boots = Direct(artefacts.vmlinuz, initramfs, cmdline)
+        boots = direct(artefacts, initramfs)
         with booted(name, boots, accelerated, fences, [on_link]) as bench:
             make_ready(bench)
             yield bench
@@ -60,7 +60,7 @@ def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
     inside = [place[version] for place in router_wire.INSIDE.values() for version in (4, 6)]
     fences = Fences(router_wire.HOST[4], router_wire.ROUTER[router_wire.LAN][4], router_wire.LAN)
     with image(artefacts, load(ROUTER_POLICY), "router") as initramfs:
-        boots = Direct(artefacts.vmlinuz, initramfs, artefacts.cmdline.read_text().strip())
+        boots = direct(artefacts, initramfs)
         with booted("router", boots, accelerated, fences, [near, inside]) as bench:
             for family in (socket.AF_INET, socket.AF_INET6):
                 bench.inside.do("listen", "tcp", 22, int(family))
@@ -76,14 +76,8 @@ def rooms(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
     """evil.toml, with the agent as each of its programs."""
     on_link = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
     fences = Fences(MGMT[4], SELF[4])
-    plan = bootfile.pack(encode(load(EVIL), "evil"))
-    archives = (
-        archive("etc/pbrinit", {"plan": plan}),
-        of_programs(EVIL, artefacts.initramfs.read_bytes()),
-    )
     with TemporaryDirectory(prefix="adversary-") as folder:
-        initramfs = with_files(artefacts, Path(folder), *archives)
-        boots = Direct(artefacts.vmlinuz, initramfs, artefacts.cmdline.read_text().strip())
+        boots = with_programs(artefacts, Path(folder), EVIL)
         with booted("rooms", boots, accelerated, fences, [on_link]) as bench:
             for version in (4, 6):
                 assert bench.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from scapy.packet import Packet
 
-from factory.image import Artefacts, archive
+from factory.image import Artefacts, archive, of_programs
 from factory.qemu import Accelerator, Direct, Machine, Nic, accelerator
+from pbrinit import bootfile
+from pbrinit.cli import load
+from pbrinit.netlink import encode
 from tests.boot.guest import Guest
 from tests.boot.peer import Peer
 from tests.boot.probe import Arp, Neighbour, Ping, Probe, Tcp, Udp
@@ -92,6 +95,16 @@ def with_files(artefacts: Artefacts, folder: Path, *archives: bytes) -> Path:
 def with_plan(artefacts: Artefacts, folder: Path, plan: bytes) -> Path:
     """The image's initramfs with another plan."""
     return with_files(artefacts, folder, archive("etc/pbrinit", {"plan": plan}))
+
+
+def with_programs(artefacts: Artefacts, folder: Path, policy: Path) -> Direct:
+    """A boot of the image with another policy, and with what its programs bring along."""
+    plan = bootfile.pack(encode(load(policy), policy.stem))
+    archives = (
+        archive("etc/pbrinit", {"plan": plan}),
+        of_programs(policy, artefacts.initramfs.read_bytes()),
+    )
+    return direct(artefacts, with_files(artefacts, folder, *archives))
 
 
 def questions() -> Iterator[Packet]:

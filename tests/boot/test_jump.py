@@ -10,14 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from factory import image
 from factory.image import Artefacts
 from factory.qemu import Accelerator, Dgram, Machine, Nic
-from pbrinit import bootfile
-from pbrinit.cli import load
-from pbrinit.netlink import encode
 from tests.boot import cable, client
-from tests.boot.conftest import GUEST_MAC, LOGS, direct, with_files
+from tests.boot.conftest import GUEST_MAC, LOGS, with_programs
 from tests.boot.guest import Guest
 from tests.kernel import acts
 from tests.kernel.lab import Namespace
@@ -49,12 +45,7 @@ def jump(
     """The jump host between two kernels."""
     folder = tmp_path_factory.mktemp("jump")
     policy, key = client.policy_with_key("jump", folder)
-    plan = bootfile.pack(encode(load(policy), "jump"))
-    archives = (
-        image.archive("etc/pbrinit", {"plan": plan}),
-        image.of_programs(policy, artefacts.initramfs.read_bytes()),
-    )
-    booted = direct(artefacts, with_files(artefacts, folder, *archives))
+    booted = with_programs(artefacts, folder, policy)
     with tempfile.TemporaryDirectory(prefix="cable-") as name:
         wan, lan = (Dgram(Path(name, f"{end}-guest"), Path(name, f"{end}-far")) for end in "ab")
         ends = (*ADMIN.values(), *STRANGER.values(), *ROUTER.values())

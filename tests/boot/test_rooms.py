@@ -18,14 +18,11 @@ from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet as Layer
 
-from factory import image
 from factory.image import Artefacts
 from factory.qemu import Accelerator, Dgram, Machine, Nic
-from pbrinit import bootfile, language
-from pbrinit.cli import load
-from pbrinit.netlink import encode
+from pbrinit import language
 from tests.boot import cable, client, servers
-from tests.boot.conftest import GUEST_MAC, LOGS, MGMT, SELF, STRANGER, direct, with_files
+from tests.boot.conftest import GUEST_MAC, LOGS, MGMT, SELF, STRANGER, with_programs
 from tests.boot.guest import Guest
 from tests.kernel import acts
 from tests.kernel.lab import Namespace
@@ -64,12 +61,7 @@ def appliance(
          "-subj", "/CN=updates.example.org", "-addext", "subjectAltName=DNS:updates.example.org"],
         check=True, capture_output=True,
     )  # fmt: skip
-    plan = bootfile.pack(encode(load(policy), "rooms"))
-    archives = (
-        image.archive("etc/pbrinit", {"plan": plan}),
-        image.of_programs(policy, artefacts.initramfs.read_bytes()),
-    )
-    booted = direct(artefacts, with_files(artefacts, folder, *archives))
+    booted = with_programs(artefacts, folder, policy)
     with tempfile.TemporaryDirectory(prefix="cable-") as name:
         wan = Dgram(Path(name, "guest"), Path(name, "far"))
         network = cable.plugged(wan, *ON_LINK, UPDATES, *MGMT.values(), *STRANGER.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from pbrinit.language import read
 from pbrinit.netlink import encode
 from tests.kernel import acts, leased
 from tests.kernel.acts import Question
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, until
 from tests.unit.pbrinit.written import by_dhcp
 
 POLICY = by_dhcp(read(Path("examples/host.toml")))
@@ -51,15 +51,6 @@ def holding(tmp_path: Path) -> Iterator[Lab]:
     with Lab([f"{SERVER}/24", f"{OTHER}/24"], [MGMT, STRANGER]) as lab:
         assert lab.machine.do(acts.enforce, in_force(tmp_path, GIVEN)) == []
         yield lab
-
-
-def until(true: Callable[[], bool], seconds: float) -> bool:
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def leaves(lab: Lab) -> list[Layer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pytest
 from pbrinit.cli import load
 from pbrinit.netlink import encode
 from tests.kernel import acts, watched
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, until
 
 PLAN = encode(load(Path("examples/host.toml")), "host")
 PEER = ("192.0.2.1/24", "2001:db8::1/64")
@@ -35,16 +35,6 @@ def guarded() -> Iterator[Lab]:
     """One for the tests of this file."""
     with guarded_machine() as lab:
         yield lab
-
-
-def until(true: Callable[[], bool], seconds: float) -> bool:
-    """Whether it comes true in that time."""
-    end = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 CHANGES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -15,11 +15,12 @@ from pbrinit.configured import Given, configured
 from pbrinit.netlink import encode
 from tests.kernel import acts, housed, kept, watched
 from tests.kernel.acts import Question
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, until
 from tests.kernel.test_programs import SERVER
 from tests.unit.pbrinit.written import by_dhcp
 
 PEER = IPv4Address("192.0.2.1")
+SECONDS = 10
 FIRST, SECOND, SIX = "192.0.2.77", "192.0.2.90", "2001:db8::2"
 MGMT, STRANGER, MGMT_SIX = "198.51.100.9", "203.0.113.7", "2001:db8:5::9"
 CLIENT = f"""
@@ -59,13 +60,6 @@ def is_reached(lab: Lab, address: str) -> bool:
     return ssh(lab, address) == "answered"
 
 
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def restarts(lab: Lab) -> dict[str, int]:
     return {line[0]: line[3] for line in lab.machine.do(kept.roll)}
 
@@ -83,8 +77,8 @@ def test_a_room_has_the_address_of_the_lease_and_no_more_that_of_the_one_before(
     waiting.machine.do(kept.wait_for, "two: none: Network is unreachable")
     for address, other in ((FIRST, SECOND), (SECOND, FIRST)):
         waiting.machine.do(kept.lease, plan_with(address))
-        until(partial(sends_by, waiting, address))
-        until(partial(is_reached, waiting, address))
+        assert until(partial(sends_by, waiting, address), SECONDS)
+        assert until(partial(is_reached, waiting, address), SECONDS)
         assert ssh(waiting, address, STRANGER) == "silence"
         assert ssh(waiting, other) == "silence"
         assert ssh(waiting, SIX, MGMT_SIX) == "answered"
@@ -95,7 +89,7 @@ def test_a_room_has_the_address_of_the_lease_and_no_more_that_of_the_one_before(
     assert restarts(waiting) == before
     assert ssh(waiting, SECOND) == "answered"
     waiting.machine.do(kept.lease, plan_with(None))
-    until(lambda: set(restarts(waiting).values()) == {3})
+    assert until(lambda: set(restarts(waiting).values()) == {3}, SECONDS)
     assert ssh(waiting, SECOND) == "silence"
-    until(lambda: ssh(waiting, SIX, MGMT_SIX) == "answered")
+    assert until(lambda: ssh(waiting, SIX, MGMT_SIX) == "answered", SECONDS)
     assert waiting.machine.do(watched.is_alive)

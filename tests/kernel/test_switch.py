@@ -17,8 +17,7 @@ from pbrinit.bootfile import BootPlan
 from pbrinit.cli import load
 from pbrinit.netlink import encode
 from tests.kernel import acts, flood, watched
-from tests.kernel.lab import Lab
-from tests.kernel.test_guard import until
+from tests.kernel.lab import Lab, until
 
 SWITCHES = 100
 SELF = ("192.0.2.2", "2001:db8::2")

@@ -10,6 +10,7 @@ from pbrinit.language import examine, read
 from pbrinit.policy import Direction, Policy
 from pbrinit.problems import PolicyError
 from pbrinit.service import CLIENTS, Ports, Service
+from tests.unit.pbrinit import written
 
 TWO_NETS = """
 hostname = "gate"
@@ -41,10 +42,7 @@ def policy(folder: Path, text: str) -> Policy:
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    path = folder / "policy.toml"
-    with pytest.raises(PolicyError) as refused:
-        policy(folder, text)
-    return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
+    return written.problems(folder, TWO_NETS + text)
 
 
 def remarks(folder: Path, text: str) -> list[str]:

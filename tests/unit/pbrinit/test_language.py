@@ -14,18 +14,10 @@ from pbrinit.language import read
 from pbrinit.policy import Direction, Ending, OnFailure
 from pbrinit.problems import PolicyError
 from pbrinit.service import Ports, Service
+from tests.unit.pbrinit.written import problems
 
 HOST = Path("examples/host.toml")
 SOUND = HOST.read_text()
-
-
-def problems(tmp_path: Path, text: str) -> list[str]:
-    """What is found wrong with a policy of this text, file name left out."""
-    path = tmp_path / "policy.toml"
-    path.write_text(text)
-    with pytest.raises(PolicyError) as refused:
-        read(path)
-    return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
 
 
 def test_the_example_is_read_with_every_name_resolved() -> None:

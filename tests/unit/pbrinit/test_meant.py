@@ -8,19 +8,10 @@ import pytest
 
 from pbrinit.homes import HOMES
 from pbrinit.keys import POLICY
-from pbrinit.language import read
-from pbrinit.problems import PolicyError
 from pbrinit.shapes import Entries, Named, Table, TextsOr
+from tests.unit.pbrinit.written import problems
 
 SOUND = Path("examples/host.toml").read_text()
-
-
-def problems(tmp_path: Path, text: str) -> list[str]:
-    path = tmp_path / "policy.toml"
-    path.write_text(text)
-    with pytest.raises(PolicyError) as refused:
-        read(path)
-    return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
 
 
 @pytest.mark.parametrize(

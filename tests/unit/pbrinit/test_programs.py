@@ -12,6 +12,7 @@ from pbrinit.policy import Ask, Direction, Policy, Restart
 from pbrinit.problems import PolicyError
 from pbrinit.programs import ABOUT_THE_NETWORK, IN_A_ROOM, MOST_ROOMS, slices
 from pbrinit.service import EPHEMERAL, Ports
+from tests.unit.pbrinit import written
 
 HEAD = """
 hostname = "gate"
@@ -44,10 +45,7 @@ def policy(folder: Path, text: str) -> Policy:
 
 
 def problems(folder: Path, text: str) -> list[str]:
-    path = folder / "policy.toml"
-    with pytest.raises(PolicyError) as refused:
-        policy(folder, text)
-    return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
+    return written.problems(folder, HEAD + text)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 6, 7, 100, MOST_ROOMS])

@@ -6,11 +6,14 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from pbrinit import explain
 from pbrinit.addresses import Family
 from pbrinit.language import read
 from pbrinit.packet import In
 from pbrinit.policy import Interface, Policy
+from pbrinit.problems import PolicyError
 from pbrinit.ruling import Ruling, Rulings
 
 ROUTER = """
@@ -68,6 +71,15 @@ def written(text: str, names: str = ROUTER) -> Policy:
         path = Path(folder) / "written.toml"
         path.write_text(names + text)
         return read(path)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    """What is found wrong with a policy of this text, file name left out."""
+    path = folder / "policy.toml"
+    path.write_text(text)
+    with pytest.raises(PolicyError) as refused:
+        read(path)
+    return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
 
 
 def ruling(policy: Policy, question: str) -> Ruling:
