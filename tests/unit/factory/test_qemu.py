@@ -18,6 +18,7 @@ from factory.qemu import (
     User,
     command,
     refusal,
+    trial,
 )
 
 TCG = Accelerator("tcg", "")
@@ -123,6 +124,10 @@ def test_a_disk_is_booted_by_uefi_and_left_as_it_was() -> None:
 def test_a_comma_in_a_path_does_not_end_the_option() -> None:
     boots = Disk(Path("/a,b/disk.raw"), UEFI, Path("/w/vars"))
     assert after(command(Machine(boots), TCG), "-drive")[2].endswith(",file=/a,,b/disk.raw")
+
+
+def test_a_trial_guest_counts_to_its_end_without_kvm() -> None:
+    assert trial(Accelerator("tcg", "")) is None
 
 
 def test_a_trial_that_ended_itself_is_a_success() -> None:
