@@ -104,8 +104,11 @@ class Lab:
             for address in addresses:
                 nodad = ("nodad",) if ":" in address else ()
                 peer.run("ip", "address", "add", address, "dev", where, *nodad)
-        for key in ("arp_announce=2", "arp_ignore=1"):
-            peer.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
+        # Without a link-local address that is not tentative it asks for no neighbour
+        # (ndisc_solicit, net/ipv6/ndisc.c), and the first question would wait a second more.
+        settings = ("ipv4/conf/all/arp_announce=2", "ipv4/conf/all/arp_ignore=1")
+        for setting in (*settings, "ipv6/conf/eth0/accept_dad=0"):
+            peer.run("sysctl", "-qw", f"net/{setting}")
         peer.run("ip", "link", "set", "eth0", "up")
         return peer
 
