@@ -14,7 +14,7 @@ from pbrinit.boot import desk, errand
 from pbrinit.bootfile import BootPlan
 from tests.kernel import desked, kept
 from tests.kernel.housed import plan_of, running
-from tests.kernel.lab import Lab
+from tests.kernel.lab import Lab, until
 
 USER = 1001
 ONCE = 'restart = "never"\n'
@@ -144,10 +144,9 @@ def test_who_is_slow_is_not_waited_for(machine: Lab, said: bytes) -> None:
 def test_who_holds_many_connections_has_so_many_and_no_longer(machine: Lab) -> None:
     holder = machine.machine.do(desked.hold, USER, 50)
     try:
-        time.sleep(0.1)
-        assert machine.machine.do(desked.workers) == [(desk.NICE, 500)] * desk.AT_ONCE
+        attending = [(desk.NICE, 500)] * desk.AT_ONCE
+        assert until(lambda: machine.machine.do(desked.workers) == attending, 5)
         assert "as planned" in machine.machine.do(desked.said_by, USER, request("audit"))
     finally:
         machine.machine.do(desked.let_go, holder)
-    time.sleep(0.5)
-    assert machine.machine.do(desked.workers) == []
+    assert until(lambda: machine.machine.do(desked.workers) == [], 5)
