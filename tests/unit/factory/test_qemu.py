@@ -1,4 +1,4 @@
-"""The QEMU command line and the choices behind it, without starting QEMU."""
+"""The QEMU command line and the choices behind it."""
 
 from __future__ import annotations
 
