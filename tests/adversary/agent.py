@@ -14,7 +14,6 @@ import errno
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 
@@ -22,21 +21,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Steps = list[tuple[Any, ...]]
-
 PORT = "/dev/ttyS1"
 MAGIC = b"\x5a\xa5"
 TAPS: list[tuple[int, int, socket.socket]] = []
 BUFFER = 4 * 1024 * 1024
 SO_RCVBUFFORCE = 33
-NLMSG_ERROR = 2
-SECONDS = 0.3
 LISTENERS: list[socket.socket] = []
 CALLS: list[socket.socket] = []
 CALL_SECONDS = 1.0
 LINE = "/run/line"
 FOLDER = "/adversary"
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def tap(option: int = SO_RCVBUFFORCE) -> int:
@@ -172,113 +166,6 @@ def write(path: str, text: str) -> None:
         file.write(text)
 
 
-def attempt(uid: int, steps: Steps) -> str:
-    """Do socket calls as a user in a child of its own: what came of it, in one word or two.
-
-    Each step is (name of a socket's method, arguments), the first one `socket`; or one of the
-    names below. It ends with the first step that fails: `EACCES at connect`. All done: `done`,
-    or what the last step gave back.
-    """
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(reader)
-            signal.alarm(10)
-            if uid:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
-            os.write(writer, steps_of(steps).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    answer = b""
-    while piece := os.read(reader, 4096):
-        answer += piece
-    os.close(reader)
-    os.waitpid(child, 0)
-    return answer.decode() or "died"
-
-
-def program(uid: int, *words: str) -> tuple[int, str]:
-    """A program of the image, run as a user: its exit status, and all that it wrote."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            for number in (1, 2):
-                os.dup2(writer, number)
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            os.execv(words[0], words)
-        finally:
-            os._exit(126)
-    os.close(writer)
-    written = b""
-    while piece := os.read(reader, 65536):
-        written += piece
-    os.close(reader)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written.decode()
-
-
-def steps_of(steps: Steps) -> str:
-    """What comes of socket calls, see `attempt`, in this process."""
-    sock = socket.socket()
-    last: Any = None
-    for name, *arguments in steps:
-        try:
-            if name == "socket":
-                sock = socket.socket(*arguments)
-            elif name in ("unshare", "open", "syscall"):
-                _system(name, arguments)
-            elif name == "netlink":
-                sock.send(arguments[0])
-                number = _netlink_error(sock.recv(65535))
-                if number:
-                    return f"{errno.errorcode[number]} at netlink"
-            else:
-                # TCP fast open waits for an answer.
-                sock.settimeout(0 if name == "connect" else SECONDS)
-                last = getattr(sock, name)(*arguments)
-        except BlockingIOError:
-            return "begun"
-        except OSError as error:
-            return f"{errno.errorcode.get(error.errno or 0, str(error))} at {name}"
-    return "done" if last is None or isinstance(last, int) else f"done {last!r}"
-
-
-def _system(name: str, arguments: list[Any]) -> None:
-    if name == "open":
-        os.close(os.open(*arguments))
-    elif name == "unshare":
-        call(LIBC.unshare(*arguments))
-    else:
-        call(LIBC.syscall(*map(_word, arguments)))
-
-
-def _word(argument: int | bytes) -> Any:
-    return ctypes.c_char_p(argument) if isinstance(argument, bytes) else ctypes.c_long(argument)
-
-
-def call(result: int) -> None:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def _netlink_error(answer: bytes) -> int:
-    kind: int = struct.unpack_from("=H", answer, 4)[0]
-    code: int = struct.unpack_from("=i", answer, 16)[0]
-    return -code if kind == NLMSG_ERROR else 0
-
-
-def attempts(every: list[Steps]) -> list[str]:
-    """What comes of each, as of one after the other by the program itself."""
-    return [steps_of(steps) for steps in every]
-
-
 def done(line: bytes, functions: dict[str, Any]) -> tuple[bool, Any]:
     """Have one line's function done; what came of it."""
     try:
@@ -297,9 +184,9 @@ def _serve() -> None:
     port = os.open(PORT, os.O_RDWR | os.O_NOCTTY)
     _raw(port)
     sys.path.insert(0, FOLDER)
-    from tests.adversary import reach  # noqa: PLC0415  which has this module in turn
+    from tests.adversary import reach, steps  # noqa: PLC0415  found there alone
 
-    functions = {**vars(reach), **globals()}
+    functions = {**vars(steps), **vars(reach), **globals()}
     commands = os.fdopen(os.dup(port), "rb", buffering=4096)
     _say(port, (True, "here"))
     for line in commands:
@@ -315,9 +202,10 @@ def _say(port: int, result: tuple[bool, Any]) -> None:
 def _raw(port: int) -> None:
     """No echo and no line discipline: termios(3) through ctypes, as the image has no termios."""
     state = ctypes.create_string_buffer(60)
-    LIBC.tcgetattr(port, state)
-    LIBC.cfmakeraw(state)
-    LIBC.tcsetattr(port, 0, state)
+    libc = ctypes.CDLL(None)
+    libc.tcgetattr(port, state)
+    libc.cfmakeraw(state)
+    libc.tcsetattr(port, 0, state)
 
 
 def main() -> None:

@@ -36,7 +36,8 @@ from tests.boot.wire import Frame, Wire
 T = TypeVar("T")
 LOGS = Path("build/log")
 MEMORY = 128
-REACH = "tests/adversary/reach.py"
+MODULES = "tests/adversary"
+BESIDE = ("reach.py", "steps.py")
 FENCE_SECONDS = 60.0
 WINDOW = 8
 """How many fences may be under way."""
@@ -257,8 +258,8 @@ def agent_archive() -> bytes:
     own = AGENT.read_bytes()
     files = {
         "agent.py": own,
-        "tests/adversary/agent.py": own,
-        REACH: AGENT.with_name("reach.py").read_bytes(),
+        f"{MODULES}/agent.py": own,
+        **{f"{MODULES}/{name}": AGENT.with_name(name).read_bytes() for name in BESIDE},
     }
     data = archive("adversary", files)
     return subprocess.run(["zstd", "-q", "-c"], input=data, check=True, capture_output=True).stdout

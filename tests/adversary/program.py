@@ -14,11 +14,7 @@ import time
 
 sys.path.insert(0, "/etc/evil")
 
-from tests.adversary import agent
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
+from tests.adversary import agent, steps
 
 FLOODS: list[int] = []
 
@@ -31,7 +27,7 @@ def namespaces() -> dict[str, int]:
             said = "done"
             try:
                 place = os.open(f"/proc/{process}/ns/{name}", os.O_RDONLY)
-                agent.call(agent.LIBC.setns(place, 0))
+                steps.call(steps.LIBC.setns(place, 0))
             except OSError as error:
                 said = errno.errorcode[error.errno or 0]
             told[said] = told.get(said, 0) + 1
@@ -91,7 +87,7 @@ def flooded() -> int:
 
 def main() -> None:
     """As a program of the policy: do what the lines say that come by a socket in its own /run."""
-    functions = {**vars(agent), **globals()}
+    functions = {**vars(agent), **vars(steps), **globals()}
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     server.bind(agent.LINE)
     server.listen(1)

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 
-from tests.adversary import agent
+from tests.adversary import agent, steps
 from tests.adversary.acts import Step
 from tests.kernel import acts as kernel_acts
 
@@ -43,8 +43,8 @@ def perform(calls: Sequence[tuple[int, tuple[Step, ...]]], devices: Sequence[str
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     told = []
     wires = [_wire(device) for device in devices]
-    for number, (uid, steps) in enumerate(calls):
-        told.append(agent.attempt(uid, list(steps)))
+    for number, (uid, given) in enumerate(calls):
+        told.append(steps.attempt(uid, list(given)))
         for wire in wires:
             wire.send(NOBODY_S + NOBODY_S + MARKED + number.to_bytes(4, "big") + bytes(42))
     for wire in wires:
