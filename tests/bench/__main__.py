@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -50,7 +51,7 @@ ADDRESSES = {4: "192.0.2.2", 6: "2001:db8::2"}
 PACKETS, QUESTIONS, CONNECTIONS, ROUNDS = 50_000, 3_000, 1_000, 5
 NANO, MICRO = 1e9, 1e6
 DRAIN_SECONDS = 1.0
-"""Until the server has taken what was sent as fast as can be."""
+"""Until the server has taken what its socket holds."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def measure(way: str) -> Iterator[Cost]:
                 rounds = range(ROUNDS)
                 asked = [lab.peer.do(acts.ask, address, PORT, QUESTIONS) for _ in rounds]
                 made = [lab.peer.do(acts.connect, address, PORT, CONNECTIONS) for _ in rounds]
+                where.do(acts.signal_all, signal.SIGSTOP)
                 sent = [lab.peer.do(acts.send, address, PORT, PACKETS) for _ in rounds]
+                where.do(acts.signal_all, signal.SIGCONT)
                 time.sleep(DRAIN_SECONDS)
                 yield Cost(
                     way,
