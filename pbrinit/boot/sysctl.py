@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 
 ROOT = "/proc/sys/"
+LONGEST = 4096
+"""No sysctl of a plan has more to say."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +36,12 @@ def write(sysctls: Iterable[tuple[str, str]]) -> None:
 
 def read(key: str) -> str:
     """The value as the kernel has it, without the line's end."""
-    with open(ROOT + key) as file:  # noqa: PTH123
-        return file.read().removesuffix("\n")
+    # Without a file's buffers: the guard of a hundred rooms reads 3,000 of them every 0.8 s.
+    descriptor = os.open(ROOT + key, os.O_RDONLY)
+    try:
+        return os.read(descriptor, LONGEST).decode().removesuffix("\n")
+    finally:
+        os.close(descriptor)
 
 
 def is_there(key: str) -> bool:
