@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv6Network
+from typing import Any
 
 from pbrinit import rooms
-from pbrinit.addresses import Family
+from pbrinit.addresses import AddressSet, Family
 from pbrinit.assembly import Assembly, Label
 from pbrinit.claim import Claim, Granted, Role, granted
 from pbrinit.ground import Ground
@@ -29,10 +30,13 @@ SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 
 @dataclass(frozen=True)
 class _Leaf:
-    """Whose packets are delivered, and into which room, None being the machine itself."""
+    """Whose packets are delivered, and into which room, None being the machine itself; and who of
+    those that are refused is written down.
+    """
 
     found: Granted
     room: Run | None
+    logged: AddressSet
 
 
 class Arrival:
@@ -118,7 +122,10 @@ class Arrival:
         found = granted(claims, self._family, lambda claim: claim.sources)
         if len(takers) > 1:
             raise CompileError(f"{found.keys}: the same packets would go to more than one room")
-        return _Leaf(found, takers.pop())
+        logged = AddressSet(self._family)
+        for claim in claims:
+            logged = logged | claim.sources if claim.log else logged
+        return _Leaf(found, takers.pop(), logged - found.left)
 
     def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
         """The few by their prefixes. A large set is decided in IPv4 by the return path, which is
@@ -131,6 +138,7 @@ class Arrival:
             choice = Choice(to_table(code, table), refused, leaf.found.keys, leaf.found.denied)
             among(code, found, "source", choice, iif=device)
         elif self._family is Family.V4:
+            self._refuse_logged(leaf, refused)
             code.add(Action.LOOKUP, table, iif=device, note=leaf.found.keys)
         else:
             use = Use.LOCAL_FROM if leaf.room is None else Use.VIA_FROM
@@ -138,3 +146,20 @@ class Arrival:
             table = self._tables.table(use, self._places, leaf.found.left, self._behind, hop)
             code.add(Action.LOOKUP, table, iif=device, note=leaf.found.keys)
         code.goto(refused, note=leaf.found.denied or "not allowed")
+
+    def _refuse_logged(self, leaf: _Leaf, refused: Label) -> None:
+        """Who is written down comes first: the return path would drop him in silence."""
+        code, found = self._code, pieces(leaf.logged, self._behind)
+        if len(found) > FEW:
+            raise CompileError(
+                f"{leaf.found.denied}: routing cannot speak of so many sources; leave log out, or"
+                f" let from have at most {FEW} prefixes"
+            )
+        after = Label("who is not written down")
+
+        def refuse(**selectors: Any) -> None:
+            code.goto(refused, **selectors)
+
+        choice = Choice(refuse, after, leaf.found.denied, "not logged")
+        among(code, found, "source", choice, iif=self._interface.device)
+        code.mark(after)

@@ -56,7 +56,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Part:
-    """What passes on one path: what the entries allow less what they deny, and what always does.
+    """What passes on one path: what the entries allow less what they deny, and what always does;
+    and what is logged, where it does not pass.
 
     Exchanges are allowed and denied: a deny entry takes what asks from what asks, and answers
     from answers.
@@ -65,6 +66,7 @@ class Part:
     allowed: tuple[Box, ...]
     denied: tuple[Box, ...] = ()
     always: tuple[Box, ...] = ()
+    logged: tuple[Box, ...] = ()
 
     def passes(self, packet: Seen) -> bool:
         """Whether the packet is to pass."""

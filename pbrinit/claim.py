@@ -62,7 +62,7 @@ class Claim:
     is whose program alone takes them.
 
     `answer` says whether they have the form of answers: what is denied takes what asks from what
-    asks, and answers from answers.
+    asks, and answers from answers.  `log` says whether who sends them is written down.
     """
 
     role: Role
@@ -73,6 +73,7 @@ class Claim:
     uid: int | None = None
     answer: bool = False
     room: Run | None = None
+    log: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class _Exchange:
     uid: int | None
     either: bool = False
     room: Run | None = None
+    log: bool = False
 
 
 def _of_entry(entry: Entry) -> _Exchange:
@@ -65,7 +66,7 @@ def _of_entry(entry: Entry) -> _Exchange:
     )  # fmt: skip
 
 
-def _of_deny(deny: Deny) -> Iterator[_Exchange]:
+def _of_deny(deny: Deny, *, log: bool) -> Iterator[_Exchange]:
     """With `from` alone not what is asked from here, with `to` alone not what is asked of us."""
     opened = {
         Direction.INPUT: deny.destinations is None,
@@ -77,7 +78,7 @@ def _of_deny(deny: Deny) -> Iterator[_Exchange]:
         yield _Exchange(
             role, deny.key, direction, deny.interfaces, deny.interfaces, deny.sources,
             deny.destinations, deny.services or (None,), ANY_PORT,
-            deny.user.uid if deny.user else None, either=True,
+            deny.user.uid if deny.user else None, either=True, log=log,
         )  # fmt: skip
 
 
@@ -93,7 +94,10 @@ class Claims:
         self._family = places.family
         self._all = AddressSet.everything(places.family)
         self._exchanges = [_of_entry(entry) for entry in policy.entries]
-        self._exchanges += [x for deny in policy.denies for x in _of_deny(deny)]
+        self._exchanges += [
+            x for deny in policy.denies for x in _of_deny(deny, log=deny.log and not policy.log)
+        ]
+        self._logs = policy.logs
         self.forwards = any(
             claim.role is Role.ALLOW and claim.sources and claim.destinations
             for interface in places.interfaces
@@ -102,6 +106,7 @@ class Claims:
 
     def leaving(self) -> Iterator[Claim]:
         """What is sent from here: `destinations` are the peers."""
+        yield from self._kept_for_the_log()
         for exchange in self._exchanges:
             if exchange.direction is Direction.FORWARD:
                 yield from self._said_to_those_passing(exchange)
@@ -136,7 +141,7 @@ class Claims:
                     shape = self._asks(service, exchange.clients).turned
                 yield Claim(
                     exchange.role, exchange.key, shape, peers, self._all, answer=not incoming,
-                    room=exchange.room,
+                    room=exchange.room, log=exchange.log and incoming,
                 )  # fmt: skip
 
     def departing(self, room: Run, interface: Interface) -> Iterator[Claim]:
@@ -167,7 +172,7 @@ class Claims:
                 shape = self._asks(service, exchange.clients)
                 role, key = exchange.role, exchange.key
                 here, there = self._ends(exchange, interface, exchange.near, exchange.far)
-                yield Claim(role, key, shape, asking & here, asked & there)
+                yield Claim(role, key, shape, asking & here, asked & there, log=exchange.log)
                 # An answer that is denied is not what somebody who asks has to be told.
                 role = Role.DENY if role is Role.REJECT else role
                 here, there = self._ends(exchange, interface, exchange.far, exchange.near)
@@ -235,6 +240,13 @@ class Claims:
                         claim, role=roles[claim.role], shape=shape, sources=self._all,
                         destinations=claim.sources, uid=ROOT,
                     )  # fmt: skip
+
+    def _kept_for_the_log(self) -> Iterator[Claim]:
+        """The kernel's word about who is refused is the log's, whoever may be sent ICMP."""
+        icmp = Service(Protocol.ICMP).number(self._family)
+        shape = Shape(icmp, destination_ports=PROHIBITED[self._family])
+        for answer in (False, True) if self._logs else ():
+            yield Claim(Role.DENY, "log", shape, self._all, self._all, ROOT, answer)
 
     def _said_to_those_passing(self, exchange: _Exchange) -> Iterator[Claim]:
         """What the kernel itself says to those whose packets it passes on, or rejects."""

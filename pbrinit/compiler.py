@@ -5,7 +5,7 @@ In: a `Policy`.  Out: a `Plan`.  Pure: the same policy always makes the same pla
 
 from __future__ import annotations
 
-from pbrinit import inside, rooms, sysctls
+from pbrinit import inside, logged, rooms, sysctls
 from pbrinit.addresses import Family
 from pbrinit.claims import Claims
 from pbrinit.configured import awaits
@@ -22,7 +22,7 @@ from pbrinit.layout import (
 from pbrinit.links import hairpins, links
 from pbrinit.places import Places
 from pbrinit.plan import Plan, Rule
-from pbrinit.policy import Policy
+from pbrinit.policy import Interface, Policy
 from pbrinit.rules import family_rules
 from pbrinit.tables import Tables
 
@@ -37,14 +37,18 @@ def compile_policy(policy: Policy) -> Plan:
     tables = Tables()
     rules: list[Rule] = []
     forwarding: list[Family] = []
+    spoken: list[Interface] = []
     for family in Family:
         places = Places(policy.interfaces, family, inside.prefixes(policy, family))
         claims = Claims(policy, places)
         rules += family_rules(Ground(policy, places, claims, tables))
         forwarding += [family] if claims.forwards or policy.rooms else []
+        if family is Family.V4:
+            spoken = [i for i in places.interfaces
+                      if policy.log or any(logged.named(policy, places, i))]  # fmt: skip
     turned = ((table, f"hairpin.{device}") for device, table in hairpins(policy))
     doors = ((rooms.table(policy, run), f"room.{run.name}") for run in policy.rooms)
-    log = ((TABLE_LOG, "log"),) if policy.log else ()
+    log = ((TABLE_LOG, "log"),) if policy.logs else ()
     waiting = ((TABLE_DHCP, "dhcp") for interface in policy.interfaces if interface.waits)
     return Plan(
         hostname=policy.hostname,
@@ -58,10 +62,10 @@ def compile_policy(policy: Policy) -> Plan:
         rules=tuple(rules),
         links=links(policy, tables),
         tables=((TABLE_SINK, "sink"), *log, *waiting, *turned, *doors, *tables.names),
-        last=sysctls.forwarding(policy, forwarding),
+        last=sysctls.forwarding(policy, forwarding, spoken),
         on_failure=policy.on_failure,
         programs=rooms.programs(policy),
         metrics=policy.metrics,
-        log=policy.log,
+        log=policy.logs,
         awaits=awaits(policy),
     )

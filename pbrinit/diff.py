@@ -10,25 +10,26 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 from pbrinit.addresses import Family
-from pbrinit.boxes import Part
+from pbrinit.boxes import Box, Part
 from pbrinit.cells import Cell, Grid, minus
 from pbrinit.configured import whole
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Policy
+from pbrinit.policy import Deny, Policy
 from pbrinit.policy import Way as End
 from pbrinit.service import Protocol
 from pbrinit.wording import Packets, packets, path
 
 CHANGED = 1
 OPENED, CLOSED = "now reachable", "no longer reachable"
-ASKED, ANSWER, ALWAYS = "asked", "answer", "always"
+NOW_LOGGED, NOT_LOGGED = "now logged", "no longer logged"
+ASKED, ANSWER, ALWAYS, REFUSED = "asked", "answer", "always", "refused"
 GROUPS = {
     (OPENED, ASKED): "now reachable:",
     (CLOSED, ASKED): "no longer reachable:",
@@ -36,6 +37,8 @@ GROUPS = {
     (CLOSED, ANSWER): "no longer let through as answers:",
     (OPENED, ALWAYS): "let through whatever the entries say:",
     (CLOSED, ALWAYS): "no longer let through whatever the entries say:",
+    (NOW_LOGGED, REFUSED): "refused, and now logged:",
+    (NOT_LOGGED, REFUSED): "no longer logged, or no longer refused:",
 }
 """In the order in which they matter."""
 
@@ -45,7 +48,7 @@ LEFT_OUT = "what comes with every address and path (ARP, neighbour discovery, IC
 @dataclass(frozen=True)
 class Change:
     """Packets that pass under the one policy alone: as what asks, as answers alone, or as what
-    no policy can do without (`kind`).
+    no policy can do without (`kind`); or that are refused and logged under one alone.
     """
 
     what: str
@@ -60,6 +63,17 @@ class _Side:
         self.policy = policy
         self.meaning = Meaning(policy)
         self._ways = {way.label: way for way in policy.ways}
+        self._logging = Meaning(_each_by_a_deny(policy)) if policy.log else self.meaning
+
+    def logged(self, family: Family, way_in: str | None, way_out: str | None) -> tuple[Box, ...]:
+        """What is logged of a path, where it is refused."""
+        ends = self.ends(way_in, way_out)
+        return self._logging.part(family, *ends).logged if ends else ()
+
+    def through(self, family: Family, way_in: str, way_out: str | None) -> Iterator[Part]:
+        """What passes of it. What is for this machine may be a room's."""
+        rooms = [room.label for room in self.policy.rooms] if way_out is None else []
+        yield from (self.part(family, way_in, end) for end in (way_out, *rooms))
 
     def ends(self, way_in: str | None, way_out: str | None) -> tuple[End | None, End | None] | None:
         """The ends of a path by what they are called; None where there is no such path."""
@@ -71,6 +85,12 @@ class _Side:
         """What passes on a path; nothing where there is none."""
         ends = self.ends(way_in, way_out)
         return self.meaning.part(family, *ends) if ends else Part(())
+
+
+def _each_by_a_deny(policy: Policy) -> Policy:
+    """A policy that logs all who are refused, as one that logs each for a deny entry."""
+    all_of_it = Deny("log", policy.interfaces, None, None, (), None, reject=False, log=True)
+    return replace(policy, denies=(all_of_it,), log=False)
 
 
 def changes(old: Policy, new: Policy) -> Iterator[Change]:
@@ -86,6 +106,8 @@ def changes(old: Policy, new: Policy) -> Iterator[Change]:
     for way_in, way_out in ways:
         for family in Family:
             yield from _of_way(before, after, family, way_in, way_out)
+            if way_in is not None:
+                yield from _logged(before, after, family, way_in, way_out)
 
 
 def _of_way(
@@ -94,8 +116,7 @@ def _of_way(
     parts = [side.part(family, way_in, way_out) for side in (before, after)]
     if parts[0] == parts[1]:
         return
-    boxes = [b for part in parts for b in (*part.always, *part.allowed, *part.denied)]
-    grid = Grid(family, boxes)
+    grid = Grid(family, [box for part in parts for box in _boxes(part)])
     passed, passes = (grid.passing(part) for part in parts)
     for what, side, found in (
         (OPENED, after, minus(passes, passed)),
@@ -108,6 +129,34 @@ def _of_way(
         for kind, cells in _by_kind(found, grid, side.part(family, way_in, way_out)):
             for cell in cells:
                 yield Change(what, kind, packets(cell, grid, way, side.policy.users))
+
+
+def _logged(
+    before: _Side, after: _Side, family: Family, way_in: str, way_out: str | None
+) -> Iterator[Change]:
+    """What is refused and logged under the one policy alone."""
+    logs = [side.logged(family, way_in, way_out) for side in (before, after)]
+    parts = [list(side.through(family, way_in, way_out)) for side in (before, after)]
+    if logs == [(), ()]:
+        return
+    through = [box for side in parts for part in side for box in _boxes(part)]
+    grid = Grid(family, [*through, *(box for log in logs for box in log)])
+    was, now = (
+        minus(map(grid.cell, log), (cell for part in side for cell in grid.passing(part)))
+        for log, side in zip(logs, parts, strict=True)
+    )
+    for what, side, cells in (
+        (NOW_LOGGED, after, minus(now, was)),
+        (NOT_LOGGED, before, minus(was, now)),
+    ):
+        ends = side.ends(way_in, way_out)
+        for cell in cells if ends else ():
+            way = path(side.meaning, family, *(ends or (None, None)))
+            yield Change(what, REFUSED, packets(cell, grid, way, side.policy.users))
+
+
+def _boxes(part: Part) -> tuple[Box, ...]:
+    return (*part.always, *part.allowed, *part.denied)
 
 
 def _by_kind(found: list[Cell], grid: Grid, part: Part) -> Iterator[tuple[str, list[Cell]]]:

@@ -1,7 +1,7 @@
-"""Entries, deny entries and expectations, as the file has them.
+"""Entries and expectations, as the file has them.
 
-In: the document, and the vocabulary that its names are taken from.  Out: `Entry`, `Deny` and
-`Expectation` values; what is wrong with one is noted, and what is odd remarked.
+In: the document, and the vocabulary that its names are taken from.  Out: `Entry`, `Between` and
+`Expectation` values; what is wrong with one is noted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pbrinit.keys import NO_USER
 from pbrinit.policy import (
     ANYBODY,
     Between,
-    Deny,
     Direction,
     Entry,
     Expectation,
@@ -22,7 +21,6 @@ from pbrinit.policy import (
     Peers,
     Run,
 )
-from pbrinit.problems import Problems
 from pbrinit.service import CLIENTS, EPHEMERAL, Protocol, Service
 from pbrinit.vocabulary import Vocabulary
 
@@ -181,39 +179,6 @@ def _between(words: Vocabulary, node: Node) -> Between | None:
         node.problems.add(node.path("to"), "is the same program", "it has a loopback of its own")
     _has_ports(node, services, asked)
     return Between(node.key, asking, asked, services)
-
-
-def denies(words: Vocabulary, document: Node, remarks: Problems) -> tuple[Deny, ...]:
-    """What is taken away from all that is allowed."""
-    passing = "forward" in document
-    return tuple(_deny(words, node, remarks, passing=passing) for node in document.nodes("deny"))
-
-
-def _deny(words: Vocabulary, node: Node, remarks: Problems, *, passing: bool) -> Deny:
-    reject = node.flag("reject")
-    if "user" in node and "from" in node:
-        node.problems.add(
-            node.path("user"),
-            "what others send has no user",
-            "leave out user or from; with from and to it is about forwarded packets",
-        )
-    if "user" in node and reject:
-        node.problems.add(node.path("reject"), f"it is about forwarding, and {NO_USER}")
-    if reject and not passing:
-        remarks.add(node.path("reject"), "does nothing where nothing is forwarded")
-    sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
-    for key, peers in (("from", sources), ("to", destinations)):
-        if peers and any(peers.both) and not words.reach.families(peers, words.reach.interfaces):
-            remarks.add(node.path(key), f"nobody of {peers.text} can be reached or heard anyway")
-    return Deny(
-        key=node.key,
-        interfaces=words.interfaces_of(node, "on"),
-        sources=sources,
-        destinations=destinations,
-        services=words.services_of(node),
-        user=words.user_of(node),
-        reject=reject,
-    )
 
 
 def expectations(words: Vocabulary, document: Node) -> tuple[Expectation, ...]:

@@ -37,6 +37,7 @@ __all__ = [
     "text",
 ]
 WORDS = {Outcome.REJECTED: "dropped, and its sender told"}
+LOGGED = "dropped, and logged"
 BETWEEN_KEYS = ", "
 
 
@@ -114,7 +115,8 @@ def _allowing(verdict: Verdict, policy: Policy) -> tuple[Entry | Between, ...]:
 
 def lines(verdict: Verdict) -> Iterator[str]:
     """The verdict, then each look-up with the rules that it met."""
-    word = "allowed" if verdict.allowed else WORDS.get(verdict.outcome, "dropped")
+    dropped = LOGGED if verdict.logged else WORDS.get(verdict.outcome, "dropped")
+    word = "allowed" if verdict.allowed else dropped
     by = f", by {verdict.device}" if verdict.device else ""
     yield f"{word}{by}: {verdict.why}"
     for trace in verdict.traces:
@@ -127,13 +129,14 @@ def lines(verdict: Verdict) -> Iterator[str]:
         if trace.rule is None:
             yield "    no rule takes it"
     if verdict.notice is not None:
-        yield from _notice(verdict.notice)
+        told = "is told" if verdict.notice.verdict.allowed else "would be told, but is not,"
+        yield from _notice(verdict.notice, "the log is told" if verdict.logged else
+                           f"the sender {told}")  # fmt: skip
 
 
-def _notice(notice: Notice) -> Iterator[str]:
+def _notice(notice: Notice, told: str) -> Iterator[str]:
     first, *rest = lines(notice.verdict)
-    told = "is told" if notice.verdict.allowed else "would be told, but is not,"
-    yield f"  the sender {told} by {_error(notice)}: {first}"
+    yield f"  {told} by {_error(notice)}: {first}"
     yield from (f"  {line}" for line in rest)
 
 
@@ -209,6 +212,7 @@ def _verdict(verdict: Verdict, names: Mapping[str, str]) -> dict[str, Any]:
         "allowed": verdict.allowed,
         "outcome": verdict.outcome.name.lower(),
         "why": verdict.why,
+        "logged": verdict.logged,
         "interface": names.get(verdict.device or "", verdict.device),
         "lookups": [
             {

@@ -7,7 +7,7 @@ but for their addresses.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pbrinit.addresses import Family
 from pbrinit.policy import Entry
@@ -136,3 +136,12 @@ def refused(services: Sequence[Service], family: Family, *, answer: bool) -> Ite
             yield form.turned if answer else form
     if not services:
         yield Form(None)
+
+
+def spoken(form: Form, family: Family) -> Iterator[Form]:
+    """What of a logged entry's form is logged for sure: in IPv4, of every protocol, three."""
+    if form.protocol is None and family is Family.V4:
+        for protocol in (Protocol.TCP, Protocol.UDP, Protocol.ICMP):
+            yield replace(form, protocol=protocol)
+    else:
+        yield form

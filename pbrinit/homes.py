@@ -27,6 +27,7 @@ HOMES: Mapping[str, str] = {
     "to": ENTRY,
     "clients": "it belongs in [[forward]]",
     "reject": "it belongs in [[deny]]",
+    "log": "it belongs in [[deny]], or at the head of the file, above the first [section]",
     "never": EXPECTED,
     "always": EXPECTED,
 }

@@ -42,6 +42,7 @@ CLIENT_PORTS = Key(
     f'The ports of those who ask, such as "1024-65534". Left out: {CLIENTS}.',
 )
 REJECT = Key("reject", Flag(), "Tell the sender of what would be forwarded that it is prohibited.")
+LOGGED = Key("log", Flag(), "Write down who is refused for this entry. Left out: only counted.")
 
 ON_FAILURE = (
     'What the machine does when it cannot keep to the policy, its interfaces down: "stay", '
@@ -79,7 +80,7 @@ FORWARD = Table(
     elsewhere={"user": NO_USER, "run": NO_USER, "on": BOTH_WAYS},
 )
 DENY = Table(
-    (ON, FROM, TO, ANY_SERVICE, USER, REJECT),
+    (ON, FROM, TO, ANY_SERVICE, USER, REJECT, LOGGED),
     elsewhere={
         "in": "write on, from and to",
         "out": "write on, from and to",

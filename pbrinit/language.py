@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbrinit import answers, exchanges, inside, metrics, programs, takers
+from pbrinit import answers, denials, exchanges, inside, metrics, programs, takers
 from pbrinit.atoms import hostname, on_failure, password_hash
 from pbrinit.document import parsed
 from pbrinit.policy import STAY, Policy
@@ -56,7 +56,7 @@ def _read(path: Path, *, at_home: bool) -> tuple[Policy, Vocabulary, Problems]:
     vocabulary = Vocabulary(document)
     entries = exchanges.entries(vocabulary, document)
     betweens = exchanges.betweens(vocabulary, document)
-    denies = exchanges.denies(vocabulary, document, remarks)
+    denies = denials.denies(vocabulary, document, remarks)
     expectations = exchanges.expectations(vocabulary, document)
     served = metrics.served(vocabulary, document, entries, remarks)
     answers.check(problems, entries, vocabulary.reach)

@@ -70,7 +70,7 @@ def _loopback(policy: Policy, tables: Tables) -> Link:
     log = (
         Route(family, TABLE_LOG, kind, note="who was refused, told to ourselves")
         for family, kind in HEARD.items()
-        if policy.log
+        if policy.logs
     )
     return Link(
         name=LOOPBACK,

@@ -9,6 +9,7 @@ It knows nothing of rules and tables, so that `prove` can hold a plan to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from itertools import permutations
@@ -23,11 +24,13 @@ from pbrinit.forms import (
     TOO_BIG,
     Form,
     arriving,
+    asks,
     departing,
     icmp,
     leaving,
     passing,
     refused,
+    spoken,
 )
 from pbrinit.policy import Deny, Direction, Entry, Interface, Policy, Run, Way
 from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol
@@ -80,7 +83,9 @@ class Meaning:
         """What arrives by an interface and is for this machine."""
         allowed = self._arriving(family, interface, None)
         denied = self._denied_arriving(family, interface)
-        return Part(tuple(allowed), tuple(denied), tuple(self._unasked(family, interface)))
+        unasked = tuple(self._unasked(family, interface))
+        own = self.homes.own(interface, family)
+        return Part(tuple(allowed), tuple(denied), unasked, self._logged(family, interface, own))
 
     def _arriving(self, family: Family, interface: Interface, room: Run | None) -> list[Box]:
         """What entries let arrive by an interface, for a room or for the machine itself."""
@@ -146,6 +151,9 @@ class Meaning:
             for peers, asked in self._denied_here(deny, family)
             for form in refused(deny.services, family, answer=not asked)
         ]
+        if self.policy.logs:
+            word = icmp(family, PROHIBITED[family])
+            denied += [Box(word, anyone, anyone, "log", answer, ROOT) for answer in (False, True)]
         always = (*self._waiting(family, interface), *self._told(family, interface))
         return Part(tuple(allowed), tuple(denied), always)
 
@@ -262,7 +270,40 @@ class Meaning:
                     Box(form, *ends, deny.key, answer, reject=told)
                     for form in passing(deny.services, family, ANY_PORT, answer=answer)
                 ]
-        return Part(tuple(allowed), tuple(denied))
+        there = self.homes.behind(way_out, family)
+        return Part(tuple(allowed), tuple(denied), logged=self._logged(family, way_in, there))
+
+    def _logged(self, family: Family, way_in: Interface, there: AddressSet) -> tuple[Box, ...]:
+        """What is logged where it is refused, of what those behind an interface ask of some."""
+        return tuple(
+            replace(box, form=form, sources=box.sources & behind, destinations=asked)
+            for behind in [self.homes.behind(way_in, family)]
+            for box in self.spoken_of(family, way_in)
+            for asked in [box.destinations & there]
+            if asked and box.sources.meets(behind)
+            for form in spoken(box.form, family)
+        )
+
+    @cache  # noqa: B019  a meaning lives as long as the program
+    def spoken_of(self, family: Family, way_in: Way) -> tuple[Box, ...]:
+        """What the log may hear of, of what arrives by an interface: all that asks as a logged
+        entry says, whoever it claims to be and wherever it is to go.
+        """
+        found: list[Box] = []
+        anyone = self._everything[family]
+        own = AddressSet.of(family, (a.ip for i in self.policy.interfaces for a in i.addresses))
+        for deny in self.policy.logged if isinstance(way_in, Interface) else ():
+            asking = deny.sources.of(family) if deny.sources else anyone
+            asked = deny.destinations.of(family) - own if deny.destinations else anyone
+            if way_in not in deny.interfaces:
+                beyond = AddressSet(family)
+                for way_out in (i for i in deny.interfaces if i is not way_in):
+                    beyond = beyond | self.homes.behind(way_out, family)
+                asked = asked & beyond
+            if deny.user is None:
+                found += [Box(form, asking, asked, deny.key)
+                          for form in asks(deny.services, family, ANY_PORT)]  # fmt: skip
+        return tuple(found)
 
     def here(self, family: Family) -> AddressSet:
         """What is sent here stays here: loopback and our own addresses."""

@@ -231,7 +231,7 @@ class Output:
         code = self._code
         code.mark(self._refused)
         code.add(Action.NOP, note="refused")
-        if self._policy.log:
+        if self._policy.logs:
             (ports,) = icmp(self._family, PROHIBITED[self._family]).destination_ports
             code.add(Action.LOOKUP, TABLE_LOG, iif=LOOPBACK, uid=ROOT,
                      protocol=ICMP_NUMBER[self._family], destination_ports=ports,

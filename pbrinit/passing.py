@@ -25,13 +25,15 @@ from pbrinit.plan import TABLE_MAIN, Action
 from pbrinit.policy import Interface
 from pbrinit.products import Product, mixed, without
 from pbrinit.regions import protocols, region
-from pbrinit.selection import Choice, among, by_protocol, to_table
+from pbrinit.selection import both, by_protocol, to_table
 from pbrinit.tables import Hop, Use, hops
 
 
 @dataclass(frozen=True)
 class _Leaf:
-    """What may pass, and whose sender is told that it may not."""
+    """What may pass, and of what that may not the kernel speaks before all else: to its sender, or
+    to the log where a look-up would take it along that leaves the source to the second one.
+    """
 
     allowed: tuple[Product, ...]
     rejected: tuple[Product, ...]
@@ -105,8 +107,10 @@ class Passing:
             )  # fmt: skip
             left += without(allow, deny)
         allowed = without(left, ())
+        undecided = any(len(self._source_pieces(product)) > FEW for product in allowed)
         reject = [Product(c.sources, c.destinations, c.key) for c in claims
-                  if c.role is Role.REJECT and c.sources and c.destinations]  # fmt: skip
+                  if (c.role is Role.REJECT or (c.log and undecided))
+                  and c.sources and c.destinations]  # fmt: skip
         given = any(c.role is Role.ALLOW for c in claims)
         denying = dict.fromkeys(c.key for c in claims if c.role in (Role.DENY, Role.REJECT))
         return _Leaf(allowed, without(reject, allowed), ", ".join(denying) if given else "")
@@ -182,25 +186,7 @@ class Passing:
         notes: tuple[str, str],
     ) -> None:
         """Rules that do `then` for packets from the one to the other; others pass by."""
-        code, device = self._code, self._interface.device
-        after = Label("the next alternative")
-        if len(sources) == 1:
-            chosen = {"iif": device, "source": sources[0].prefix}
-            among(code, destinations, "destination", Choice(then, after, *notes), **chosen)
-        elif len(destinations) == 1:
-            chosen = {"iif": device, "destination": destinations[0].prefix}
-            among(code, sources, "source", Choice(then, after, *notes), **chosen)
-        else:
-            known = Label("a source that is meant")
-
-            def lead(**selectors: Any) -> None:
-                code.goto(known, **selectors)
-
-            among(code, sources, "source", Choice(lead, after, *notes), iif=device)
-            code.goto(after, note="another source")
-            code.mark(known)
-            among(code, destinations, "destination", Choice(then, after, *notes), iif=device)
-        code.mark(after)
+        both(self._code, sources, destinations, then, notes, iif=self._interface.device)
 
     def _by_source(self, product: Product, notes: tuple[str, str]) -> None:
         """IPv6: for each way out the few destinations there, and a table of the many sources."""
@@ -215,8 +201,8 @@ class Passing:
         sources, destinations = self._source_pieces(product), self._destination_pieces(product)
         if len(sources) > FEW:
             raise CompileError(
-                f"{product.keys}: routing cannot answer so many sources; leave reject out, or"
-                f" let from have at most {FEW} prefixes"
+                f"{product.keys}: routing cannot speak of so many sources; leave reject or log"
+                f" out, or let from have at most {FEW} prefixes"
             )
 
         def prohibit(**selectors: Any) -> None:

@@ -203,7 +203,8 @@ class Deny:
     what others open, here or through here; with `destinations` alone about what is opened from
     here or through here; with both about what passes through; with neither about everything.
     No service is every packet.  With a user, only what that user's programs send is refused.
-    `reject` tells who is refused: by ICMP, where it is forwarded.
+    `reject` tells who is refused: by ICMP, where it is forwarded.  `log` writes down who asks, of
+    others, for what is refused.
     """
 
     key: str
@@ -213,6 +214,7 @@ class Deny:
     services: tuple[Service, ...]
     user: User | None
     reject: bool
+    log: bool = False
 
     def __str__(self) -> str:
         words = [f"deny by {', '.join(interface.name for interface in self.interfaces)}"]
@@ -220,7 +222,8 @@ class Deny:
         words += [f"to {self.destinations.text}"] if self.destinations else []
         services = ", ".join(str(service) for service in self.services) or "everything"
         user = f", as {self.user.name} only" if self.user else ""
-        return f"{' '.join(words)}: {services}{user}"
+        log = ", logged" if self.log else ""
+        return f"{' '.join(words)}: {services}{user}{log}"
 
 
 @dataclass(frozen=True)
@@ -288,6 +291,16 @@ class Policy:
     password: str | None = None
     metrics: Metrics | None = None
     log: bool = False
+
+    @property
+    def logged(self) -> tuple[Deny, ...]:
+        """The deny entries that are logged by themselves; none where all that is refused is."""
+        return () if self.log else tuple(deny for deny in self.denies if deny.log)
+
+    @property
+    def logs(self) -> bool:
+        """Whether anybody who is refused is written down."""
+        return self.log or bool(self.logged)
 
     @property
     def allowing(self) -> tuple[Entry | Between, ...]:

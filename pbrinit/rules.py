@@ -6,6 +6,7 @@ dispatch, then the bands of `output` and `arrival`, then the tail, then those of
 
 from __future__ import annotations
 
+from pbrinit import logged
 from pbrinit.addresses import Family, InterfaceAddress
 from pbrinit.arrival import Arrival
 from pbrinit.assembly import Assembly, Label
@@ -25,7 +26,7 @@ from pbrinit.layout import (
 )
 from pbrinit.output import COMMON_FIRST, Output
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Interface
 
 EVERY_PROTOCOL = range(1, 256)
 """All that a rule can name: `ipproto 0` means any, which leaves 0 to ARP's look-ups."""
@@ -58,7 +59,7 @@ def family_rules(ground: Ground) -> list[Rule]:
         Arrival(code, interface, ground).write(tail)
     code.band("the tail", TAIL, TAIL + INPUT_SIZE)
     code.mark(tail)
-    _tail(code, policy, family)
+    _tail(code, ground)
     for number, (run, label) in enumerate(zip(policy.rooms, doors, strict=True)):
         first = ROOMS + number * ROOM_SIZE
         code.band(f"the room {run.name}", first, first + ROOM_SIZE)
@@ -67,13 +68,17 @@ def family_rules(ground: Ground) -> list[Rule]:
     return code.rules()
 
 
-def _tail(code: Assembly, policy: Policy, family: Family) -> None:
+def _tail(code: Assembly, ground: Ground) -> None:
     """In IPv4 every protocol is refused by its number, the common ones first, so that what is
     left is ARP: arp_process looks up with protocol 0, which no rule can name.
 
     Where it is logged who was refused, the kernel is made to speak about it: `Output` leads what
-    it says to this machine. A blackhole would be silent.
+    it says to this machine. A blackhole would be silent. Where deny entries are logged by
+    themselves, what they name comes first.
     """
+    policy, family = ground.policy, ground.family
+    for interface in policy.interfaces:
+        logged.write(code, interface, ground)
     heard = Action.PROHIBIT if policy.log else Action.BLACKHOLE
     if family is Family.V4:
         code.add(Action.NOP, note="every protocol that has a number")

@@ -6,6 +6,7 @@ name it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +27,8 @@ class Ruling:
 
     `names` are the keys of the entries that name it, allow and deny, and of what passes whatever
     they say; those among `answers` name it only as an answer.
-    `tells`: whether who sends it through is told that it is denied; None is as it comes.
+    `tells`: whether the kernel speaks of it, to who sends it through and is rejected or to the log;
+    None is as it comes.
     """
 
     where: str
@@ -63,8 +65,21 @@ class Rulings:
         names = dict.fromkeys(key for _, part in parts for key in part.names(packet_seen))
         asks = {key for _, part in parts for key in part.asks(packet_seen)}
         told = {part.tells(packet_seen) for name, part in parts if name != HERE}
+        if isinstance(direction, In) and way_in is not None:
+            told |= self._spoken_of(packet_seen, way_in, parts, where)
         tells = True if True in told else None if None in told else False
         return Ruling(where, tuple(names), tells, frozenset(names) - asks)
+
+    def _spoken_of(
+        self, packet: Seen, way_in: Way, parts: Sequence[tuple[str, Part]], where: str
+    ) -> set[bool | None]:
+        """Whether the log hears of it: True, or None where it may."""
+        named = (box for _, part in parts for box in part.logged)
+        if where == NOWHERE and any(box.holds(packet) for box in named):
+            return {True}
+        family = Family.of(packet.destination)
+        may = any(box.holds(packet) for box in self._meaning.spoken_of(family, way_in))
+        return {None} if may else set()
 
     def part(self, family: Family, way_in: Way | None, way_out: Way | None) -> Part:
         """`Meaning.part`, made once."""

@@ -119,6 +119,35 @@ def among(
             code.goto(choice.otherwise, note=choice.other_note, **chosen)
 
 
+def both(
+    code: Assembly,
+    sources: Sequence[Piece],
+    destinations: Sequence[Piece],
+    then: Callable[..., None],
+    notes: tuple[str, str],
+    **selectors: Any,
+) -> None:
+    """Rules that do `then` for packets from the one set to the other; others pass by."""
+    after = Label("the next alternative")
+    if len(sources) == 1:
+        chosen = {**selectors, "source": sources[0].prefix}
+        among(code, destinations, "destination", Choice(then, after, *notes), **chosen)
+    elif len(destinations) == 1:
+        chosen = {**selectors, "destination": destinations[0].prefix}
+        among(code, sources, "source", Choice(then, after, *notes), **chosen)
+    else:
+        known = Label("a source that is meant")
+
+        def lead(**chosen: Any) -> None:
+            code.goto(known, **chosen)
+
+        among(code, sources, "source", Choice(lead, after, *notes), **selectors)
+        code.goto(after, note="another source")
+        code.mark(known)
+        among(code, destinations, "destination", Choice(then, after, *notes), **selectors)
+    code.mark(after)
+
+
 def to_table(code: Assembly, table: int) -> Callable[..., None]:
     """The rule for those who are meant: a look-up in a table."""
 

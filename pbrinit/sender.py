@@ -16,9 +16,7 @@ from pbrinit.machine import Machine
 from pbrinit.martians import IGMP, LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
 from pbrinit.packet import Out, Packet
 from pbrinit.service import Protocol
-from pbrinit.verdict import BY_LOOPBACK, Outcome, Verdict, dropped, refused
-
-LOGGED = "refused: the kernel's own word about who was refused, told to ourselves"
+from pbrinit.verdict import BY_LOOPBACK, LOGGED, Outcome, Verdict, dropped, refused
 
 
 class Sender:

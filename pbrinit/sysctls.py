@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from pbrinit.addresses import Family
 from pbrinit.plan import Sysctl
-from pbrinit.policy import Direction, Policy
+from pbrinit.policy import Direction, Interface, Policy
 from pbrinit.service import EPHEMERAL, Ports
 
 PORT_RANGE = "net/ipv4/ip_local_port_range"
@@ -122,16 +122,18 @@ def room_device(name: str, *, six: bool) -> tuple[Sysctl, ...]:
     return (*device(name, six=six), Sysctl(path, "1", "the machine says nothing by it"))
 
 
-def forwarding(policy: Policy, families: Iterable[Family]) -> tuple[Sysctl, ...]:
+def forwarding(
+    policy: Policy, families: Iterable[Family], logged: Iterable[Interface]
+) -> tuple[Sysctl, ...]:
     """What is set last of all where the policy forwards: IPv4 asks the device that a packet comes
     in by (ip_route_input_slow) and IPv6 the machine (ip6_forward).
 
-    Where who was refused is logged, IPv4 is switched to it for every device: only then the kernel
-    speaks of a refusal (ip_error). What passes is still what the rules say, and is proved.
+    Where who was refused is logged, IPv4 is switched to it for the devices that they come by: only
+    then the kernel speaks of a refusal (ip_error). What passes is still what the rules say, and is
+    proved.
     """
     found: list[Sysctl] = []
-    why = {i.device: "the kernel speaks of what it refuses"
-           for i in policy.interfaces if policy.log and i.own(Family.V4)}  # fmt: skip
+    why = {i.device: "the kernel speaks of what it refuses" for i in logged}
     for family in families:
         if family is Family.V6:
             found.append(Sysctl("net/ipv6/conf/all/forwarding", "1", "the policy forwards"))

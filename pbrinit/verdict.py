@@ -17,6 +17,9 @@ from pbrinit.plan import Rule
 BY_LOOPBACK = "led to loopback, where IPv6 has no way on"
 """Why IPv6 drops what has a unicast route by lo (fib6_is_reject, net/ipv6/route.c)."""
 
+LOGGED = "refused: the kernel's own word about who was refused, told to ourselves"
+"""What becomes of that word where it is led into loopback."""
+
 
 class Outcome(enum.Enum):
     """What becomes of a packet."""
@@ -49,6 +52,11 @@ class Verdict:
     def allowed(self) -> bool:
         """Whether the packet gets where it was to go."""
         return self.outcome in (Outcome.DELIVERED, Outcome.FORWARDED, Outcome.SENT)
+
+    @property
+    def logged(self) -> bool:
+        """Whether the log hears of it."""
+        return self.notice is not None and self.notice.verdict.why == LOGGED
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -117,7 +117,9 @@ class Case:
 
     def _boxes(self) -> Iterator[Box]:
         for part in self._parts.values():
-            yield from (*part.always, *part.allowed, *part.denied)
+            yield from (*part.always, *part.allowed, *part.denied, *part.logged)
+        for way in self.ways:
+            yield from self.meaning.spoken_of(self.family, way)
         yield from (expected.box for expected in self.expected)
 
     @cached_property

@@ -46,6 +46,7 @@ class Judge:
 
     def __init__(self, policy: Policy, plan: Plan, link_local: Mapping[str, IPv6Address]) -> None:
         self._interfaces = policy.interfaces
+        self._logs, self._logs_all = policy.logs, policy.log
         self._rulings = Rulings(policy)
         self._model = Model(plan, link_local)
         self._link_local = link_local
@@ -100,12 +101,12 @@ class Judge:
         four = packet.family is Family.V4
         silent = four and not self._plan.passes_on(Family.V4, direction.device)
         asked = verdict.traces[:1]
-        if silent or not asked or asked[0].lookup is not Lookup.INPUT or means.tells is None:
+        if not asked or asked[0].lookup is not Lookup.INPUT:
             return False
-        prohibited = asked[0].refused is Action.PROHIBIT
-        if prohibited and self._plan.log:
+        told = not silent and asked[0].refused is Action.PROHIBIT
+        if told and self._logs and (self._logs_all or packet.source in self._own):
             return packet.source in self._own
-        return prohibited != means.tells
+        return means.tells is not None and told != means.tells
 
     def _may_reach_us(self, packet: Packet, direction: In) -> bool:
         """Whether the source may send the same to an own address."""

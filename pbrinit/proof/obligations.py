@@ -6,21 +6,22 @@ and group of protocols.  docs/proof.md tells why together they are enough.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import z3
 
 from pbrinit.addresses import Family
-from pbrinit.boxes import Box
 from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import ARP
 from pbrinit.policy import Interface, Run, Way
+from pbrinit.proof import telling
 from pbrinit.proof.case import NOTHING, Case
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.obligation import Conditions, Obligation
-from pbrinit.proof.terms import PROHIBITED, End, Variables, any_of, in_ports
+from pbrinit.proof.telling import in_by
+from pbrinit.proof.terms import End, Variables, any_of, in_ports
 from pbrinit.ruling import HERE
 from pbrinit.service import Protocol
 
@@ -32,12 +33,17 @@ def obligations(case: Case) -> Iterator[Obligation]:
             yield _arrives(case, way, group)
             if case.family is Family.V4:
                 yield _goes_to_all(case, way, group)
-            if case.steps.tells(way.device):
-                yield _tells(case, way, group)
+            if case.steps.tells(way.device) or case.meaning.spoken_of(case.family, way):
+                yield telling.tells(case, way, group)
         sent = group - {ARP}  # that is no packet: see `packet.ARP`
         for bound in (None, *case.ways) if sent else ():
             yield _leaves(case, bound, sent)
     yield from (_connects(case, interface) for interface in case.policy.interfaces)
+    yield from (
+        telling.logged(case, interface)
+        for interface in case.policy.interfaces
+        if case.meaning.spoken_of(case.family, interface)
+    )
     for expected in case.expected:
         for group in case.protocols:
             if expected.box.form.protocol is None or expected.box.form.protocol in group:
@@ -46,10 +52,6 @@ def obligations(case: Case) -> Iterator[Obligation]:
 
 def _is_wrong(judgement: Judgement) -> bool:
     return judgement.wrong
-
-
-def _is_mistold(judgement: Judgement) -> bool:
-    return judgement.mistold
 
 
 def _arrives(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
@@ -90,12 +92,8 @@ def _arrives(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
     def signature() -> object:
         return tuple(case.rules.met(ask) for ask in (asked, *backs.values()))
 
-    about = _in_by(way_in)
+    about = in_by(way_in)
     return Obligation(case.family, about, True, device, protocols, wrong, _is_wrong, signature)
-
-
-def _in_by(way: Way) -> str:
-    return f"from {way.label}" if isinstance(way, Run) else f"in by {way.name}"
 
 
 def _goes_to_all(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
@@ -134,56 +132,8 @@ def _goes_to_all(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligati
     def signature() -> object:
         return tuple(case.rules.met(ask) for ask in (asked, back))
 
-    about = f"{_in_by(way_in)}, to groups and to all"
+    about = f"{in_by(way_in)}, to groups and to all"
     return Obligation(case.family, about, True, device, protocols, wrong, _is_wrong, signature)
-
-
-def _tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
-    """Whose packets would pass were they not rejected is told so, and nobody but the sources that
-    deny entries reject is told anything: the input look-up ends with a prohibition.
-
-    Where who is refused is logged, every refusal is one, and whether the sender hears of it is
-    decided where the kernel's word is sent: an obligation like any other. But nobody is spoken of
-    who claims to be this machine: the word would be heard by its own sockets.
-    """
-    steps, device, protocol = case.steps, way_in.device, min(protocols)
-    asked = steps.arriving(device, protocol)
-    parts = [case.part(way_in, way) for way in case.policy.interfaces if way is not way_in]
-
-    def wrong() -> Conditions:
-        found = case.rules.look_up(asked)
-        told = found == case.rules.results.number(PROHIBITED)
-
-        def held(boxes: Iterable[Box]) -> z3.BoolRef:
-            return case.held(boxes, protocol, steps.packet)
-
-        to_tell = []
-        for part in parts:
-            asks, denied = part.halves[0]
-            silent = held(box for box in denied if not box.reject)
-            rejected = held(box for box in denied if box.reject)
-            passes = case.passes(part, protocol, steps.packet)
-            to_tell.append(z3.And(held(asks), rejected, z3.Not(silent), z3.Not(passes)))
-        anyhow = any_of(
-            steps.packet.source.within(case.classes.mask(box.sources))
-            for part in parts
-            for box in part.denied
-            if box.reject
-        )
-        ours = steps.packet.source.within(case.classes.mask(case.here))
-        unheard = ours if case.policy.log else z3.Not(anyhow)
-        return [
-            *steps.possible(protocol, outgoing=False),
-            z3.Not(steps.to_all(found, protocol)),
-            z3.Not(steps.dropped_early()),
-            z3.Or(z3.And(told, unheard), z3.And(any_of(to_tell), z3.Not(told))),
-        ]
-
-    def signature() -> object:
-        return case.rules.met(asked)
-
-    about = f"{_in_by(way_in)}, who is told"
-    return Obligation(case.family, about, True, device, protocols, wrong, _is_mistold, signature)
 
 
 def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligation:

@@ -163,6 +163,7 @@ def _deny(
     yield from _perhaps(random, 0.5, f"service = {_some(random, services)}")
     yield from _perhaps(random, 0.2, f'user = "{random.choice([*users])}"')
     yield from _perhaps(random, 0.3, "reject = true")
+    yield from _perhaps(random, 0.3, "log = true")
 
 
 def _perhaps(random: Random, chance: float, line: str) -> list[str]:
