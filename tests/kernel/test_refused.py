@@ -63,9 +63,12 @@ def knock(lab: Lab, *packets: Packet) -> None:
 
 
 def told_since(lab: Lab, before: tuple[int, int, list[str]]) -> list[str]:
+    return told_in(lab.machine.do(heard.told), before)
+
+
+def told_in(now: tuple[int, int, list[str]], before: tuple[int, int, list[str]]) -> list[str]:
     """The lines that are new, without their times; the oldest first."""
-    _, _, lines = lab.machine.do(heard.told)
-    fresh = lines[: len(lines) - len(before[2])]
+    fresh = now[2][: len(now[2]) - len(before[2])]
     return [re.sub(r" \(and .*\)", "", line.partition(" ")[2]) for line in fresh[::-1]]
 
 
