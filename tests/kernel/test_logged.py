@@ -95,7 +95,7 @@ def asks(sides: TwoSided, version: int) -> list[str]:
 
 
 def knock(sides: TwoSided, *packets: Packet) -> None:
-    ends = {"src": sides.outside.do(acts.mac), "dst": sides.machine.do(acts.mac)}
+    ends: dict[str, Any] = {"src": sides.outside.do(acts.mac), "dst": sides.machine.do(acts.mac)}
     sides.outside.do(acts.transmit, [bytes(Ether(**ends) / packet) for packet in packets])
 
 

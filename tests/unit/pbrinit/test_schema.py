@@ -61,6 +61,7 @@ EVERY_KEY = tomllib.loads(
     to = "b"
     service = "web"
     reject = true
+    log = false
     [[expect]]
     never = { in = "lan", out = "wan", from = "a", to = "b", service = "web" }
     [[expect]]

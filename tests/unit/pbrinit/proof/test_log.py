@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pbrinit.addresses import Family
 from pbrinit.cli import loaded
+from pbrinit.compiler import compile_policy
 from pbrinit.layout import LOOPBACK, TABLE_LOG
 from pbrinit.plan import TABLE_MAIN, Action, Plan, RouteKind
 from pbrinit.policy import Policy
 from tests.kernel.mutants import changed, rerouted, without
 from tests.unit.pbrinit.proof.policies import refuted
+from tests.unit.pbrinit.written import written
 
 SPOKEN = "who was refused, told to ourselves"
 
@@ -77,3 +80,44 @@ def test_the_log_s_table_leads_into_loopback_and_nowhere_else(tmp_path: Path) ->
              if route.table == TABLE_LOG]  # fmt: skip
     kinds = (RouteKind.BROADCAST, RouteKind.LOCAL)
     assert found == [(LOOPBACK, kind, None) for kind in kinds]
+
+
+BY_ONE_ENTRY = """
+[[input]]
+service = ["ssh", "icmp"]
+[[output]]
+service = "icmp"
+[[deny]]
+from = "bad"
+log = true
+[[deny]]
+from = "mgmt"
+"""
+NAMED = "deny[1], logged"
+
+
+def silent(plan: Plan) -> Plan:
+    return replace(plan, last=())
+
+
+WRONG_BY_ONE: dict[str, Callable[[Plan], Plan]] = {
+    "it is not spoken of": lambda plan: changed(plan, {"action": Action.BLACKHOLE}, note=NAMED),
+    "the kernel does not speak there": silent,
+    "others are spoken of": lambda plan: changed(plan, {"source": None}, note=NAMED),
+    "all that is refused is": lambda plan: changed(
+        plan, {"action": Action.PROHIBIT}, note="nothing is left", family=Family.V6
+    ),
+    "the log does not hear of it": lambda plan: without(plan, note=SPOKEN),
+    "nor of IPv6": lambda plan: without(plan, note=SPOKEN, family=Family.V6),
+    "it is told to the sender": WRONG["it is told to the sender"],
+    "it is told to the sender, IPv6": WRONG["it is told to the sender, IPv6"],
+    "who claims to be us is spoken of": WRONG["who claims to be us is spoken of"],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_BY_ONE)
+def test_each_way_to_log_one_entry_wrong_is_found(wrong: str) -> None:
+    policy = written(BY_ONE_ENTRY)
+    plan = compile_policy(policy)
+    assert refuted(policy, plan) == []
+    assert refuted(policy, WRONG_BY_ONE[wrong](plan)) != []
