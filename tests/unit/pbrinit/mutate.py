@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 KEYS = st.sampled_from(
     ["hostname", "interface", "network", "service", "user", "input", "output", "forward", "deny",
      "expect", "device", "mac", "address", "gateway", "file", "on", "in", "out", "from", "to",
-     "clients", "reject", "log", "never", "always", "any", "x", "X", "a b", "", "é", "a" * 33, "run"]
+     "clients", "reject", "log", "never", "always", "any", "x", "X", "a b", "", "é", "a" * 33,
+     "run"]
 )  # fmt: skip
 LEAVES = st.one_of(
     st.text(max_size=8),

@@ -40,8 +40,8 @@ WORDS = st.sampled_from(
     ]
 )  # fmt: skip
 KEYS = st.sampled_from(
-    ["on", "in", "out", "from", "to", "service", "user", "clients", "reject", "log", "device", "mac",
-     "address", "gateway", "hostname", "never", "always", "a.b.c", '""', '"a b"', "[deny]",
+    ["on", "in", "out", "from", "to", "service", "user", "clients", "reject", "log", "device",
+     "mac", "address", "gateway", "hostname", "never", "always", "a.b.c", '""', '"a b"', "[deny]",
      "[[deny]]", "[[forward]]", "[[expect]]", "[interface]", "[[interface]]", "[network.a.b]"]
 )  # fmt: skip
 
