@@ -16,6 +16,7 @@ from pbrinit.assembly import Assembly, Label
 from pbrinit.claim import Claim, Granted, Role, granted
 from pbrinit.ground import Ground
 from pbrinit.layout import FEW, CompileError, host
+from pbrinit.logged import SPOKEN_OF
 from pbrinit.lpm import pieces
 from pbrinit.passing import Passing
 from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6
@@ -61,7 +62,7 @@ class Arrival:
             code.goto(refused, note="this family is not spoken here")
             return
         known = Label("source known")
-        self._head(known)
+        self._head(known, refused)
         code.mark(known)
         code.add(Action.NOP, note="the source is known")
         if self._family is Family.V6:
@@ -83,14 +84,22 @@ class Arrival:
                     iif=interface.device, note="for us")  # fmt: skip
         self._passing.write(refused)
 
-    def _head(self, known: Label) -> None:
+    def _head(self, known: Label, refused: Label) -> None:
         """Nobody else has our address, nor one that lives behind another interface; by an
         interface without a gateway come only addresses of its own prefixes.
+
+        Where all that is refused is logged, so is this, but where others are told that they are
+        rejected: who is forged would be. Of our own address IPv4 alone speaks, whose sockets do
+        not hear it (`output`).
         """
         code, places, family = self._code, self._places, self._family
+        log = self._policy.log
         for interface in places.interfaces:
             for address in interface.own(family):
-                code.add(Action.BLACKHOLE, source=host(address), note="forged: our own address")
+                source, note = host(address), "forged: our own address"
+                for protocol in SPOKEN_OF if log and family is Family.V4 else ():
+                    code.add(Action.PROHIBIT, source=source, protocol=protocol, note=note)
+                code.add(Action.BLACKHOLE, source=source, note=note)
         if family is Family.V6:
             code.add(Action.BLACKHOLE, source=MAPPED, note="forged: IPv4 in IPv6's clothes")
         for source in places.inside:
@@ -99,13 +108,19 @@ class Arrival:
             link_scope = (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 else ()
             for source in (*places.networks(self._interface), *link_scope):
                 code.goto(known, source=source, note="of this link")
-            code.add(Action.BLACKHOLE, note="forged: not of this link")
+            self._forged(refused, note="forged: not of this link")
             return
         for other in places.interfaces:
             if other is not self._interface:
                 for network in places.networks(other):
-                    code.add(Action.BLACKHOLE, source=network,
-                             note=f"forged: lives behind {other.name}")  # fmt: skip
+                    self._forged(refused, source=network,
+                                 note=f"forged: lives behind {other.name}")  # fmt: skip
+
+    def _forged(self, refused: Label, **selectors: Any) -> None:
+        if self._policy.log and not any(deny.reject for deny in self._policy.denies):
+            self._code.goto(refused, **selectors)
+        else:
+            self._code.add(Action.BLACKHOLE, **selectors)
 
     def _neighbours(self, refused: Label) -> None:
         """ICMPv6 to ourselves is heard from everybody; nothing else is said across one link."""

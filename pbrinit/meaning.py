@@ -305,6 +305,17 @@ class Meaning:
                           for form in asks(deny.services, family, ANY_PORT)]  # fmt: skip
         return tuple(found)
 
+    @cache  # noqa: B019  a meaning lives as long as the program
+    def not_here(self, family: Family) -> tuple[Box, ...]:
+        """What is sent to ourselves and yet is for nobody here but the log: in IPv4, where all who
+        are refused are logged, the kernel's word about who claims to be us.
+        """
+        if family is Family.V6 or not self.policy.log:
+            return ()
+        own = AddressSet.of(family, (a.ip for i in self.policy.interfaces for a in i.addresses))
+        word = icmp(family, PROHIBITED[family])
+        return (Box(word, self._everything[family], own, "log", uid=ROOT),)
+
     def here(self, family: Family) -> AddressSet:
         """What is sent here stays here: loopback and our own addresses."""
         own = (a.ip for interface in self.policy.interfaces for a in interface.addresses)

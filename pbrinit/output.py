@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Network
 from typing import Any
 
-from pbrinit.addresses import AddressSet, Family
+from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.assembly import Assembly, Label
 from pbrinit.claim import ROOT, Claim, Role, keys
 from pbrinit.forms import ICMP_NUMBER, PROHIBITED, icmp
@@ -78,6 +78,7 @@ class Output:
         code, places, family = self._code, self._places, self._family
         code.add(Action.NOP, note="output")
         own = [host(a) for i in places.interfaces for a in i.own(family)]
+        self._about_ourselves(own)
         for destination in (LOOPBACK_PREFIX[family], *own):
             code.add(Action.LOOKUP, TABLE_LOCAL, iif=LOOPBACK, destination=destination,
                      note="ourselves")  # fmt: skip
@@ -222,6 +223,20 @@ class Output:
     def _choice(self, table: int, leaf: _Leaf, otherwise: Label) -> Choice:
         return Choice(to_table(self._code, table), otherwise, leaf.keys, leaf.denied)
 
+    def _about_ourselves(self, own: list[Prefix]) -> None:
+        """What the kernel says about who claims to be us goes to our own address, where our sockets
+        would take it for an error of theirs. Of IPv6 `arrival` has it say nothing.
+        """
+        for destination in own if self._policy.log and self._family is Family.V4 else ():
+            self._to_the_log("who claims to be us, told to the log alone", destination=destination)
+
+    def _to_the_log(self, note: str, **selectors: Any) -> None:
+        """The kernel's word about who was refused."""
+        (ports,) = icmp(self._family, PROHIBITED[self._family]).destination_ports
+        self._code.add(Action.LOOKUP, TABLE_LOG, iif=LOOPBACK, uid=ROOT,
+                       protocol=ICMP_NUMBER[self._family], destination_ports=ports,
+                       note=note, **selectors)  # fmt: skip
+
     def _end(self, tail: Label) -> None:
         """IPv4 sends a bound socket's packet on link where the look-up fails
         (ip_route_output_key_hash_rcu), so there it must succeed and lead back here.
@@ -232,10 +247,7 @@ class Output:
         code.mark(self._refused)
         code.add(Action.NOP, note="refused")
         if self._policy.logs:
-            (ports,) = icmp(self._family, PROHIBITED[self._family]).destination_ports
-            code.add(Action.LOOKUP, TABLE_LOG, iif=LOOPBACK, uid=ROOT,
-                     protocol=ICMP_NUMBER[self._family], destination_ports=ports,
-                     note="who was refused, told to ourselves")  # fmt: skip
+            self._to_the_log("who was refused, told to ourselves")
         if self._family is Family.V4:
             for device, table in hairpins(self._policy):
                 code.add(Action.LOOKUP, table, iif=LOOPBACK, oif=device,

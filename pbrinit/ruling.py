@@ -51,7 +51,10 @@ class Rulings:
         ways = self._ways.values()
         if isinstance(direction, Out):
             if packet.destination in self._here[family]:
-                return Ruling(HERE, ("to ourselves",))
+                kept = direction.device is None and any(
+                    box.holds(seen(packet, direction)) for box in self._meaning.not_here(family)
+                )
+                return Ruling(NOWHERE, ("log",)) if kept else Ruling(HERE, ("to ourselves",))
             parts = [(way.label, self.part(family, None, way)) for way in ways]
         elif (way_in := self._ways.get(direction.device)) is not None:
             parts = [(HERE, self.part(family, way_in, None))]

@@ -120,6 +120,7 @@ class Case:
             yield from (*part.always, *part.allowed, *part.denied, *part.logged)
         for way in self.ways:
             yield from self.meaning.spoken_of(self.family, way)
+        yield from self.meaning.not_here(self.family)
         yield from (expected.box for expected in self.expected)
 
     @cached_property

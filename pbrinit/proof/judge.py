@@ -104,8 +104,11 @@ class Judge:
         if not asked or asked[0].lookup is not Lookup.INPUT:
             return False
         told = not silent and asked[0].refused is Action.PROHIBIT
-        if told and self._logs and (self._logs_all or packet.source in self._own):
-            return packet.source in self._own
+        ours = packet.source in self._own
+        if told and self._logs_all:
+            return ours and not four
+        if told and self._logs and ours:
+            return True
         return means.tells is not None and told != means.tells
 
     def _may_reach_us(self, packet: Packet, direction: In) -> bool:

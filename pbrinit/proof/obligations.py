@@ -148,6 +148,11 @@ def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligat
     def wrong() -> Conditions:
         found = case.rules.look_up(asked)
         here = steps.packet.destination.within(case.classes.mask(case.here))
+        if bound is None:
+            kept = case.held(
+                case.meaning.not_here(case.family), protocol, steps.packet, outgoing=True
+            )
+            here = z3.And(here, z3.Not(kept))
         pairs = [(steps.stays(found), here)]
         for way in case.ways:
             may = bound is None and case.part(None, way) != NOTHING

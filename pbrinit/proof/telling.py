@@ -39,7 +39,8 @@ def tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
 
     Where all that is refused is logged, every refusal is one, and whether the sender hears of it is
     decided where the kernel's word is sent: an obligation like any other. But nobody is spoken of
-    who claims to be this machine: the word would be heard by its own sockets.
+    who claims to be this machine, where the word would be heard by its own sockets: in IPv6, and
+    where not all is logged.
     """
     steps, device, protocol = case.steps, way_in.device, min(protocols)
     asked = steps.arriving(device, protocol)
@@ -74,8 +75,10 @@ def tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
         )
         ours = steps.packet.source.within(case.classes.mask(case.here))
         unheard = z3.Not(z3.Or(anyhow, held(spoken_of)))
-        if case.policy.logs:
-            unheard = ours if case.policy.log else z3.Or(ours, unheard)
+        if case.policy.log:
+            unheard = z3.And(ours, z3.BoolVal(case.family is Family.V6))
+        elif case.policy.logs:
+            unheard = z3.Or(ours, unheard)
         return [
             *steps.possible(protocol, outgoing=False),
             z3.Not(steps.to_all(found, protocol)),

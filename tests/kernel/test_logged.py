@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,22 @@ LISTED = {4: "198.18.7.7", 6: "2001:db8:18:7::7"}
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSided]:
-    """The policy in force, with its logger; the web's port is served inside."""
-    path: Path = tmp_path_factory.mktemp("logged") / "listener.toml"
-    path.write_text(POLICY)
+    """The policy in force, with its logger."""
+    with listening(tmp_path_factory.mktemp("logged"), POLICY) as sides:
+        yield sides
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoSided]:
+    """The same, where all that is refused is logged."""
+    with listening(tmp_path_factory.mktemp("whole"), f"log = true\n{POLICY}") as sides:
+        yield sides
+
+
+@contextmanager
+def listening(folder: Path, policy: str) -> Iterator[TwoSided]:
+    path = folder / "listener.toml"
+    path.write_text(policy)
     path.with_name("many.txt").write_text(MANY)
     with two_sided(path) as sides:
         sides.machine.do(heard.start)
@@ -173,12 +187,17 @@ def test_nothing_of_it_is_on_the_wire(sides: TwoSided, version: int) -> None:
         target = SELF_OUTER[version] if number % 2 else SERVER[version]
         knock(sides, syn(source, target, 22), packet(source, target, UDP(dport=9) / (b"x" * 900)))
     assert sides.machine.do(heard.told)[0] - before[0] >= 20
-    machine = bytes.fromhex(sides.machine.do(acts.mac).replace(":", ""))
-    frames = [Ether(frame) for frame in sides.outside.do(acts.seen) if frame[6:12] == machine]
+    assert said_to(sides.outside, sides.machine.do(acts.mac)) == []
+
+
+def said_to(peer: Namespace, by: str) -> list[str]:
+    """What the machine said there, neighbour discovery left out."""
+    machine = bytes.fromhex(by.replace(":", ""))
+    frames = [Ether(frame) for frame in peer.do(acts.seen) if frame[6:12] == machine]
     spoken = [f for f in frames if f.haslayer(IP) or (f.haslayer(IPv6) and f[IPv6].nh != 58)]
     errors = [f for f in frames if f.haslayer(IPv6) and f[IPv6].nh == 58
               and bytes(f[IPv6].payload)[0] < 128]  # fmt: skip
-    assert [frame.summary() for frame in (*spoken, *errors)] == []
+    return [frame.summary() for frame in (*spoken, *errors)]
 
 
 @versions
@@ -199,3 +218,26 @@ def test_a_flood_is_a_line_a_second(sides: TwoSided, version: int) -> None:
     assert 1 <= after[0] - before[0] <= most
     assert len(sides.machine.do(heard.said)) - lines <= refused.LINES_AT_ONCE + seconds + 2
     assert asks(sides, version) == ["answered"] * 2
+
+
+@versions
+def test_where_all_is_logged_who_is_forged_is_named(whole: TwoSided, version: int) -> None:
+    """Those inside, outside; and nobody is told, there or here."""
+    whole.outside.do(acts.watch)
+    whole.inside.do(acts.watch)
+    before = whole.machine.do(heard.told)
+    own, server = SELF_OUTER[version], SERVER[version]
+    inner = server.removesuffix("7") + "99"
+    knock(whole, syn(inner, own, 22), syn(inner, server, 80))
+    assert told_of(whole.machine, before) == [line(inner, own, 22), line(inner, server, 80)]
+    devices = ((whole.outside, "eth0"), (whole.inside, "eth1"))
+    for peer, device in devices:
+        assert said_to(peer, whole.machine.do(acts.mac, device)) == []
+
+
+@versions
+def test_by_an_entry_alone_who_is_forged_is_not_spoken_of(sides: TwoSided, version: int) -> None:
+    before = sides.machine.do(heard.told)
+    inner = SERVER[version].removesuffix("7") + "99"
+    knock(sides, syn(inner, SERVER[version], 25), syn(inner, SELF_OUTER[version], 25))
+    assert told_of(sides.machine, before) == []

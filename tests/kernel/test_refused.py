@@ -151,8 +151,12 @@ def test_nothing_of_it_is_on_the_wire(logging: tuple[Lab, BootPlan], version: in
 
 
 @versions
-def test_who_claims_to_be_us_is_not_spoken_of(logging: tuple[Lab, BootPlan], version: int) -> None:
-    """The kernel's word about it would go to our own sockets, as if they had sent it."""
+def test_who_claims_to_be_us_is_named_and_our_sockets_hear_nothing(
+    logging: tuple[Lab, BootPlan], version: int
+) -> None:
+    """The kernel's word about it goes to our own address, as if a socket of ours had sent the
+    packet. IPv6 does not speak of it: there that socket would be told.
+    """
     lab, _ = logging
     before = lab.machine.do(heard.told)
     peer = (PEER[version]["resolver"], 53)
@@ -161,8 +165,32 @@ def test_who_claims_to_be_us_is_not_spoken_of(logging: tuple[Lab, BootPlan], ver
     header = IP if version == 4 else IPv6
     forged = header(src=SELF[version], dst=peer[0])
     knock(lab, forged / UDP(sport=45000 + version, dport=53) / b"x")
-    assert told_since(lab, before) == []
+    told = [f"udp {SELF[4]}:45004 > {peer[0]}:53"] if version == 4 else []
+    assert told_since(lab, before) == told
     assert lab.machine.do(heard.error_of, "udp", 45000 + version) == 0
+
+
+def test_who_claims_to_be_us_is_named_whomever_he_speaks_to(logging: tuple[Lab, BootPlan]) -> None:
+    """And a flood of it is what any is."""
+    lab, _ = logging
+    before = lab.machine.do(heard.told)
+    knock(lab, IP(src=SELF[4], dst=SELF[4]) / TCP(sport=40000, dport=22, flags="S"))
+    knock(lab, IP(src=SELF[4], dst=SELF[4]) / ICMP())
+    assert told_since(lab, before) == [
+        f"tcp {SELF[4]}:40000 > {SELF[4]}:22", f"icmp {SELF[4]} > {SELF[4]}",
+    ]  # fmt: skip
+    lab.peer.do(acts.watch)
+    lines, start = len(lab.machine.do(heard.said)), time.monotonic()
+    for _ in range(10):
+        knock(lab, *[syn(4, SELF[4], 22)] * 500)
+    spent = time.monotonic() - start
+    assert lab.machine.do(heard.told)[0] - before[0] <= 10 + spent, "one sender, once a second"
+    assert len(lab.machine.do(heard.said)) - lines <= refused.LINES_AT_ONCE + spent + 1
+    machine = bytes.fromhex(lab.machine.do(acts.mac).replace(":", ""))
+    frames = [Ether(frame) for frame in lab.peer.do(acts.seen) if frame[6:12] == machine]
+    assert [frame.summary() for frame in frames if frame.haslayer(IP)] == []
+    question = acts.Question("tcp", SELF[4], 22, source=(MGMT[4], 0))
+    assert lab.peer.do(acts.ask, question) == "answered"
 
 
 @versions

@@ -16,9 +16,10 @@ from pbrinit.plan import TABLE_MAIN, Action, Plan, RouteKind
 from pbrinit.policy import Policy
 from tests.kernel.mutants import changed, rerouted, without
 from tests.unit.pbrinit.proof.policies import refuted
-from tests.unit.pbrinit.written import written
+from tests.unit.pbrinit.written import ROUTER, written
 
 SPOKEN = "who was refused, told to ourselves"
+OURS = "who claims to be us, told to the log alone"
 
 
 def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
@@ -35,7 +36,9 @@ def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
 def test_each_example_is_proved_with_it(tmp_path: Path, name: str) -> None:
     policy, plan = logged(tmp_path, name)
     assert plan.log
-    assert [r.note for r in plan.rules if r.argument == TABLE_LOG] == [SPOKEN, SPOKEN]
+    own = sum(len(interface.own(Family.V4)) for interface in policy.interfaces)
+    notes = [r.note for r in plan.rules if r.argument == TABLE_LOG]
+    assert notes == [*[OURS] * own, SPOKEN, SPOKEN]
     assert refuted(policy, plan) == []
 
 
@@ -47,8 +50,12 @@ WRONG: dict[str, Callable[[Plan], Plan]] = {
     "all of ICMP is": lambda plan: changed(
         plan, {"argument": TABLE_MAIN, "destination_ports": None}, note=SPOKEN
     ),
-    "who claims to be us is spoken of": lambda plan: changed(
-        plan, {"action": Action.PROHIBIT}, note="forged: our own address"
+    "who claims to be us is told to our sockets": lambda plan: without(plan, note=OURS),
+    "all that root sends to ourselves is": lambda plan: changed(
+        plan, {"protocol": None, "destination_ports": None}, note=OURS
+    ),
+    "all that anybody says of it to ourselves is": lambda plan: changed(
+        plan, {"uid": None}, note=OURS
     ),
     "who claims to be us is spoken of, IPv6": lambda plan: changed(
         plan, {"action": Action.PROHIBIT}, note="forged: our own address", family=Family.V6
@@ -71,6 +78,26 @@ def test_without_it_nothing_is_said_where_the_log_is_wanted(tmp_path: Path) -> N
     """Which is no hole, and so it is proved: the log is empty then."""
     policy, plan = logged(tmp_path, "host")
     assert refuted(policy, without(plan, note=SPOKEN)) == []
+
+
+def forged(plan: Plan) -> set[Action]:
+    return {r.action for r in plan.rules if r.note.startswith("forged: lives behind")}
+
+
+def test_who_is_forged_is_named_but_where_he_would_be_told() -> None:
+    """By a word that a stranger has us send to those behind another interface."""
+    entry = '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
+    rejects = '[[deny]]\nfrom = "bad"\nreject = true\n'
+    logs = "log = true\n" + ROUTER
+    for text, names, actions in (
+        (entry, logs, {Action.GOTO}),
+        (entry + rejects, logs, {Action.BLACKHOLE}),
+        (entry, ROUTER, {Action.BLACKHOLE}),
+    ):
+        policy = written(text, names)
+        plan = compile_policy(policy)
+        assert forged(plan) == actions
+        assert refuted(policy, plan) == []
 
 
 def test_the_log_s_table_leads_into_loopback_and_nowhere_else(tmp_path: Path) -> None:
@@ -111,7 +138,9 @@ WRONG_BY_ONE: dict[str, Callable[[Plan], Plan]] = {
     "nor of IPv6": lambda plan: without(plan, note=SPOKEN, family=Family.V6),
     "it is told to the sender": WRONG["it is told to the sender"],
     "it is told to the sender, IPv6": WRONG["it is told to the sender, IPv6"],
-    "who claims to be us is spoken of": WRONG["who claims to be us is spoken of"],
+    "who claims to be us is spoken of": lambda plan: changed(
+        plan, {"action": Action.PROHIBIT}, note="forged: our own address"
+    ),
 }
 
 
