@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
 
 from factory.image import Artefacts, archive
 from factory.qemu import Accelerator, Direct, Machine, Nic
 from pbrinit import bootfile
 from pbrinit.boot import password
+from pbrinit.boot.refused import LINES_AT_ONCE
 from pbrinit.cli import loaded
 from pbrinit.netlink import encode
 from tests.adversary.bench import agent_archive
@@ -195,6 +198,31 @@ def test_who_is_refused_is_named_on_the_console_and_hears_nothing(
     assert re.fullmatch(r"\d+ heard of, \d+ of them not said", told.splitlines()[-1])
     said = [f.packet for f in locked.peer.wire.frames(since=before)]
     assert [p.summary() for p in said if source in (getattr(p.payload, "dst", ""),)] == []
+
+
+def test_who_claims_to_be_us_is_named_and_a_flood_of_it_is_not_said(locked: Locked) -> None:
+    """Of IPv4, where no socket of ours hears of it; of the flood a line a second, and who may is
+    answered meanwhile.
+    """
+    own, far = SELF[4], locked.peer
+    ends = Ether(src=MAC, dst=GUEST_MAC) / IP(src=own, dst=own)
+    before = time.monotonic()
+    far.wire.send(ends / TCP(sport=40222, dport=22, flags="S"))
+    locked.guest.expect(re.escape(f"pbrinit: refused: tcp {own}:40222 > {own}:22"))
+    locked.guest.send_line("")
+    locked.guest.wait_for_prompt()
+    for port in range(2000):
+        far.wire.send(ends / UDP(sport=40000 + port, dport=9))
+    request = b"GET /metrics HTTP/1.1\r\nHost: gate\r\n\r\n"
+    said = far.tcp_talk(MGMT[4], own, PORT, request, timeout=20)
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    lines = locked.guest.drain(1).count("pbrinit: refused: ")
+    assert lines <= LINES_AT_ONCE + time.monotonic() - before
+    locked.guest.send_line("")
+    locked.guest.wait_for_prompt()
+    frames = [frame.packet for frame in far.wire.frames(since=before)]
+    assert [p.summary() for p in frames if getattr(p.payload, "dst", "") == own
+            and p.src == GUEST_MAC] == []  # fmt: skip
 
 
 def test_all_is_as_planned_with_the_log(locked: Locked) -> None:
