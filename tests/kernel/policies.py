@@ -162,8 +162,11 @@ def _deny(
     yield from _perhaps(random, 0.5, f"to = {_peers(random, networks)}")
     yield from _perhaps(random, 0.5, f"service = {_some(random, services)}")
     yield from _perhaps(random, 0.2, f'user = "{random.choice([*users])}"')
-    yield from _perhaps(random, 0.3, "reject = true")
-    yield from _perhaps(random, 0.3, "log = true")
+    chance = random.random()
+    if chance < 0.3:
+        yield "reject = true"
+    elif chance > 0.7:
+        yield "log = true"
 
 
 def _perhaps(random: Random, chance: float, line: str) -> list[str]:

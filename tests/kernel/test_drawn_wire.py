@@ -36,15 +36,23 @@ TAPPED = (Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ICMPV6, 47)
 
 
 def worth_it(seed: str) -> tuple[Policy, Plan]:
-    """The first drawn policy that has two interfaces and lets something pass through, or else two
-    rooms that are not mute.
+    """The first drawn policy that has two interfaces and lets something pass through, and logs for
+    a deny entry where the seed says so; or else two rooms that are not mute.
     """
     source = seeded(f"wire.{seed}")
     made = (policies.compiled(source)[1:] for _ in itertools.count())
     if seed.startswith("rooms"):
         spoken = ((p, plan) for p, plan in made if any(entry.room for entry in p.entries))
         return next((policy, plan) for policy, plan in spoken if policy.rooms[1:])
-    return next((policy, plan) for policy, plan in made if plan.forwards and not policy.rooms)
+    logs = seed.startswith("logged")
+    return next((policy, plan) for policy, plan in made
+                if plan.forwards and not policy.rooms
+                and (not logs or (policy.logged and passes(plan))))  # fmt: skip
+
+
+def passes(plan: Plan) -> bool:
+    """Whether it lets something pass through, and not only speaks of what it refuses."""
+    return any(sysctl.note.startswith("the policy forwards") for sysctl in plan.last)
 
 
 def to_one_host(packet: Packet) -> bool:
@@ -66,7 +74,7 @@ def drawn(plan: Plan, seed: str) -> Iterator[tuple[int, Packet, Direction]]:
 
 
 EXAMPLE = Path("examples/rooms.toml")
-SEEDS = ["1", "2", "4", "rooms.0", "rooms.1", "rooms.2"]
+SEEDS = ["1", "2", "4", "logged.2", "logged.4", "rooms.0", "rooms.1", "rooms.2"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -119,7 +127,9 @@ def compare(policy: Policy, plan: Plan, seed: str) -> None:
         assert passed.get(n) == (verdict.device if through else None), (packet, direction, verdict)
         if isinstance(direction, In):
             assert (n in delivered) == (verdict.outcome is Outcome.DELIVERED), (packet, verdict)
-            assert not judge.judge(packet, direction).wrong
+            judgement = judge.judge(packet, direction)
+            assert not judgement.wrong
+            assert not judgement.mistold
     assert {Outcome.FORWARDED, Outcome.DROPPED} <= outcomes
     ways = {(asked[n][1].device, device) for n, device in passed.items()}
     doors = {f"r-{name}" for name in inside}
