@@ -71,12 +71,12 @@ def ask(
 
 def serve(client: Client, asking: socket.socket, told: socket.socket) -> None:
     """Do what is due and hear what comes, without end. Raises OSError where the device is gone."""
-    before, refused = client.lease, ""
+    before, refused = client.held, ""
     while True:
         _send(asking, client.tick(seconds()))
-        if client.lease != before:
-            before = client.lease
-            told.send(pack(before) if before else NOTHING)
+        if client.held != before:
+            before = client.held
+            told.send(pack(before[0]) if before else NOTHING)
         if client.refused != refused:
             refused = client.refused
             told.send(REFUSED + refused.encode()[:LONGEST_REASON])

@@ -79,6 +79,11 @@ class Client:
         self.due = now if held else now + self._fraction()
 
     @property
+    def held(self) -> tuple[Lease, float] | None:
+        """The lease that is held, and since when; more time for it is another."""
+        return (self.lease, self._since) if self.lease else None
+
+    @property
     def ends(self) -> float | None:
         """When the lease that is held ends."""
         return self._since + self.lease.seconds if self.lease else None

@@ -14,6 +14,7 @@ import pytest
 from pbrinit.boot import dhcp, lease, tenant
 from pbrinit.boot.dhcpclient import Identity
 from pbrinit.boot.lease import Lease, pack
+from pbrinit.boot.say import seconds
 
 GIVEN = Lease(
     address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1",
@@ -140,3 +141,31 @@ def test_who_cannot_ask_says_why(
     kept(ask, 2)
     told = capfd.readouterr().out
     assert told.count("wan: no lease yet: [Errno 19] No such device") == 1
+
+
+def test_more_time_for_the_very_same_is_told_and_holds(kept: Callable[..., Used]) -> None:
+    """Most servers say the same again, and a lease that is renewed is over later."""
+
+    def ask(_: Identity, __: str, pipe: socket.socket, *___: object) -> None:
+        here, _there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        dhcp.serve(Renewed(), here, pipe)  # type: ignore[arg-type]
+
+    used = kept(ask, 4)
+    assert used.said == ["none", "192.0.2.77", "192.0.2.77 of anyone", "none"]
+    assert used.at[3] - used.at[1] == pytest.approx(4.5, abs=0.5)
+
+
+class Renewed:
+    """A client that gets more time for its lease after a second and a half."""
+
+    def __init__(self) -> None:
+        self.refused = ""
+        self.held: tuple[Lease, float] | None = None
+        self.due = 0.0
+        self.start = time.monotonic()
+
+    def tick(self, _: float) -> list[tuple[bytes, str]]:
+        late = time.monotonic() >= self.start + 1.5
+        self.held = (GIVEN, 1.5 if late else 0.0)
+        self.due = float("inf") if late else seconds() + 0.1
+        return []
