@@ -97,13 +97,13 @@ def make(
 
 
 def sources(policy: Path) -> dict[str, bytes]:
-    """The policy, and what it is read with where it is compiled on the machine, for each lease: the
-    files of its networks.
+    """The policy, and what it is read with where it is compiled on the machine, for all that is
+    given to it: the files of its networks.
 
     Ends the program where one has no place beside the policy.
     """
     found = {POLICY: policy.read_bytes()}
-    if configured.awaits(language.read(policy)) is None:
+    if not configured.awaits(language.read(policy)):
         return found
     networks = tomllib.loads(found[POLICY].decode()).get("network", {})
     for name, network in networks.items():
@@ -113,7 +113,7 @@ def sources(policy: Path) -> dict[str, bytes]:
         if Path(file).name != file or file in (POLICY, "plan"):
             say.die(
                 f"{policy}: network.{name}.file: {file} is not beside the policy",
-                hint="the machine reads it for each lease: put it there, under a name of its own",
+                hint="the machine reads it for each address: put it there, under a name of its own",
             )
         found[file] = (policy.parent / file).read_bytes()
     return found

@@ -27,6 +27,7 @@ from pbrinit.service import Protocol
 from pbrinit.tables import Hop, Use
 
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
+ALL_NODES = IPv6Network("ff02::1/128")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Arrival:
         code, interface = self._code, self._interface
         code.add(Action.NOP, note=f"arrives by {interface.name}")
         if not interface.own(self._family):
+            if interface.waits(self._family) and self._family is Family.V6:
+                self._near()
             code.goto(refused, note="this family is not spoken here")
             return
         known = Label("source known")
@@ -122,6 +125,22 @@ class Arrival:
         else:
             self._code.add(Action.BLACKHOLE, **selectors)
 
+    def _near(self) -> None:
+        """While there is no address but that of the link, ICMPv6 is heard from those on it."""
+        code, device = self._code, self._interface.device
+        for source in (LINK_LOCAL, UNSPECIFIED_6):
+            for destination in (SOLICITED_NODE, LINK_LOCAL):
+                code.add(Action.LOOKUP, TABLE_LOCAL, iif=device, source=source,
+                         destination=destination, protocol=Protocol.ICMPV6,
+                         note="neighbour discovery")  # fmt: skip
+        self._advertisements()
+
+    def _advertisements(self) -> None:
+        """What routers say to everybody."""
+        self._code.add(Action.LOOKUP, TABLE_LOCAL, iif=self._interface.device, source=LINK_LOCAL,
+                       destination=ALL_NODES, protocol=Protocol.ICMPV6,
+                       note="router advertisements")  # fmt: skip
+
     def _neighbours(self, refused: Label) -> None:
         """ICMPv6 to ourselves is heard from everybody; nothing else is said across one link."""
         code, device = self._code, self._interface.device
@@ -129,6 +148,8 @@ class Arrival:
         for destination in (*own, SOLICITED_NODE, LINK_LOCAL):
             code.add(Action.LOOKUP, TABLE_LOCAL, iif=device, destination=destination,
                      protocol=Protocol.ICMPV6, note="neighbour discovery, path MTU")  # fmt: skip
+        if self._family in self._interface.asks:
+            self._advertisements()
         for source in (LINK_LOCAL, UNSPECIFIED_6):
             code.goto(refused, source=source, note="no one host's address")
 

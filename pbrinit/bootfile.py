@@ -21,7 +21,7 @@ from types import SimpleNamespace
 PATH = "/etc/pbrinit/plan"
 """Where an image has it."""
 
-MAGIC = b"pbrinit plan 5\n"
+MAGIC = b"pbrinit plan 6\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
 MADE = 28770
@@ -90,8 +90,9 @@ class BootPlan(SimpleNamespace):
     messages, highest preference first, and `texts` has the `ip` command of each; `removals`
     take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on;
     `programs` are started after that; `metrics` is the port of the page for Prometheus and the
-    user who serves it; `log` says whether who was refused is written down; `awaits` is the
-    interface whose address comes by DHCP: its name, its device, and the prefixes of the others.
+    user who serves it; `log` says whether who was refused is written down; `awaits` has, in
+    order of families, the interfaces whose address is given to them on their link: the family, its
+    name, its device, and the prefixes of the others.
     """
 
     hostname: str
@@ -109,7 +110,7 @@ class BootPlan(SimpleNamespace):
     programs: tuple[ProgramPlan, ...]
     metrics: tuple[int, int] | None
     log: bool
-    awaits: tuple[str, str, tuple[tuple[int, int], ...]] | None
+    awaits: tuple[tuple[int, str, str, tuple[tuple[int, int], ...]], ...]
 
 
 FIELDS = tuple(BootPlan.__annotations__)

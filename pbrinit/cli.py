@@ -11,7 +11,7 @@ import argparse
 import getpass
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pbrinit import (
@@ -55,26 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def load(path: Path, lease: str | None = None) -> Plan:
+def load(path: Path, leases: Iterable[str] = ()) -> Plan:
     """The plan of the policy file at `path`.
 
     Raises PolicyError with everything that is wrong.
     """
-    return loaded(path, lease)[1]
+    return loaded(path, leases)[1]
 
 
-def loaded(path: Path, lease: str | None = None) -> tuple[Policy, Plan]:
-    """The policy in the file at `path`, and its plan; with a lease, as `configured.given` has it.
+def loaded(path: Path, leases: Iterable[str] = ()) -> tuple[Policy, Plan]:
+    """The policy in the file at `path`, and its plan; with what is given to it, as
+    `configured.given` has it.
 
     Raises PolicyError with everything that is wrong.
     """
     with collector.paused():
         policy = read(path)
-        if lease is not None:
-            try:
-                policy = configured.configured(policy, configured.given(policy, lease))
-            except configured.GivenError as error:
-                raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
+        try:
+            found = [configured.given(policy, lease) for lease in leases]
+        except configured.GivenError as error:
+            raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
+        policy = configured.configured(policy, *found)
         return policy, _compiled(path, policy)
 
 
@@ -140,8 +141,11 @@ def _parser() -> argparse.ArgumentParser:
 def _with_lease(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lease",
+        action="append",
+        default=[],
         metavar=configured.FORM,
-        help="as the machine is with this lease, where an address comes by DHCP",
+        help="as the machine is with this, where an address comes by DHCP or router advertisement;"
+        " once for each family",
     )
 
 

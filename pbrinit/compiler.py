@@ -15,6 +15,7 @@ from pbrinit.layout import (
     INPUT_SIZE,
     TABLE_DHCP,
     TABLE_LOG,
+    TABLE_ROUTERS,
     TABLE_SINK,
     TAIL,
     CompileError,
@@ -49,7 +50,8 @@ def compile_policy(policy: Policy) -> Plan:
     turned = ((table, f"hairpin.{device}") for device, table in hairpins(policy))
     doors = ((rooms.table(policy, run), f"room.{run.name}") for run in policy.rooms)
     log = ((TABLE_LOG, "log"),) if policy.logs else ()
-    waiting = ((TABLE_DHCP, "dhcp") for interface in policy.interfaces if interface.waits)
+    asking = [(TABLE_DHCP, "dhcp") for i in policy.interfaces if i.waits(Family.V4)]
+    asking += [(TABLE_ROUTERS, "routers") for i in policy.interfaces if Family.V6 in i.asks]
     return Plan(
         hostname=policy.hostname,
         summary=(
@@ -61,7 +63,7 @@ def compile_policy(policy: Policy) -> Plan:
         sysctls=sysctls.machine(policy.clients),
         rules=tuple(rules),
         links=links(policy, tables),
-        tables=((TABLE_SINK, "sink"), *log, *waiting, *turned, *doors, *tables.names),
+        tables=((TABLE_SINK, "sink"), *log, *asking, *turned, *doors, *tables.names),
         last=sysctls.forwarding(policy, forwarding, spoken),
         on_failure=policy.on_failure,
         programs=rooms.programs(policy),

@@ -1,65 +1,88 @@
-"""A policy with the addresses that a lease gives it, as if they stood in its file.
+"""A policy with the addresses that are given to it on its links, as if they stood in its file.
 
-In: a `Policy` and what a lease gives, or nothing.  Out: a `Policy`.  What asks the lease's server
-for more time is an entry like any other: the compiler and the proof know nothing of leases.
+In: a `Policy` and what a lease gives, or a router's advertisement, or nothing.  Out: a `Policy`.
+What asks the lease's server for more time is an entry like any other: the compiler and the proof
+know nothing of leases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from itertools import product
 
-from pbrinit.addresses import AddressSet, Family
-from pbrinit.boot.lease import LeaseError, check_address
+from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
+from pbrinit.boot import advertised, lease
+from pbrinit.boot.lease import LeaseError
 from pbrinit.claim import ROOT
 from pbrinit.plan import Awaits
-from pbrinit.policy import ANYBODY, Direction, Entry, Interface, Peers, Policy, User
+from pbrinit.policy import ANYBODY, GIVEN, Direction, Entry, Interface, Peers, Policy, User
 from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol, Service
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a lease gives an interface; `server` None is any, when any is asked for more time."""
+    """What is given to an interface: an address and perhaps the way to everybody else.
 
-    address: IPv4Interface
-    gateway: IPv4Address | None
-    server: IPv4Address | None
+    IPv4's is a lease, whose `server` is asked for more time, None being any; IPv6's is what a
+    router advertises, its prefix filled up to an address, and has no server.
+    """
+
+    address: InterfaceAddress
+    gateway: Address | None
+    server: IPv4Address | None = None
+
+    @property
+    def family(self) -> Family:
+        """Of which family it is."""
+        return Family.of(self.address)
 
     def __str__(self) -> str:
         gateway = f", gateway {self.gateway}" if self.gateway else ""
-        return f"{self.address}{gateway} from {self.server or 'any server'}"
+        server = f" from {self.server or 'any server'}" if self.family is Family.V4 else ""
+        return f"{self.address}{gateway}{server}"
 
 
 class GivenError(Exception):
-    """A lease that is written otherwise, or that the policy cannot use; the text says why."""
+    """What is written otherwise, or the policy cannot use; the text says why."""
 
 
 FORM = "ADDRESS/LENGTH[,[GATEWAY][,SERVER]]"
 ANY = "any"
-EXAMPLES = (
-    "192.0.2.77/24,192.0.2.1", "198.51.100.77/24,198.51.100.1", "203.0.113.77/24,203.0.113.1",
-    "10.77.77.77/24,10.77.77.1", "172.31.77.77/24,172.31.77.1", "192.168.77.77/24,192.168.77.1",
-)  # fmt: skip
-"""Leases to show what a policy is with one: of documentation (RFC 5737), and private."""
+NAMES = {Family.V4: "a lease", Family.V6: "an advertisement"}
+EXAMPLES = {
+    Family.V4: (
+        "192.0.2.77/24,192.0.2.1", "198.51.100.77/24,198.51.100.1",
+        "203.0.113.77/24,203.0.113.1", "10.77.77.77/24,10.77.77.1",
+        "172.31.77.77/24,172.31.77.1", "192.168.77.77/24,192.168.77.1",
+    ),
+    Family.V6: (
+        "2001:db8:77:77:5054:ff:fe12:3456/64,fe80::1",
+        "3fff:77:77:77:5054:ff:fe12:3456/64,fe80::1",
+        "fd77:77:77:77:5054:ff:fe12:3456/64,fe80::1",
+    ),
+}  # fmt: skip
+"""What to show a policy with: of documentation (RFC 5737, 3849, 9637), and private."""
 
 
 def given(policy: Policy, text: str) -> Given:
-    """The lease that is written in the form of FORM; the gateway is the server where none is named.
+    """What is written in the form of FORM; the gateway of a lease is its server where none is
+    named, and "any" as a server is any.
 
     Raises GivenError.
     """
-    awaited = awaits(policy)
-    if awaited is None:
-        raise GivenError("no interface of the policy gets its address by DHCP")
     found = _written(text)
     if found is None:
-        raise GivenError(f'"{text}" is no lease: write {FORM}, and "{ANY}" for any server')
-    gateway = str(found.gateway) if found.gateway else None
+        raise GivenError(f'"{text}" is no lease and no advertisement: write {FORM}')
+    family = found.family
+    awaited = next((one for one in awaits(policy) if one.family is family), None)
+    if awaited is None:
+        raise GivenError(f"no interface of the policy gets its address {GIVEN[family]}")
+    check = lease.check_address if family is Family.V4 else advertised.check_address
+    ends = str(found.address.ip), found.address.network.prefixlen
     try:
-        check_address(
-            str(found.address.ip), found.address.network.prefixlen, gateway, awaited.taken
-        )
+        check(*ends, str(found.gateway) if found.gateway else None, awaited.taken)
     except LeaseError as error:
         raise GivenError(f"{text}: {error}") from None
     return found
@@ -67,10 +90,14 @@ def given(policy: Policy, text: str) -> Given:
 
 def _written(text: str) -> Given | None:
     first, *others = text.split(",")
-    if "/" not in first or len(others) > 2:  # noqa: PLR2004  a gateway and a server
+    four = ":" not in first
+    if "/" not in first or len(others) > (2 if four else 1):
         return None
     gateway, server = (*others, "", "")[:2]
     try:
+        if not four:
+            hop = IPv6Address(gateway) if gateway else None
+            return Given(IPv6Interface(first), hop)
         return Given(
             IPv4Interface(first),
             IPv4Address(gateway) if gateway else None,
@@ -80,32 +107,43 @@ def _written(text: str) -> Given | None:
         return None
 
 
-def awaits(policy: Policy) -> Awaits | None:
-    """The interface that is to have a lease, and what that must not overlap with."""
-    networks = (a.network for i in policy.interfaces if not i.dhcp for a in i.own(Family.V4))
-    taken = tuple((int(network.network_address), network.prefixlen) for network in networks)
-    return next((Awaits(i.name, i.device, taken) for i in policy.interfaces if i.dhcp), None)
+def awaits(policy: Policy) -> tuple[Awaits, ...]:
+    """The interfaces that are given an address, and what that must not overlap with."""
+    return tuple(
+        Awaits(family, interface.name, interface.device, tuple(_taken(policy, family)))
+        for family in Family
+        for interface in policy.interfaces
+        if family in interface.asks
+    )
+
+
+def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
+    for interface in policy.interfaces:
+        for address in interface.own(family) if family not in interface.asks else ():
+            yield int(address.network.network_address), address.network.prefixlen
 
 
 def states(policy: Policy) -> Iterator[tuple[str, Policy]]:
-    """What the policy is in turn, with a word for it: with a lease it is shown for an example."""
-    if awaits(policy) is None:
-        yield "", policy
-        return
-    yield "without a lease", policy
-    example = _example(policy)
-    if example is not None:
-        yield f"with a lease of {example}", configured(policy, example)
+    """What the policy is in turn, with words for it: all that can be given is shown for an
+    example, and without.
+    """
+    families = [one.family for one in awaits(policy)]
+    for found in product(*(dict.fromkeys((None, _example(policy, f))) for f in families)):
+        words = (
+            f"with {NAMES[family]} of {one}" if one else f"without {NAMES[family]}"
+            for family, one in zip(families, found, strict=True)
+        )
+        yield ", ".join(words), configured(policy, *found)
 
 
 def whole(policy: Policy) -> Policy:
-    """The policy as it is when all of it matters: with a lease, where it is to have one."""
+    """The policy as it is when all of it matters: with all that is to be given."""
     *_, (_, found) = states(policy)
     return found
 
 
-def _example(policy: Policy) -> Given | None:
-    for text in EXAMPLES:
+def _example(policy: Policy, family: Family) -> Given | None:
+    for text in EXAMPLES[family]:
         try:
             return given(policy, text)
         except GivenError:
@@ -113,18 +151,26 @@ def _example(policy: Policy) -> Given | None:
     return None
 
 
-def configured(policy: Policy, given: Given | None) -> Policy:
-    """The policy with what a lease gives to the interface that is to have one; without a lease
-    as it is in its file.
+def configured(policy: Policy, *found: Given | None) -> Policy:
+    """The policy with what is given to the interfaces that ask for it; without that, as it is in
+    its file.
     """
-    waiting = next((interface for interface in policy.interfaces if interface.dhcp), None)
-    if waiting is None or given is None:
+    for one in found:
+        if one is not None:
+            policy = _with(policy, one)
+    return policy
+
+
+def _with(policy: Policy, one: Given) -> Policy:
+    family = one.family
+    waiting = next((interface for interface in policy.interfaces if family in interface.asks), None)
+    if waiting is None:
         return policy
-    gateway = (given.gateway,) if given.gateway else ()
+    gateway = (one.gateway,) if one.gateway else ()
     found = replace(
         waiting,
-        addresses=(given.address, *waiting.addresses),
-        gateways=(*gateway, *waiting.gateways),
+        addresses=tuple(sorted((*waiting.addresses, one.address), key=Family.of)),
+        gateways=tuple(sorted((*waiting.gateways, *gateway), key=Family.of)),
     )
 
     def now(interfaces: Iterable[Interface]) -> tuple[Interface, ...]:
@@ -138,7 +184,7 @@ def configured(policy: Policy, given: Given | None) -> Policy:
                 replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
                 for e in policy.entries
             ),
-            _more_time(found, given.server),
+            *((_more_time(found, one.server),) if family is Family.V4 else ()),
         ),
         denies=tuple(replace(d, interfaces=now(d.interfaces)) for d in policy.denies),
         expectations=tuple(

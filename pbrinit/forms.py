@@ -25,7 +25,8 @@ ECHO_REQUEST = {Family.V4: (8, 0), Family.V6: (128, 0)}
 ECHO_REPLY = {Family.V4: (0, 0), Family.V6: (129, 0)}
 TOO_BIG = {Family.V4: (3, 4), Family.V6: (2, 0)}
 PROHIBITED = {Family.V4: (3, 13), Family.V6: (1, 1)}
-"""ICMP types and codes (RFC 792, 1812, 4443)."""
+ROUTER_SOLICITATION = (133, 0)
+"""ICMP types and codes (RFC 792, 1812, 4443, 4861)."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.atoms import address, interface_address
 from pbrinit.document import Node
-from pbrinit.policy import ROOM_DEVICE, Interface
+from pbrinit.policy import GIVEN, ROOM_DEVICE, Interface
 from pbrinit.problems import Problems
 
-DHCP = "dhcp"
+ASKED = {"dhcp": Family.V4, "ra": Family.V6}
+"""The words for an address that is given on the link, and of which family it is."""
 DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}")
 TAKEN = {
     "lo": "loopback always works, without an entry",
@@ -50,43 +51,51 @@ def _interface(name: str, node: Node) -> Interface:
             )
     addresses = [found for found in node.atoms("address", _written) if found is not None]
     gateways = node.atoms("gateway", address)
-    dhcp = DHCP in (word.text for word in node.texts("address"))
-    if dhcp:
-        _with_dhcp(node, addresses, gateways)
-    _gateways(node, [g for g in gateways if not (dhcp and _is_four(g))], addresses)
+    words = {word.text for word in node.texts("address")}
+    asks = frozenset(family for word, family in ASKED.items() if word in words)
+    for family in sorted(asks):
+        _given_too(node, family, addresses, gateways)
+    _gateways(node, [g for g in gateways if Family.of(g) not in asks], addresses)
     return Interface(
         name=name,
         device=device.text if device is not None else name,
         mac=mac.text.lower() if mac is not None else None,
         addresses=tuple(addresses),
         gateways=tuple(gateways),
-        dhcp=dhcp,
+        asks=asks,
     )
 
 
 def _written(text: str) -> InterfaceAddress | None:
     """An address, where one is written."""
-    return None if text == DHCP else interface_address(text)
+    return None if text in ASKED else interface_address(text)
 
 
-def _is_four(address: Address | InterfaceAddress) -> bool:
-    return address.version == Family.V4.version
+def _word(family: Family) -> str:
+    return next(word for word, asked in ASKED.items() if asked is family)
 
 
-def _with_dhcp(
-    node: Node, addresses: Iterable[InterfaceAddress], gateways: Iterable[Address]
+def _given_too(
+    node: Node,
+    family: Family,
+    addresses: Iterable[InterfaceAddress],
+    gateways: Iterable[Address],
 ) -> None:
-    """Note what of IPv4 is written although it comes by DHCP."""
-    for one in filter(_is_four, addresses):
-        node.problems.add(
-            node.path("address"), f'has "{DHCP}" and {one}', "one IPv4 address, or the other"
-        )
-    for gateway in filter(_is_four, gateways):
-        node.problems.add(
-            node.path("gateway"),
-            f"{gateway} is written",
-            "by DHCP the gateway comes with the lease",
-        )
+    """Note what of a family is written although it is given on the link."""
+    for one in addresses:
+        if Family.of(one) is family:
+            node.problems.add(
+                node.path("address"),
+                f'has "{_word(family)}" and {one}',
+                f"one IPv{family.version} address, or the other",
+            )
+    for gateway in gateways:
+        if Family.of(gateway) is family:
+            node.problems.add(
+                node.path("gateway"),
+                f"{gateway} is written",
+                f"{GIVEN[family]} the gateway comes with the address",
+            )
 
 
 def _device(problems: Problems, key: str, text: str) -> None:
@@ -128,18 +137,24 @@ def _names_no_host(gateway: Address, address: InterfaceAddress) -> bool:
     return network.version == Family.V4.version and network.num_addresses > 2 and gateway in ends  # noqa: PLR2004
 
 
-def _the_only_one(problems: Problems, interface: Interface, found: Iterable[Interface]) -> None:
-    """Note a second interface that is to have a lease, and a gateway that a lease may have too."""
+def _the_only_one(
+    problems: Problems, interface: Interface, family: Family, found: Iterable[Interface]
+) -> None:
+    """Note a second interface that asks for an address of the family, and a gateway that may be
+    given too.
+    """
     for other in found:
         key = f"interface.{other.name}"
-        if other is not interface and other.dhcp and other.name > interface.name:
+        if other is not interface and family in other.asks and other.name > interface.name:
             problems.add(
-                f"{key}.address", f'{interface.name} has "{DHCP}" too', "one interface can have it"
+                f"{key}.address",
+                f'{interface.name} has "{_word(family)}" too',
+                "one interface can have it",
             )
-        if other is not interface and other.gateway(Family.V4) is not None:
+        if other is not interface and other.gateway(family) is not None:
             problems.add(
                 f"{key}.gateway",
-                f"{interface.name} gets its gateway by DHCP",
+                f"{interface.name} gets its gateway {GIVEN[family]}",
                 "a machine has one default route a family",
             )
 
@@ -150,8 +165,8 @@ def _side_by_side(problems: Problems, found: Iterable[Interface]) -> None:
     gateways: dict[int, str] = {}
     for interface in found:
         key = f"interface.{interface.name}"
-        if interface.dhcp:
-            _the_only_one(problems, interface, found)
+        for family in sorted(interface.asks):
+            _the_only_one(problems, interface, family, found)
         for other in seen:
             if interface.device == other.device:
                 problems.add(f"{key}.device", f"is {other.name}'s device too")

@@ -59,7 +59,8 @@ INTERFACE = Table(
         Key(
             "address",
             Texts(),
-            'Addresses with prefix length: "192.0.2.2/24"; "dhcp" for one of IPv4 by DHCP.',
+            'Addresses with prefix length: "192.0.2.2/24"; "dhcp" for one of IPv4 by DHCP, '
+            '"ra" for one of IPv6 by router advertisement.',
             needed=True,
         ),
         Key("gateway", Texts(), "The way to everybody else: at most one a family."),

@@ -15,7 +15,7 @@ LOOPBACK = "lo"
 
 TABLE_SINK = 100
 TABLE_LOG = 101
-TABLE_DHCP = 200
+TABLE_DHCP, TABLE_ROUTERS = 200, 201
 TABLE_HAIRPIN = 1000
 TABLE_ROOMS = 2000
 TABLE_SETS = 3000
@@ -48,6 +48,10 @@ fib_default_rules_init (net/ipv4/fib_rules.c), fib6_rules_net_init (net/ipv6/fib
 
 class CompileError(Exception):
     """A policy that makes no plan, although each of its entries is sound; the text says why."""
+
+
+ALL_ROUTERS = IPv6Network("ff02::2/128")
+"""Those of one link (RFC 4291, section 2.7.1)."""
 
 
 def host(address: InterfaceAddress) -> Prefix:

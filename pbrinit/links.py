@@ -9,7 +9,15 @@ from collections.abc import Iterator
 
 from pbrinit import rooms, sysctls
 from pbrinit.addresses import Family
-from pbrinit.layout import LOOPBACK, TABLE_DHCP, TABLE_HAIRPIN, TABLE_LOG, TABLE_SINK
+from pbrinit.layout import (
+    ALL_ROUTERS,
+    LOOPBACK,
+    TABLE_DHCP,
+    TABLE_HAIRPIN,
+    TABLE_LOG,
+    TABLE_ROUTERS,
+    TABLE_SINK,
+)
 from pbrinit.plan import TABLE_MAIN, Link, Route, RouteKind
 from pbrinit.policy import Interface, Policy, Run
 from pbrinit.tables import Tables
@@ -48,7 +56,7 @@ def _door(policy: Policy, run: Run, tables: Tables) -> Link:
     """The machine's end of a veth, which is there as long as the room. By it rooms reach each
     other in both families, whatever the interfaces speak.
     """
-    six = any(interface.own(Family.V6) for interface in policy.interfaces) or policy.betweens
+    six = any(interface.speaks(Family.V6) for interface in policy.interfaces) or policy.betweens
     return Link(
         name=f"room {run.name}",
         device=run.device,
@@ -89,13 +97,23 @@ def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
         for family in Family
         if (gateway := interface.gateway(family)) is not None
     )
-    servers = (Route(Family.V4, TABLE_DHCP, RouteKind.UNICAST, note="some server is on this link"),)
     return Link(
         name=interface.name,
         device=interface.device,
         mac=interface.mac,
-        sysctls=sysctls.device(interface.device, six=bool(interface.own(Family.V6))),
-        early_routes=(_hairpin(policy, interface.device),),
+        sysctls=sysctls.device(interface.device, six=interface.speaks(Family.V6)),
+        early_routes=(_hairpin(policy, interface.device), *_to_routers(interface)),
         addresses=interface.addresses,
-        routes=(*(servers if interface.waits else ()), *gateways, *tables.routes(interface.device)),
+        routes=(*_to_servers(interface), *gateways, *tables.routes(interface.device)),
     )
+
+
+def _to_servers(interface: Interface) -> Iterator[Route]:
+    if interface.waits(Family.V4):
+        yield Route(Family.V4, TABLE_DHCP, RouteKind.UNICAST, note="some server is on this link")
+
+
+def _to_routers(interface: Interface) -> Iterator[Route]:
+    if Family.V6 in interface.asks:
+        yield Route(Family.V6, TABLE_ROUTERS, RouteKind.UNICAST, ALL_ROUTERS,
+                    note="all routers of this link")  # fmt: skip

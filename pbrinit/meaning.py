@@ -21,6 +21,7 @@ from pbrinit.forms import (
     ANY_PORT,
     PROHIBITED,
     ROOT,
+    ROUTER_SOLICITATION,
     TOO_BIG,
     Form,
     arriving,
@@ -43,6 +44,8 @@ LOOPBACK: dict[Family, Prefix] = {
 LINK_LOCAL = IPv6Network("fe80::/10")
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 UNSPECIFIED_6 = IPv6Network("::/128")
+ALL_NODES = IPv6Network("ff02::1/128")
+ALL_ROUTERS = IPv6Network("ff02::2/128")
 ARP = 0
 
 
@@ -126,12 +129,16 @@ class Meaning:
                 link = AddressSet.of(family, [address.network]) - ours - kept
                 here = AddressSet.of(family, [address.ip])
                 yield Box(Form(ARP), link, here, "ARP")
-        elif interface.own(family):
+        elif interface.speaks(family):
             near = AddressSet.of(family, (LINK_LOCAL, UNSPECIFIED_6))
             here = AddressSet.of(family, (LINK_LOCAL, SOLICITED_NODE))
             sources = self.homes.behind(interface, family) | near
             destinations = self.homes.own(interface, family) | here
             yield Box(Form(Protocol.ICMPV6), sources, destinations, "neighbour discovery, path MTU")
+            if family in interface.asks:
+                routers = AddressSet.of(family, [LINK_LOCAL])
+                everybody = AddressSet.of(family, [ALL_NODES])
+                yield Box(Form(Protocol.ICMPV6), routers, everybody, "router advertisements")
 
     def outgoing(self, family: Family, interface: Interface) -> Part:
         """What is sent from here and leaves by an interface."""
@@ -154,17 +161,21 @@ class Meaning:
         if self.policy.logs:
             word = icmp(family, PROHIBITED[family])
             denied += [Box(word, anyone, anyone, "log", answer, ROOT) for answer in (False, True)]
-        always = (*self._waiting(family, interface), *self._told(family, interface))
+        always = (*self._asking(family, interface), *self._told(family, interface))
         return Part(tuple(allowed), tuple(denied), always)
 
-    def _waiting(self, family: Family, interface: Interface) -> Iterator[Box]:
-        """What asks for an address where there is none yet, and whose answers may come in: no
-        source is chosen for it, and anybody beyond this machine may be the server.
+    def _asking(self, family: Family, interface: Interface) -> Iterator[Box]:
+        """What asks for an address, no source chosen for it: by DHCP where there is none yet, and
+        anybody beyond this machine may be the server; all routers of the link at any time.
         """
-        if family is Family.V4 and interface.waits:
+        nobody = AddressSet(family)
+        if family is Family.V4 and interface.waits(family):
             form = Form(Protocol.UDP, (DHCP_CLIENT,), (DHCP_SERVER,))
-            servers = self.homes.servers(interface)
-            yield Box(form, AddressSet(family), servers, "DHCP", uid=ROOT)
+            yield Box(form, nobody, self.homes.servers(interface), "DHCP", uid=ROOT)
+        if family is Family.V6 and family in interface.asks:
+            routers = AddressSet.of(family, [ALL_ROUTERS])
+            form = icmp(family, ROUTER_SOLICITATION)
+            yield Box(form, nobody, routers, "router solicitation", uid=ROOT)
 
     def into_room(self, family: Family, interface: Interface, room: Run) -> Part:
         """What arrives by an interface and is for the program in a room."""

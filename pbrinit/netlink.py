@@ -57,7 +57,7 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         last=_sysctls([sysctl for sysctl, device in last.items() if device not in rooms]),
         programs=tuple(_program(program) for program in plan.programs),
         log=plan.log,
-        awaits=(a.name, a.device, a.taken) if (a := plan.awaits) else None,
+        awaits=tuple((int(a.family), a.name, a.device, a.taken) for a in plan.awaits),
         metrics=(plan.metrics.port, plan.metrics.user.uid) if plan.metrics else None,
     )  # fmt: skip
     digest = hashlib.sha256(bootfile.pack(encoded)).hexdigest()

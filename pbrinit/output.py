@@ -13,9 +13,18 @@ from typing import Any
 from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.assembly import Assembly, Label
 from pbrinit.claim import ROOT, Claim, Role, keys
-from pbrinit.forms import ICMP_NUMBER, PROHIBITED, icmp
+from pbrinit.forms import ICMP_NUMBER, PROHIBITED, ROUTER_SOLICITATION, icmp
 from pbrinit.ground import Ground
-from pbrinit.layout import FEW, LOOPBACK, TABLE_DHCP, TABLE_LOG, TABLE_SINK, host
+from pbrinit.layout import (
+    ALL_ROUTERS,
+    FEW,
+    LOOPBACK,
+    TABLE_DHCP,
+    TABLE_LOG,
+    TABLE_ROUTERS,
+    TABLE_SINK,
+    host,
+)
 from pbrinit.links import hairpins
 from pbrinit.lpm import pieces
 from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
@@ -82,6 +91,7 @@ class Output:
         for destination in (LOOPBACK_PREFIX[family], *own):
             code.add(Action.LOOKUP, TABLE_LOCAL, iif=LOOPBACK, destination=destination,
                      note="ourselves")  # fmt: skip
+        self._routers()
         # Our own again: a socket bound to another device does not find them (fib_lookup_good_nhc).
         for destination in (*own, *places.nobody, *places.broadcasts):
             code.goto(self._refused, destination=destination, note="no one host's address")
@@ -127,7 +137,8 @@ class Output:
         """What asks for an address leaves without a look-up, to everybody. The return path of the
         answer, which comes to everybody, is asked for without a source, as root, to the server.
         """
-        if self._family is not Family.V4 or not any(i.waits for i in self._policy.interfaces):
+        family = self._family
+        if family is not Family.V4 or not any(i.waits(family) for i in self._policy.interfaces):
             return
         shape: dict[str, Any] = {
             "iif": LOOPBACK, "source": UNSPECIFIED_4, "protocol": Protocol.UDP,
@@ -138,6 +149,21 @@ class Output:
                 self._code.goto(self._asks, destination=network, note="not by another's link",
                                 **shape)  # fmt: skip
         self._code.add(Action.LOOKUP, TABLE_DHCP, note="an address is asked for", **shape)
+
+    def _routers(self) -> None:
+        """What asks all routers of a link: of a source that is not chosen, so that no rule with a
+        source is about it (fib6_rule_match).
+        """
+        family = self._family
+        if family is not Family.V6 or not any(family in i.asks for i in self._policy.interfaces):
+            return
+        (kind,) = icmp(family, ROUTER_SOLICITATION).destination_ports
+        for source in EVERY_SOURCE_6:
+            self._code.goto(self._refused, source=source, destination=ALL_ROUTERS,
+                            note="routers are asked without a source")  # fmt: skip
+        self._code.add(Action.LOOKUP, TABLE_ROUTERS, iif=LOOPBACK, destination=ALL_ROUTERS,
+                       protocol=Protocol.ICMPV6, destination_ports=kind, uid=ROOT,
+                       note="a router is asked for")  # fmt: skip
 
     def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
         family = self._family

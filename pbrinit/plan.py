@@ -163,10 +163,11 @@ class Program:
 
 @dataclass(frozen=True)
 class Awaits:
-    """The interface whose IPv4 address comes by DHCP, and the prefixes of the others, as (number,
-    length), with which a lease must not overlap.
+    """An interface whose address of a family is given to it on its link, and the prefixes of the
+    others, as (number, length), with which what is given must not overlap.
     """
 
+    family: Family
     name: str
     device: str
     taken: tuple[tuple[int, int], ...]
@@ -179,7 +180,7 @@ class Plan:
     `summary` has a sentence for each entry of the policy; `on_failure` is what is done where
     the plan cannot be put in force, or kept so.  `last` switches forwarding on, once
     all links are as planned; it is empty where the policy forwards nothing.  `awaits` is the same
-    with a lease and without.
+    with what is given and without.
     """
 
     hostname: str
@@ -194,7 +195,7 @@ class Plan:
     programs: tuple[Program, ...] = ()
     metrics: Metrics | None = None
     log: bool = False
-    awaits: Awaits | None = None
+    awaits: tuple[Awaits, ...] = ()
 
     @property
     def forwards(self) -> bool:

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
 from pbrinit.service import EPHEMERAL, Ports, Service
 
+GIVEN = {Family.V4: "by DHCP", Family.V6: "by router advertisement"}
+"""How an address of a family is given to an interface on its link."""
+
 
 @dataclass(frozen=True)
 class Interface:
     """An interface that may be brought up; every other one stays down.
 
-    With `dhcp` its IPv4 address and gateway come by DHCP; `addresses` and `gateways` have them
-    for as long as there is a lease (`configured`).
+    Of the families in `asks` its address and gateway are given to it on its link: IPv4's by DHCP,
+    IPv6's by router advertisement. `addresses` and `gateways` have them for as long as they are
+    given (`configured`).
     """
 
     name: str
@@ -26,12 +30,15 @@ class Interface:
     mac: str | None
     addresses: tuple[InterfaceAddress, ...]
     gateways: tuple[Address, ...]
-    dhcp: bool = False
+    asks: frozenset[Family] = frozenset()
 
-    @property
-    def waits(self) -> bool:
-        """Whether it is still to get its IPv4 address."""
-        return self.dhcp and not self.own(Family.V4)
+    def waits(self, family: Family) -> bool:
+        """Whether it is still to be given its address of the family."""
+        return family in self.asks and not self.own(family)
+
+    def speaks(self, family: Family) -> bool:
+        """Whether anything of the family passes by it, if only what asks for an address."""
+        return family in self.asks or bool(self.own(family))
 
     @property
     def label(self) -> str:

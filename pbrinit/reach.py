@@ -22,10 +22,10 @@ class Reach:
         self._places = {family: Places(self.interfaces, family) for family in Family}
 
     def behind(self, interfaces: Iterable[Interface], family: Family) -> AddressSet:
-        """The addresses that live behind any of `interfaces`, or may once one has its lease."""
+        """The addresses that live behind any of `interfaces`, or may once one is given its own."""
         ways = tuple(interfaces)
         found = self._places[family].behind(*ways)
-        if family is Family.V4 and any(interface.waits for interface in ways):
+        if any(interface.waits(family) for interface in ways):
             found = found | self._places[family].elsewhere
         return found
 

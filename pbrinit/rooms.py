@@ -92,9 +92,14 @@ def _ways_out(policy: Policy, run: Run) -> Iterator[Route]:
             own = interface.own(family)
             ways += [(address.network, address.ip) for address in own]
             gateway = interface.gateway(family)
-            ways += [(None, a.ip) for a in own if gateway in a.network][:1] if gateway else []
+            ways += [(None, a.ip) for a in own if _is_near(gateway, a)][:1] if gateway else []
         ways += [(prefix, inside.address(policy, run, family))
                  for prefix in inside.prefixes(policy, family)]  # fmt: skip
         for destination, source in dict(ways).items():
             yield Route(family, TABLE_MAIN, RouteKind.UNICAST, destination, GATEWAY[family],
                         preferred=source, note="all ways lead through the machine")  # fmt: skip
+
+
+def _is_near(gateway: Address, own: InterfaceAddress) -> bool:
+    """Whether it is on the link of an address: in its prefix, or known by the link's own."""
+    return gateway in own.network or gateway.is_link_local

@@ -9,9 +9,8 @@ Source: RFC 2131, figure 5 (the states) and section 4.1 (when to ask again).
 from __future__ import annotations
 
 import socket
-from types import SimpleNamespace
 
-from pbrinit.boot import dhcpmessage
+from pbrinit.boot import asking, dhcpmessage
 from pbrinit.boot.dhcpmessage import ACK, ASK, DISCOVER, NAK, OFFER, MessageError, decode, encode
 from pbrinit.boot.lease import LeaseError, given
 
@@ -19,8 +18,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pbrinit.boot.asking import Identity
     from pbrinit.boot.dhcpmessage import Message
-    from pbrinit.boot.lease import Lease, Prefix
+    from pbrinit.boot.lease import Lease
 
 INIT, SELECTING, REQUESTING = "init", "selecting", "requesting"
 BOUND, RENEWING, REBINDING = "bound", "renewing", "rebinding"
@@ -40,14 +40,7 @@ AFRESH = 10.0
 """Before it all begins anew after a refusal (RFC 2131, section 3.1.5)."""
 
 
-class Identity(SimpleNamespace):
-    """Who asks: the machine's name, and the prefixes of its other interfaces (number, length)."""
-
-    hostname: str
-    taken: tuple[Prefix, ...]
-
-
-class Client:
+class Client(asking.Client):
     """One interface's. `lease` is what is held, until `ends`; `due` is when to `tick` next.
 
     `random` gives numbers below another one that nobody can guess. `refused` says why the last
@@ -80,7 +73,7 @@ class Client:
 
     @property
     def held(self) -> tuple[Lease, float] | None:
-        """The lease that is held, and since when; more time for it is another."""
+        """The lease that is held, and since when."""
         return (self.lease, self._since) if self.lease else None
 
     @property
@@ -89,7 +82,7 @@ class Client:
         return self._since + self.lease.seconds if self.lease else None
 
     def tick(self, now: float) -> list[tuple[bytes, str]]:
-        """What is due: datagrams, each with the address that it goes to."""
+        """As `asking.Client` has it."""
         if now < self.due:
             return []
         if self.lease is not None and self.state in HOLDING:

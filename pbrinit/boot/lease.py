@@ -1,7 +1,8 @@
 """A lease: an address for some time, held to what a policy can use.
 
-In: a `Message` of a DHCP server, or the bytes that `pack` made of a lease.  Out: a `Lease`, or a
-`LeaseError` that says what it cannot be used for.  A lease that is there has passed `checked`.
+In: a `Message` of a DHCP server, or the bytes that `Lease.pack` made of one.  Out: a `Lease`, or a
+`LeaseError` that says what it cannot be used for; and what the machine is to be with it.  A lease
+that is there has passed `checked`.
 
 The bytes are of fixed size, numbers alone: they come from a process that reads datagrams of
 anybody to one that may change the machine, which checks them again.
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from types import SimpleNamespace
 
 from pbrinit.boot import dhcpmessage
+from pbrinit.boot.given import Given
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ LEAST_RENEWAL = 5
 MOST_RESOLVERS = 3
 """As many as a resolver asks (MAXNS, resolv.conf(5))."""
 
+ANY = "any"
 RECORD = struct.Struct("!4sB4s4sIII12s")
 NONE = bytes(4)
 NOBODY: tuple[Prefix, ...] = (
@@ -48,7 +50,7 @@ class LeaseError(Exception):
     """A lease that cannot be used; the text says why."""
 
 
-class Lease(SimpleNamespace):
+class Lease(Given):
     """An address with the length of its prefix, and what goes with it; addresses are text.
 
     Seconds are from the question on: `renew` and `rebind` when the server, then any server, is
@@ -62,7 +64,36 @@ class Lease(SimpleNamespace):
     seconds: int
     renew: int
     rebind: int
-    resolvers: tuple[str, ...]
+
+    def pack(self) -> bytes:
+        """The lease as bytes of a size that is always the same."""
+        resolvers = b"".join(socket.inet_aton(one) for one in self.resolvers)
+        return RECORD.pack(
+            socket.inet_aton(self.address),
+            self.length,
+            socket.inet_aton(self.gateway) if self.gateway else NONE,
+            socket.inet_aton(self.server),
+            self.seconds,
+            self.renew,
+            self.rebind,
+            resolvers,
+        )
+
+    def written(self, age: float) -> str | None:
+        """As `Given` has it. Towards its end any server is asked for more time."""
+        if age >= self.seconds:
+            return None
+        server = ANY if age >= self.rebind else self.server
+        return f"{self.address}/{self.length},{self.gateway or ''},{server}"
+
+    def changes(self) -> tuple[int, ...]:
+        """As `Given` has it."""
+        return self.rebind, self.seconds
+
+    def told(self, _: float) -> str:
+        """As `Given` has it."""
+        gateway = f", gateway {self.gateway}" if self.gateway else ""
+        return f"{self.address}/{self.length}{gateway} for {self.seconds} s from {self.server}"
 
 
 def given(message: Message, taken: Iterable[Prefix]) -> Lease:
@@ -103,7 +134,7 @@ def checked(lease: Lease, taken: Iterable[Prefix]) -> Lease:
     check_address(lease.address, lease.length, lease.gateway, others)
     if not _is_host(socket.inet_aton(lease.server)):
         raise LeaseError(f"{lease.server} is no server")
-    if any(_overlap((value(lease.server), BITS), prefix) for prefix in others):
+    if any(overlap((value(lease.server), BITS), prefix, BITS) for prefix in others):
         raise LeaseError(f"{lease.server} is no server of this interface's side")
     if lease.server == lease.address:
         raise LeaseError(f"{lease.server} is both the server and the address given")
@@ -126,32 +157,17 @@ def check_address(address: str, length: int, gateway: str | None, taken: Iterabl
     if _is_end(number, length):
         raise LeaseError(f"{address}/{length} is the network itself or its broadcast")
     for prefix in (*NOBODY, *taken):
-        if _overlap((number, length), prefix):
+        if overlap((number, length), prefix, BITS):
             raise LeaseError(f"{address}/{length} overlaps with {_written(prefix)}")
     if gateway is not None:
         hop = value(gateway)
-        near = _overlap((hop, BITS), (number, length))
+        near = overlap((hop, BITS), (number, length), BITS)
         if not near or hop == number or _is_end(hop, length):
             raise LeaseError(f"the gateway {gateway} is no host of the address's prefix")
 
 
-def pack(lease: Lease) -> bytes:
-    """The lease as bytes of a size that is always the same."""
-    resolvers = b"".join(socket.inet_aton(one) for one in lease.resolvers)
-    return RECORD.pack(
-        socket.inet_aton(lease.address),
-        lease.length,
-        socket.inet_aton(lease.gateway) if lease.gateway else NONE,
-        socket.inet_aton(lease.server),
-        lease.seconds,
-        lease.renew,
-        lease.rebind,
-        resolvers,
-    )
-
-
 def unpack(data: bytes, taken: Iterable[Prefix]) -> Lease:
-    """The lease in bytes that need not be what `pack` made.
+    """The lease in bytes that need not be what `Lease.pack` made.
 
     Raises LeaseError.
     """
@@ -247,7 +263,7 @@ def _text(data: bytes, name: str) -> str:
 
 def _is_host(address: bytes) -> bool:
     number = int.from_bytes(address, "big")
-    return not any(_overlap((number, BITS), prefix) for prefix in NOBODY)
+    return not any(overlap((number, BITS), prefix, BITS) for prefix in NOBODY)
 
 
 def _is_end(address: int, length: int) -> bool:
@@ -256,8 +272,9 @@ def _is_end(address: int, length: int) -> bool:
     return address & rest in (0, rest)
 
 
-def _overlap(one: Prefix, other: Prefix) -> bool:
-    shift = BITS - min(one[1], other[1])
+def overlap(one: Prefix, other: Prefix, bits: int) -> bool:
+    """Whether two prefixes, of addresses of so many bits, have some in common."""
+    shift = bits - min(one[1], other[1])
     return one[0] >> shift == other[0] >> shift
 
 

@@ -1,7 +1,8 @@
-"""A duty of PID 1: the address of an interface comes by DHCP, and the plan with it.
+"""A duty of PID 1: addresses are given to interfaces on their links, and the plan comes with them.
 
-In: the image's plan, which says which interface.  Out: another plan in force for each lease, made
-by a program of its own (pbrinit.control.lease), since nothing here knows the compiler.
+In: the image's plan, which says which interfaces.  Out: another plan in force for all that is given
+at a time, made by a program of its own (pbrinit.control.lease), since nothing here knows the
+compiler.
 """
 
 from __future__ import annotations
@@ -9,36 +10,42 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import requests, roster, standing, whole
-from pbrinit.boot.dhcpclient import Identity
-from pbrinit.boot.tenant import Tenant
+from pbrinit.boot import advertised, dhcp, lease, ra, requests, roster, standing, whole
+from pbrinit.boot.asking import Identity
+from pbrinit.boot.tenant import Asker, Kind, Tenant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pbrinit.boot.lease import Lease
+    from pbrinit.boot.tenant import Held
     from pbrinit.bootfile import BootPlan
 
 PROGRAM = "/usr/lib/pbrinit/control"
-ANY = "any"
+KINDS = {
+    2: Kind(what="lease", ask=dhcp.ask, unpack=lease.unpack),
+    10: Kind(what="advertisement", ask=ra.ask, unpack=advertised.unpack),
+}
+"""By family, as the kernel numbers them (AF_INET, AF_INET6)."""
+
 RESOLVERS = "/etc/resolv.conf"
 LONGEST_ANSWER = 4096
 
 
 class UseError(Exception):
-    """A lease that was not put in force; the text says why."""
+    """What is given and was not put in force; the text says why."""
 
 
 def hold(plan: BootPlan) -> None:
-    """Hold a lease without end, for the interface that awaits one.
+    """Hold without end what is given to the interfaces that await something.
 
-    Raises UseError, OSError where the machine cannot be what it is without a lease.
+    Raises UseError, OSError where the machine cannot be what it is with nothing.
     """
-    if plan.awaits is None:
-        return
-    name, device, taken = plan.awaits
-    Tenant(name, device, Identity(hostname=plan.hostname, taken=taken), Uses()).keep()
+    askers = (
+        Asker(KINDS[family], name, device, Identity(hostname=plan.hostname, taken=taken))
+        for family, name, device, taken in plan.awaits
+    )
+    Tenant(askers, Uses()).keep()
 
 
 class Uses:
@@ -51,19 +58,19 @@ class Uses:
     def __init__(self) -> None:
         self._in_doubt = os.path.exists(standing.IN_FORCE)  # noqa: PTH110  pathlib is not in the image
 
-    def __call__(self, lease: Lease | None, anyone: bool) -> None:
-        """Have the plan for a lease in force; without one the image's, which needs no compiler.
+    def __call__(self, held: Sequence[Held]) -> None:
+        """Have the plan for what is held in force; with nothing the image's, which needs no
+        compiler.
 
         Raises UseError, OSError, BootFileError.
         """
-        if lease is None:
+        if not held:
             put_in_force(standing.load(standing.IMAGE), (), anyhow=self._in_doubt)
             self._in_doubt = False
             return
-        server = ANY if anyone else lease.server
-        text = f"{lease.address}/{lease.length},{lease.gateway or ''},{server}"
+        resolvers = [resolver for _, found in held for resolver in found][: lease.MOST_RESOLVERS]
         self._in_doubt = True
-        _run([PROGRAM, "lease", text, *lease.resolvers])
+        _run([PROGRAM, "lease", *(text for text, _ in held), *resolvers])
         self._in_doubt = False
 
 

@@ -118,14 +118,14 @@ def _duties(
         duties.append(lambda: desk.serve(asking))
     if shown is not None and shown.log:
         duties.append(refused.watch)
-    if shown is not None and shown.awaits is not None:
-        duties.append(lambda: _hold_lease(shown))
+    if shown is not None and shown.awaits:
+        duties.append(lambda: _hold_addresses(shown))
     if buttons := powerbutton.devices():
         duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
     return duties
 
 
-def _hold_lease(plan: BootPlan) -> None:
+def _hold_addresses(plan: BootPlan) -> None:
     from pbrinit.boot import leasing  # noqa: PLC0415  few machines need it, and it brings sockets
 
     leasing.hold(plan)

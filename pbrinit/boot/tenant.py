@@ -1,7 +1,7 @@
-"""The process that holds an interface's lease, and has it used.
+"""The process that holds what interfaces are given, and has it used.
 
-In: what the process that asks (`dhcp`) tells, which is not trusted.  Out: a call for each lease,
-and one where it is over; also where the one that asks is silent, hangs or dies.
+In: what the processes that ask (`dhcp`, `ra`) tell, which are not trusted.  Out: a call with all
+that is held, whenever that changes; also where one that asks is silent, hangs or dies.
 """
 
 from __future__ import annotations
@@ -11,153 +11,207 @@ import select
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
-from pbrinit.boot import dhcp
-from pbrinit.boot.lease import LeaseError, unpack
+from pbrinit.boot import asking
+from pbrinit.boot.lease import LeaseError
 from pbrinit.boot.say import say, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from pbrinit.boot.dhcpclient import Identity
-    from pbrinit.boot.lease import Lease
+    from pbrinit.boot.asking import Identity
+    from pbrinit.boot.given import Given
+    from pbrinit.boot.lease import Prefix
 
-    Use = Callable[[Lease | None, bool], None]
+    Held = tuple[str, tuple[str, ...]]
+    Use = Callable[[list[Held]], None]
+    Ask = Callable[[Identity, str, socket.socket, tuple[bytes, float] | None, int], None]
+    Unpack = Callable[[bytes, Iterable[Prefix]], Given]
+
+
+class Kind(SimpleNamespace):
+    """A way of asking: what is given by it, the process that asks, and what that tells."""
+
+    what: str
+    ask: Ask
+    unpack: Unpack
+
 
 PAUSE_SECONDS = 2.0
 """Between the end of a process that asks and the first question of the next."""
 
 LEAST_SECONDS = 1.0
-"""Between two changes of the machine, whatever the one that asks tells."""
+"""Between two changes of the machine, whatever those that ask tell."""
 
 
-class Tenant:
-    """One interface's lease.
+class Asker:
+    """What one interface is given of one family: who asks for it, and what is held."""
 
-    `use` is called with a lease, or None where there is none, and with whether any server is asked
-    for more time; first of all with what there is then.  Where it raises about a lease, it is
-    called without one, and another is asked for; where it raises then, so does `keep`.
-    """
-
-    def __init__(self, name: str, device: str, identity: Identity, use: Use) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        name: str,
+        device: str,
+        identity: Identity,
+        held: tuple[Given, float] | None = None,
+    ) -> None:
+        """`held` is what is held at first, and since when."""
+        self._kind = kind
         self._name = name
         self._device = device
         self._identity = identity
-        self._use = use
-        self._held: tuple[Lease, float] | None = None
-        self._used: tuple[object, ...] | None = None
-        self._said = ""
-        self._told, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-
-    def keep(self, held: tuple[Lease, float] | None = None) -> None:
-        """Hold a lease without end, `held` and since when at first; a process that asks is started
-        again when it ends.
-
-        Raises whatever `use` does without a lease.
-        """
         self._held = held
-        self._apply()
-        pause = 0.0
-        while True:
-            child = self._start(pause)
-            try:
-                while self._hear() and self._apply():
-                    pass
-            finally:
-                os.kill(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-            pause = PAUSE_SECONDS
+        self._said = ""
+        self._child = 0
+        self.pipe, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
-    def _hear(self) -> bool:
-        """What the process that asks tells, or what time it is; False where it has ended."""
-        due = self._due()
-        wait = None if due is None else max(0.0, due - seconds())
-        if select.select([self._told], [], [], wait)[0]:
-            data = self._told.recv(dhcp.LONGEST_REASON + 1)
-            if not data:
-                return False
-            self._take(data)
-        return True
-
-    def _take(self, data: bytes) -> None:
-        if data[:1] == dhcp.REFUSED:
-            text = "".join(c for c in data[1:].decode("ascii", "replace") if c.isprintable())
-            self._say(f"no lease yet: {text}")
-        elif data == dhcp.NOTHING:
-            self._held = None
-        else:
-            try:
-                self._held = unpack(data, self._identity.taken), seconds()
-            except LeaseError as error:
-                self._say(f"a lease that is none: {error}")
-
-    def _apply(self) -> bool:
-        """Have used what is held now; whether who asks may go on, or is to begin anew."""
-        now = seconds()
-        if self._held is not None and now >= self._held[1] + self._held[0].seconds:
-            self._held = None
-        lease, since = self._held or (None, now)
-        anyone = lease is not None and now >= since + lease.rebind
-        wanted = _what_counts(lease, anyone)
-        if wanted == self._used:
-            return True
-        self._say(_told(lease))
-        try:
-            self._use(lease, anyone)
-            self._used = wanted
-        except Exception as error:
-            if lease is None:
-                raise
-            self._say(f"the lease of {lease.address} cannot be used: {error}")
-            self._held, self._used = None, ()
-            self._use(None, False)
-            return False
-        time.sleep(LEAST_SECONDS)
-        return True
-
-    def _due(self) -> float | None:
-        """When the lease that is held changes by itself."""
+    def written(self) -> Held | None:
+        """What is held now, as `Tenant` has it used, and the resolvers that come with it."""
         if self._held is None:
             return None
-        lease, since = self._held
-        times = (since + lease.rebind, since + lease.seconds)
+        found, since = self._held
+        text = found.written(seconds() - since)
+        if text is None:
+            self._held = None
+            return None
+        return text, found.resolvers
+
+    def due(self) -> float | None:
+        """When what is held changes by itself."""
+        if self._held is None:
+            return None
+        found, since = self._held
+        times = sorted(since + age for age in found.changes())
         return next((at for at in times if at > seconds()), seconds())
 
-    def _start(self, pause: float) -> int:
-        """A process that asks. It is told of what is held, so that it goes on from there."""
-        self._told.close()
-        self._told, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def start(self, pause: float = 0.0) -> None:
+        """Start a process that asks, after a pause. It is told of what is held, so that it goes on
+        from there.
+        """
+        self.pipe.close()
+        self.pipe, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         parent = os.getpid()
-        child = os.fork()
-        if child:
+        self._child = os.fork()
+        if self._child:
             theirs.close()
-            return child
+            return
         try:
             time.sleep(pause)
-            dhcp.ask(self._identity, self._device, theirs, self._held, parent)
+            held = (self._held[0].pack(), self._held[1]) if self._held else None
+            self._kind.ask(self._identity, self._device, theirs, held, parent)
         except BaseException as error:
-            theirs.send(dhcp.REFUSED + str(error).encode()[: dhcp.LONGEST_REASON])
+            theirs.send(asking.REFUSED + str(error).encode()[: asking.LONGEST_REASON])
         finally:
             os._exit(1)
 
+    def stop(self) -> None:
+        """End the process that asks, where there is one."""
+        if self._child:
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
+            self._child = 0
+
+    def hear(self) -> None:
+        """What the process that asks tells; where it has ended, it is started again."""
+        data = self.pipe.recv(asking.LONGEST_REASON + 1)
+        if not data:
+            self.stop()
+            self.start(PAUSE_SECONDS)
+        elif data[:1] == asking.REFUSED:
+            text = "".join(c for c in data[1:].decode("ascii", "replace") if c.isprintable())
+            self._say(f"no {self._kind.what} yet: {text}")
+        elif data == asking.NOTHING:
+            self._held = None
+        else:
+            try:
+                self._held = self._kind.unpack(data, self._identity.taken), seconds()
+            except LeaseError as error:
+                self._say(f"what is told is no {self._kind.what}: {error}")
+
+    def let_go(self, error: Exception) -> None:
+        """What is held cannot be used; another is asked for."""
+        self._say(f"{self._told()} cannot be used: {error}")
+        self._held = None
+        if self._child:
+            self.stop()
+            self.start(PAUSE_SECONDS)
+
+    def tell(self) -> None:
+        """Say what is held."""
+        self._say(self._told())
+
+    def _told(self) -> str:
+        if self._held is None:
+            return f"no {self._kind.what}"
+        found, since = self._held
+        return found.told(seconds() - since)
+
     def _say(self, text: str) -> None:
         """A line, not twice the same in a row."""
-        if text and text != self._said:
+        if text != self._said:
             say(f"{self._name}: {text}")
         self._said = text
 
 
-def _what_counts(lease: Lease | None, anyone: bool) -> tuple[object, ...]:
-    """What of a lease changes the machine: not its times."""
-    if lease is None:
-        return ()
-    server = None if anyone else lease.server
-    return lease.address, lease.length, lease.gateway, server, lease.resolvers
+class Tenant:
+    """All that is given to a machine.
 
+    `use` is called with what is held, in the order of the askers, each as `pbrctl lease` takes it
+    with its resolvers; first of all with what there is then.  Where it raises, what is new is let
+    go, then all, and it is called with the rest; where it raises with nothing, so does `keep`.
+    """
 
-def _told(lease: Lease | None) -> str:
-    if lease is None:
-        return "no lease"
-    gateway = f", gateway {lease.gateway}" if lease.gateway else ""
-    return f"{lease.address}/{lease.length}{gateway} for {lease.seconds} s from {lease.server}"
+    def __init__(self, askers: Iterable[Asker], use: Use) -> None:
+        self._askers = tuple(askers)
+        self._use = use
+        self._used: tuple[Held | None, ...] | None = None
+
+    def keep(self) -> None:
+        """Hold it without end; a process that asks is started again when it ends.
+
+        Raises whatever `use` does with nothing.
+        """
+        try:
+            self._apply()
+            for asker in self._askers:
+                asker.start()
+            while True:
+                self._hear()
+                self._apply()
+        finally:
+            for asker in self._askers:
+                asker.stop()
+
+    def _hear(self) -> None:
+        """What those that ask tell, or what time it is."""
+        dues = [due for asker in self._askers if (due := asker.due()) is not None]
+        wait = max(0.0, min(dues) - seconds()) if dues else None
+        pipes = {asker.pipe: asker for asker in self._askers}
+        for pipe in select.select([*pipes], [], [], wait)[0]:
+            pipes[pipe].hear()
+
+    def _apply(self) -> None:
+        """Have used what is held now, where that is not what was."""
+        while (wanted := tuple(asker.written() for asker in self._askers)) != self._used:
+            before = self._used or (None,) * len(wanted)
+            changed = [
+                asker
+                for asker, now, used in zip(self._askers, wanted, before, strict=True)
+                if now != used or self._used is None
+            ]
+            for asker in changed:
+                asker.tell()
+            try:
+                self._use([one for one in wanted if one is not None])
+            except Exception as error:
+                self._used = None
+                held = [asker for asker in self._askers if asker.written() is not None]
+                if not held:
+                    raise
+                for asker in [one for one in changed if one in held] or held:
+                    asker.let_go(error)
+                continue
+            self._used = wanted
+            time.sleep(LEAST_SECONDS)

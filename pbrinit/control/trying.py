@@ -1,4 +1,4 @@
-"""What compiles on the appliance: a policy that is tried, and the image's with a lease.
+"""What compiles on the appliance: a policy that is tried, and the image's with what is given to it.
 
 In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the policy or
 the command line is wrong, with every reason on standard error; 1 where the machine does not do it.
@@ -84,8 +84,8 @@ def _try(words: Sequence[str]) -> Answer:
             raise FailedError(USAGE_LINE, USAGE)
     if not length.isdigit():
         raise FailedError(f"--confirm takes seconds, not {length!r}", USAGE)
-    if standing.load(standing.IMAGE).awaits is not None:
-        raise FailedError("with an address by DHCP another policy takes another image")
+    if standing.load(standing.IMAGE).awaits:
+        raise FailedError("with an address that is given another policy takes another image")
     candidate = _piped(sys.stdin.buffer.read()) if file == "-" else Candidate.of(Path(file))
     whole.write(standing.NEXT, candidate.packed())
     told = _asked(f"try {length}")
@@ -116,10 +116,11 @@ def _piped(data: bytes) -> Candidate:
 
 
 def _lease(words: Sequence[str]) -> Answer:
-    """What PID 1 asks for: the image's policy with a lease."""
-    if not words:
-        raise FailedError("lease LEASE [RESOLVER …]", USAGE)
-    return {"text": lease.use(words[0], words[1:])}
+    """What PID 1 asks for: the image's policy with what is given, at most one of a family."""
+    texts = [word for word in words if "/" in word]
+    if not texts:
+        raise FailedError("lease LEASE … [RESOLVER …]", USAGE)
+    return {"text": lease.use(texts, [word for word in words if word not in texts])}
 
 
 def _asked(line: str) -> str:

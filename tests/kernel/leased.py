@@ -1,4 +1,5 @@
-"""A DHCP server on one side, and a machine that asks on the other: acts of `tests.kernel.lab`.
+"""A server of addresses on one side, and a machine that asks on the other: acts of
+`tests.kernel.lab`.
 
 In: plain values.  Out: plain values.
 """
@@ -9,15 +10,18 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pbrinit.boot import tenant
-from pbrinit.boot.dhcpclient import Identity
+from pbrinit.boot import leasing, ra, raclient, ramessage, tenant
+from pbrinit.boot.advertised import Advertised
+from pbrinit.boot.asking import Identity
 from pbrinit.boot.lease import Lease
 from pbrinit.boot.say import seconds
+from tests.kernel.acts import verdict
 from tests.kernel.lab import Namespace
 
 SERVER = "192.0.2.1"
@@ -54,25 +58,43 @@ def log(folder: Path) -> list[str]:
     return re.findall(r" DHCP([A-Z]+)\(eth0\)", text)
 
 
+def advertisements(folder: Path) -> list[str]:
+    """The same of routers' advertisements: ADVERT and SOLICIT."""
+    path = folder / "dnsmasq.log"
+    return re.findall(r" RTR-([A-Z]+)\(eth0\)", path.read_text() if path.exists() else "")
+
+
 def ask(told: str, held: bool = False, taken: tuple[tuple[int, int], ...] = ()) -> None:
-    """Ask for an address as PID 1 does, and write down each lease, a line each; `held` goes on
+    """Ask for an address as PID 1 does, and write down what is held, a line each; `held` goes on
     with the lease of LEASE.
     """
+    identity = Identity(hostname="gate", taken=taken)
+    first = (LEASE, seconds()) if held else None
+    _ask(told, tenant.Asker(leasing.KINDS[2], "wan", DEVICE, identity, first))
+
+
+def ask_routers(told: str, held: Advertised | None = None) -> None:
+    """The same by router advertisement."""
+    first = (held, seconds()) if held else None
+    _ask(
+        told,
+        tenant.Asker(leasing.KINDS[10], "wan", DEVICE, Identity(hostname="gate", taken=()), first),
+    )
+
+
+def _ask(told: str, asker: tenant.Asker) -> None:
     child = os.fork()
     if child:
         tenants.append(child)
         return
     os.setpgid(0, 0)
 
-    def use(lease: Lease | None, anyone: bool) -> None:
+    def use(found: list[tuple[str, tuple[str, ...]]]) -> None:
         with Path(told).open("a") as file:
-            said = f"{lease.address}/{lease.length} {lease.gateway}" if lease else "none"
-            file.write(f"{said}{' anyone' if anyone else ''}\n")
+            file.write(" ".join(text for text, _ in found) + "\n" if found else "none\n")
 
     try:
-        identity = Identity(hostname="gate", taken=taken)
-        asking = tenant.Tenant("wan", DEVICE, identity, use)
-        asking.keep((LEASE, seconds()) if held else None)
+        tenant.Tenant([asker], use).keep()
     finally:
         os._exit(1)
 
@@ -103,3 +125,16 @@ def leases(folder: Path) -> list[str]:
     """What was written down."""
     told = folder / "told"
     return told.read_text().splitlines() if told.exists() else []
+
+
+def solicit(source: str | None) -> str:
+    """Ask all routers as root does, from a source that is chosen or not; what came of it."""
+
+    def attempt() -> str:
+        with ra.open_socket(DEVICE) as asking:
+            if source is not None:
+                asking.bind((source, 0, 0, socket.if_nametoindex(DEVICE)))
+            asking.sendto(ramessage.encode(bytes(6)), (raclient.ALL_ROUTERS, 0))
+        return "sent"
+
+    return verdict(attempt)

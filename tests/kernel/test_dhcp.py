@@ -27,6 +27,7 @@ SERVER, OTHER = "192.0.2.1", "192.0.2.9"
 MGMT, STRANGER = "198.51.100.9", "203.0.113.7"
 OWN = "192.0.2.77"
 GIVEN = Given(IPv4Interface(f"{OWN}/24"), IPv4Address(SERVER), IPv4Address(SERVER))
+WRITTEN = f"{OWN}/24,{SERVER},{SERVER}"
 POOL = f"--dhcp-range={OWN},{OWN},2m"
 SERVED = (("tcp", 22), ("udp", 22), ("udp", 67), ("udp", 69), ("udp", 40000), ("tcp", 40000))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -71,7 +72,7 @@ def is_dhcp(frame: Layer) -> bool:
 def test_a_lease_is_given_and_nothing_but_dhcp_leaves(waiting: Lab, tmp_path: Path) -> None:
     with leased.served(waiting.peer, tmp_path, POOL):
         waiting.machine.do(leased.ask, str(tmp_path / "told"))
-        given = ["none", f"{OWN}/24 {SERVER}"]
+        given = ["none", WRITTEN]
         assert until(lambda: leased.leases(tmp_path) == given, 8)
         assert leased.log(tmp_path) == ["DISCOVER", "OFFER", "REQUEST", "ACK"]
         asker = waiting.machine.do(leased.asker)
@@ -158,7 +159,7 @@ def test_a_server_that_gives_what_another_interface_has_is_not_taken(
 def test_who_asks_is_started_again_and_goes_on_with_the_lease(waiting: Lab, tmp_path: Path) -> None:
     with leased.served(waiting.peer, tmp_path, POOL):
         waiting.machine.do(leased.ask, str(tmp_path / "told"))
-        given = ["none", f"{OWN}/24 {SERVER}"]
+        given = ["none", WRITTEN]
         assert until(lambda: leased.leases(tmp_path) == given, 8)
         first = waiting.machine.do(leased.asker)
         waiting.machine.run("kill", "-KILL", str(first))
@@ -178,7 +179,7 @@ def test_with_a_lease_its_server_gives_more_time_from_address_to_address(
         assert until(lambda: leased.log(tmp_path).count("ACK") == 2, 14)
         holding.machine.do(leased.stop_asking)
     assert leased.log(tmp_path) == ["REQUEST", "ACK", "REQUEST", "ACK"]
-    assert leased.leases(tmp_path) == [f"{OWN}/24 {SERVER}"]
+    assert leased.leases(tmp_path) == [WRITTEN]
     frames = [frame for frame in leaves(holding) if UDP in frame]
     assert {(f[IP].src, f[IP].dst, f[UDP].sport, f[UDP].dport) for f in frames} == {
         (OWN, SERVER, 68, 67)
@@ -192,7 +193,7 @@ def test_with_a_lease_its_server_may_take_it_away(holding: Lab, tmp_path: Path) 
         holding.machine.do(leased.ask, str(tmp_path / "told"), True)
         assert until(lambda: leased.leases(tmp_path)[-1:] == ["none"], 9)
         holding.machine.do(leased.stop_asking)
-    assert leased.leases(tmp_path) == [f"{OWN}/24 {SERVER}", "none"]
+    assert leased.leases(tmp_path) == [WRITTEN, "none"]
     assert leased.log(tmp_path)[:2] == ["REQUEST", "NAK"]
 
 
@@ -233,14 +234,14 @@ def test_beside_another_interface_the_question_carries_its_address(tmp_path: Pat
     server gives a lease all the same, and is answered by nothing else (docs/ways-out.md).
     """
     router = by_dhcp(read(Path("examples/router.toml")))
-    (lan,) = (i for i in router.interfaces if not i.dhcp)
+    (lan,) = (i for i in router.interfaces if not i.asks)
     with Lab([f"{SERVER}/24"], []) as lab:
         lab.connect(lan.device, [], [])
         assert lab.machine.do(acts.enforce, encode(compile_policy(router), "router")) == []
         lab.peer.do(acts.watch)
         with leased.served(lab.peer, tmp_path, POOL):
             lab.machine.do(leased.ask, str(tmp_path / "told"))
-            given = ["none", f"{OWN}/24 {SERVER}"]
+            given = ["none", WRITTEN]
             assert until(lambda: leased.leases(tmp_path) == given, 8)
             lab.machine.do(leased.stop_asking)
         sent = {(frame[IP].src, frame[IP].dst, frame[UDP].dport) for frame in leaves(lab)}

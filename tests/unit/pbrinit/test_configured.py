@@ -174,7 +174,7 @@ def test_with_a_lease_it_is_the_policy_that_has_the_address_written_in_it() -> N
     policy = configured(WAITING, LEASE)
     *entries, more_time = policy.entries
     assert [str(entry) for entry in entries] == [str(entry) for entry in WRITTEN.entries]
-    bare = tuple(replace(interface, dhcp=False) for interface in policy.interfaces)
+    bare = tuple(replace(interface, asks=frozenset()) for interface in policy.interfaces)
     assert [(i.name, set(i.addresses), set(i.gateways)) for i in bare] == [
         (i.name, set(i.addresses), set(i.gateways)) for i in WRITTEN.interfaces
     ]
@@ -237,7 +237,8 @@ def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
         ("192.0.2.9/33,192.0.2.1", "is no lease"),
         ("192.0.2.9/24,any", "is no lease"),
         ("192.0.2.9/24,192.0.2.1,192.0.2.1,", "is no lease"),
-        ("2001:db8::9/64,2001:db8::1", "is no lease"),
+        ("2001:db8::9/64,fe80::1,any", "is no lease"),
+        ("2001:db8::9/64,fe80::1", "gets its address by router advertisement"),
         ("192.0.2.9/24,192.0.2.9", "no host of the address's prefix"),
         ("192.0.2.9/31,192.0.2.8", "length of 31"),
         ("10.0.3.9/24,10.0.3.1", "overlaps with 10.0.0.0/16"),
@@ -258,7 +259,7 @@ def test_the_states_of_a_policy_are_that_without_a_lease_and_an_example_of_one_w
     (first, waiting), (second, leased) = states(WAITING)
     assert (first, waiting) == ("without a lease", WAITING)
     assert second == "with a lease of 192.0.2.77/24, gateway 192.0.2.1 from 192.0.2.1"
-    assert whole(WAITING) == leased == configured(WAITING, given(WAITING, EXAMPLES[0]))
+    assert whole(WAITING) == leased == configured(WAITING, given(WAITING, EXAMPLES[Family.V4][0]))
     assert list(states(WRITTEN)) == [("", WRITTEN)]
 
 

@@ -108,14 +108,24 @@ def check(text: str, *questions: tuple[str, str]) -> None:
 
 def by_dhcp(policy: Policy, name: str = "wan") -> Policy:
     """The policy with one interface's IPv4 address and gateway to come by DHCP."""
+    return asking(policy, Family.V4, name)
+
+
+def by_ra(policy: Policy, name: str = "wan") -> Policy:
+    """The policy with one interface's IPv6 address and gateway to come by router advertisement."""
+    return asking(policy, Family.V6, name)
+
+
+def asking(policy: Policy, family: Family, name: str) -> Policy:
+    """The policy with one interface's address and gateway of a family to be given to it."""
 
     def now(interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
         return tuple(
             replace(
                 i,
-                addresses=i.own(Family.V6),
-                gateways=tuple(g for g in i.gateways if g.version == Family.V6.version),
-                dhcp=True,
+                addresses=tuple(a for a in i.addresses if a.version != family.version),
+                gateways=tuple(g for g in i.gateways if g.version != family.version),
+                asks=i.asks | {family},
             )
             if i.name == name
             else i

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP
 
 from pbrinit.boot import dhcpclient, lease
-from pbrinit.boot.dhcpclient import Client, Identity
+from pbrinit.boot.asking import Identity
+from pbrinit.boot.dhcpclient import Client
 from tests.kernel.draw import seeded
 from tests.unit.pbrinit.boot.served import OFFERED, answer, option
 

@@ -9,16 +9,12 @@ import pytest
 
 from pbrinit import bootfile
 from pbrinit.boot import leasing, requests, roster, standing
-from pbrinit.boot.lease import Lease
 from pbrinit.boot.leasing import UseError, Uses
 from pbrinit.cli import load
 from pbrinit.netlink import encode
 
-LEASE = Lease(
-    address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.3",
-    seconds=3600, renew=1800, rebind=3150, resolvers=("192.0.2.53", "192.0.2.54"),
-)  # fmt: skip
-BARE = Lease(**{**vars(LEASE), "gateway": None, "resolvers": ()})
+LEASE = ("192.0.2.77/24,192.0.2.1,192.0.2.3", ("192.0.2.53", "192.0.2.54"))
+SIX = ("2001:db8::7/64,fe80::1", ("2001:db8::53", "2001:db8::54"))
 IMAGE, OTHER = (
     bootfile.pack(encode(load(Path("examples", f"{name}.toml")), name))
     for name in ("host", "kiosk")
@@ -62,22 +58,23 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_the_image_plan_is_not_put_in_the_place_of_itself(asked: list[bytes]) -> None:
-    Uses()(None, False)
+    Uses()([])
     assert asked == []
 
 
-def test_a_lease_is_given_to_the_program_in_words(
+def test_what_is_held_is_given_to_the_program_in_words(
     asked: list[bytes], program: Callable[[str], Path]
 ) -> None:
     told = program("exit 0")
     uses = Uses()
-    uses(LEASE, False)
-    uses(LEASE, True)
-    uses(BARE, False)
+    uses([LEASE])
+    uses([SIX])
+    uses([LEASE, SIX])
     assert told.read_text().splitlines() == [
         "lease 192.0.2.77/24,192.0.2.1,192.0.2.3 192.0.2.53 192.0.2.54",
-        "lease 192.0.2.77/24,192.0.2.1,any 192.0.2.53 192.0.2.54",
-        "lease 192.0.2.77/24,,192.0.2.3",
+        "lease 2001:db8::7/64,fe80::1 2001:db8::53 2001:db8::54",
+        "lease 192.0.2.77/24,192.0.2.1,192.0.2.3 2001:db8::7/64,fe80::1"
+        " 192.0.2.53 192.0.2.54 2001:db8::53",
     ]
     assert asked == []
 
@@ -86,10 +83,10 @@ def test_when_a_lease_is_over_the_image_plan_is_back_and_nobody_resolves(
     asked: list[bytes], tmp_path: Path
 ) -> None:
     uses = Uses()
-    leasing.put_in_force(bootfile.unpack(OTHER), LEASE.resolvers)
+    leasing.put_in_force(bootfile.unpack(OTHER), LEASE[1])
     resolvers = tmp_path / "resolv.conf"
     assert resolvers.read_text() == "nameserver 192.0.2.53\nnameserver 192.0.2.54\n"
-    uses(None, False)
+    uses([])
     assert asked == [OTHER, IMAGE]
     assert resolvers.read_text() == ""
 
@@ -101,10 +98,10 @@ def test_a_program_that_fails_is_told_of_and_leaves_no_doubt(
     program("echo it is; echo '  not wanted' >&2; exit 1")
     uses = Uses()
     with pytest.raises(UseError, match="it is not wanted"):
-        uses(LEASE, False)
-    uses(None, False)
+        uses([LEASE])
+    uses([])
     assert asked == [IMAGE]
-    uses(None, False)
+    uses([])
     assert asked == [IMAGE]
 
 
@@ -113,7 +110,7 @@ def test_a_program_that_is_killed_is_told_of(
 ) -> None:
     program("kill -9 $$")
     with pytest.raises(UseError, match="ended with -9"):
-        Uses()(LEASE, False)
+        Uses()([LEASE])
     assert asked == []
 
 
@@ -122,7 +119,7 @@ def test_who_comes_after_another_does_not_know_what_that_one_has_asked(
 ) -> None:
     leasing.put_in_force(bootfile.unpack(OTHER), ())
     leasing.put_in_force(bootfile.unpack(IMAGE), ())
-    Uses()(None, False)
+    Uses()([])
     assert asked == [OTHER, IMAGE, IMAGE]
 
 

@@ -1,0 +1,82 @@
+"""The process that asks for an address by router advertisement.
+
+In: an interface, and the ICMPv6 messages of anybody.  Out: what a router gives, told as `asking`
+does.
+
+The kernel makes nothing of advertisements by itself (accept_ra is 0): what they say is read here.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from pbrinit.boot import links
+from pbrinit.boot.advertised import unpack
+from pbrinit.boot.asking import become_nobody, below, serve
+from pbrinit.boot.raclient import Client
+from pbrinit.boot.ramessage import ADVERTISEMENT, HOPS, MOST
+from pbrinit.boot.say import seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.boot.asking import Identity, Sent
+
+ICMP6_FILTER = 1
+FILTER = bytearray(b"\xff" * 32)
+FILTER[ADVERTISEMENT // 8] &= ~(1 << ADVERTISEMENT % 8)
+"""A bit for each type that is not heard (RFC 3542, section 3.2; ICMP6_FILTER, linux/icmpv6.h), in
+words of 32 in the machine's order, which on x86-64 is that of the bytes."""
+
+NUMBER = struct.Struct("=i")
+
+
+def open_socket(device: str) -> socket.socket:
+    """A socket that hears advertisements alone, and asks, on one device alone.
+
+    Raises OSError.
+    """
+    found = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    found.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, bytes(FILTER))
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS)
+    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+    return found
+
+
+def ask(
+    identity: Identity,
+    device: str,
+    pipe: socket.socket,
+    held: tuple[bytes, float] | None,
+    parent: int,
+) -> None:
+    """Ask without end, and tell what is held, in a process that this becomes; `held` is what an
+    earlier one told, and since when it is held.
+
+    Raises OSError where there is no such device, or not any more, or this cannot become nobody.
+    """
+    mac = bytes.fromhex(links.mac(device).replace(":", ""))
+    asking = open_socket(device)
+    become_nobody({asking.fileno(), pipe.fileno()}, parent)
+    known = (unpack(held[0], identity.taken), held[1]) if held else None
+    client = Client(identity, mac, below, seconds(), known)
+
+    def hear() -> Sent:
+        data, source, hops = heard(asking)
+        return client.receive(data, source, hops, seconds())
+
+    def send(data: bytes, to: str) -> None:
+        asking.sendto(data, (to, 0))
+
+    serve(client, asking, pipe, hear=hear, send=send)
+
+
+def heard(asking: socket.socket) -> tuple[bytes, bytes, int]:
+    """A message, its source and how many hops it had left, 0 where the kernel does not say."""
+    data, told, _, sender = asking.recvmsg(MOST, socket.CMSG_SPACE(NUMBER.size))
+    source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
+    kind = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
+    hops = [NUMBER.unpack(value)[0] for *of, value in told if tuple(of) == kind]
+    return data, source, hops[0] if hops else 0

@@ -1,0 +1,358 @@
+"""A machine that gets its address by router advertisement, from a real dnsmasq: what passes before
+and with it, and what hostile routers achieve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import IPv6Address, IPv6Interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6MLReport2,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RA,
+    ICMPv6ND_RS,
+    ICMPv6NDOptPrefixInfo,
+    IPv6,
+    in6_chksum,
+)
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet as Layer
+
+from pbrinit.boot.advertised import Advertised
+from pbrinit.bootfile import BootPlan
+from pbrinit.compiler import compile_policy
+from pbrinit.configured import Given, configured
+from pbrinit.language import read
+from pbrinit.netlink import encode
+from tests.kernel import acts, leased
+from tests.kernel.acts import Question
+from tests.kernel.draw import seeded
+from tests.kernel.lab import Lab, until
+from tests.unit.pbrinit.written import by_ra
+
+POLICY = by_ra(read(Path("examples/host.toml")))
+PREFIX, ROUTER = "2001:db8::", "2001:db8::1"
+MGMT, STRANGER = "2001:db8:5::9", "2001:db8:7::7"
+HERE = "--dhcp-range=2001:db8::,ra-only,64,2m"
+NODES, ROUTERS = "ff02::1", "ff02::2"
+TO_NODES, TO_ROUTERS = "33:33:00:00:00:01", "33:33:00:00:00:02"
+SERVED = (("tcp", 22), ("udp", 22), ("udp", 69), ("udp", 40000), ("tcp", 40000))
+SECONDS = 8
+
+
+def identified(prefix: str, hardware: str) -> str:
+    """The address of a card in a prefix (RFC 4291, appendix A)."""
+    octets = [int(octet, 16) for octet in hardware.split(":")]
+    octets[0] ^= 2
+    low = int.from_bytes(bytes((*octets[:3], 0xFF, 0xFE, *octets[3:])), "big")
+    return str(IPv6Address(int(IPv6Address(prefix)) | low))
+
+
+def in_force(given: Given | None) -> BootPlan:
+    return encode(compile_policy(configured(POLICY, given)), "gate")
+
+
+def own(lab: Lab, prefix: str = PREFIX) -> str:
+    return identified(prefix, lab.machine.do(acts.mac))
+
+
+def near(lab: Lab) -> str:
+    """The router's address on the link."""
+    return identified("fe80::", lab.peer.do(acts.mac))
+
+
+def given(lab: Lab) -> Given:
+    return Given(IPv6Interface(f"{own(lab)}/64"), IPv6Address(near(lab)))
+
+
+@pytest.fixture
+def waiting() -> Iterator[Lab]:
+    """A machine without an IPv6 address, its plan in force, that may be asking; and a peer."""
+    with Lab([f"{ROUTER}/64"], [MGMT, STRANGER]) as lab:
+        lab.peer.do(acts.watch)
+        assert lab.machine.do(acts.enforce, in_force(None)) == []
+        lab.peer.do(acts.settle)
+        yield lab
+
+
+@pytest.fixture
+def holding() -> Iterator[Lab]:
+    """A machine that has been given its address already, and the plan for it in force."""
+    with Lab([f"{ROUTER}/64"], [MGMT, STRANGER]) as lab:
+        assert lab.machine.do(acts.enforce, in_force(given(lab))) == []
+        lab.peer.do(acts.settle)
+        yield lab
+
+
+def leaves(lab: Lab) -> list[Layer]:
+    """The IPv6 frames that the machine put on the wire."""
+    hardware = lab.machine.do(acts.mac)
+    frames = [Ether(frame) for frame in lab.peer.do(acts.seen)]
+    return [frame for frame in frames if frame.src == hardware and IPv6 in frame]
+
+
+def is_question(frame: Layer) -> bool:
+    """A router solicitation as it may be (RFC 4861, section 6.1.1)."""
+    ends = (frame[IPv6].dst, frame[IPv6].hlim, frame.dst)
+    from_link = IPv6Address(frame[IPv6].src).is_link_local
+    return ICMPv6ND_RS in frame and from_link and ends == (ROUTERS, 255, TO_ROUTERS)
+
+
+def is_kernels(frame: Layer) -> bool:
+    """What the kernel says by itself where IPv6 is on (docs/ways-out.md, 9)."""
+    return any(kind in frame for kind in (ICMPv6ND_NS, ICMPv6ND_NA, ICMPv6MLReport2))
+
+
+def test_an_address_is_given_and_nothing_but_a_question_for_routers_leaves(
+    waiting: Lab, tmp_path: Path
+) -> None:
+    with leased.served(waiting.peer, tmp_path, "--enable-ra", HERE):
+        waiting.machine.do(leased.ask_routers, str(tmp_path / "told"))
+        told = ["none", f"{own(waiting)}/64,{near(waiting)}"]
+        assert until(lambda: leased.leases(tmp_path) == told, SECONDS)
+        assert "SOLICIT" in leased.advertisements(tmp_path)
+        asker = waiting.machine.do(leased.asker)
+        status = waiting.machine.do(leased.status, asker)
+        root = waiting.machine.run("readlink", f"/proc/{asker}/root").strip()
+        open_files = waiting.machine.run("ls", f"/proc/{asker}/fd").split()
+        waiting.machine.do(leased.stop_asking)
+    frames = leaves(waiting)
+    assert [frame for frame in frames if is_question(frame)]
+    assert all(is_question(frame) or is_kernels(frame) for frame in frames)
+    assert status["Uid"].split() == ["65533"] * 4
+    assert (root, len(open_files)) == ("/run/empty", 2)
+    assert (int(status["CapEff"], 16), status["NoNewPrivs"], status["Groups"]) == (0, "1", "")
+
+
+def shots(hardware: str, destination: str, router: str) -> list[bytes]:
+    """What everybody could try to an address, but for what a router says."""
+    frames: list[Layer] = []
+    for source in (router, ROUTER, MGMT, STRANGER, "fe80::66"):
+        ends = IPv6(src=source, dst=destination)
+        for ports in ((67, 69), (53, 22), (53, 40000)):
+            frames.append(ends / UDP(sport=ports[0], dport=ports[1]) / b"?")
+        frames += [ends / TCP(sport=40000, dport=port, flags="S") for port in (22, 40000)]
+        frames.append(ends / ICMPv6EchoRequest())
+    return [bytes(Ether(src="02:00:00:00:00:09", dst=hardware) / frame) for frame in frames]
+
+
+def test_nobody_reaches_a_machine_that_waits_and_nothing_is_answered(waiting: Lab) -> None:
+    for protocol, port in SERVED:
+        waiting.machine.do(acts.serve, protocol, port)
+    hardware = waiting.machine.do(acts.mac)
+    for destination in (own(waiting), own(waiting, "fe80::"), NODES, ROUTERS):
+        for to in (hardware, TO_NODES):
+            waiting.peer.do(acts.transmit, shots(to, destination, near(waiting)))
+    assert all(is_kernels(frame) for frame in leaves(waiting))
+    heard = {what: waiting.machine.do(acts.heard_by, *what) for what in SERVED}
+    assert not any(heard.values()), heard
+
+
+@pytest.mark.parametrize("device", [None, "eth0"])
+@pytest.mark.parametrize("uid", [0, 1001])
+def test_no_program_sends_anything_from_a_machine_that_waits(
+    waiting: Lab, uid: int, device: str | None
+) -> None:
+    on_link = f"{near(waiting)}%eth0"
+    told = {
+        (protocol, address, port): waiting.machine.do(
+            acts.ask, Question(protocol, address, port, uid, device=device)
+        )
+        for protocol in ("tcp", "udp")
+        for address in (ROUTER, MGMT, on_link, f"{ROUTERS}%eth0", f"{NODES}%eth0")
+        for port in (22, 443, 546)
+        if protocol == "udp" or "ff02" not in address
+    }
+    assert "answered" not in told.values()
+    assert all(is_kernels(frame) for frame in leaves(waiting))
+
+
+def listens(lab: Lab, folder: Path, held: Advertised | None = None) -> None:
+    """Have the machine ask, and wait until it hears what is said."""
+    lab.machine.do(leased.ask_routers, str(folder / "told"), held)
+    assert until(lambda: len(lab.machine.run("cat", "/proc/net/raw6").splitlines()) > 1, SECONDS)
+
+
+def said(
+    lab: Lab,
+    *prefixes: Layer,
+    source: str | None = None,
+    hops: int = 255,
+    seconds: int = 1800,
+    **fields: Any,
+) -> bytes:
+    """An advertisement as a frame of the peer's card."""
+    hardware = lab.peer.do(acts.mac)
+    frame = Ether(src=hardware, dst=TO_NODES) / IPv6(
+        src=source or near(lab), dst=NODES, hlim=hops
+    ) / ICMPv6ND_RA(routerlifetime=seconds, **fields)  # fmt: skip
+    for prefix in prefixes:
+        frame /= prefix
+    return bytes(frame)
+
+
+def body(*prefixes: Layer) -> bytes:
+    """An advertisement without its way."""
+    found = ICMPv6ND_RA(routerlifetime=1800)
+    for prefix in prefixes:
+        found /= prefix
+    return bytes(found)
+
+
+def prefix_of(prefix: str = PREFIX, length: int = 64, **fields: Any) -> Layer:
+    told = {"L": 1, "A": 1, "validlifetime": 3600, "preferredlifetime": 1800, **fields}
+    return ICMPv6NDOptPrefixInfo(prefix=prefix, prefixlen=length, **told)
+
+
+def of_bytes(lab: Lab, body: bytes) -> bytes:
+    """Whatever stands where an advertisement could, its checksum right."""
+    whole = Ether(said(lab))
+    ends = IPv6(src=whole[IPv6].src, dst=NODES, hlim=255, nh=58)
+    without = body[:2] + bytes(2) + body[4:]
+    checksum: int = in6_chksum(58, ends, without)  # type: ignore[no-untyped-call]
+    return bytes(
+        Ether(src=whole.src, dst=TO_NODES) / ends / (body[:2] + checksum.to_bytes(2) + body[4:])
+    )
+
+
+def hostile(lab: Lab) -> list[bytes]:
+    """Advertisements that are none, or that give what nobody can use."""
+    one = prefix_of()
+    short = ICMPv6NDOptPrefixInfo(prefix=PREFIX, prefixlen=64, L=1, A=1, len=0)
+    long = ICMPv6NDOptPrefixInfo(prefix=PREFIX, prefixlen=64, L=1, A=1, len=200)
+    return [
+        said(lab, one, hops=254),
+        said(lab, one, source=ROUTER),
+        said(lab, one, source="fe80::7", code=1),
+        said(lab, one, cksum=1),
+        said(lab, short),
+        said(lab, long),
+        *(of_bytes(lab, body(one)[:size]) for size in (8, 15, 17, 24, 47)),
+        said(lab),
+        said(lab, prefix_of(A=0)),
+        said(lab, prefix_of(L=0)),
+        said(lab, prefix_of(length=48)),
+        said(lab, prefix_of(length=65)),
+        said(lab, prefix_of(length=255)),
+        said(lab, prefix_of(validlifetime=59, preferredlifetime=59)),
+        said(lab, prefix_of(preferredlifetime=0)),
+        said(lab, prefix_of(preferredlifetime=3601)),
+        *(said(lab, prefix_of(p)) for p in ("fe80::", "ff02::", "::", "fd70:6272:696e:6974::")),
+    ]
+
+
+def test_what_is_no_advertisement_and_what_nobody_can_use_changes_nothing(
+    waiting: Lab, tmp_path: Path
+) -> None:
+    listens(waiting, tmp_path)
+    drawn = seeded("advertisements")
+    noise = [of_bytes(waiting, body() + drawn.randbytes(drawn.randrange(600))) for _ in range(200)]
+    asker = waiting.machine.do(leased.asker)
+    for frames in (hostile(waiting), noise * 20):
+        waiting.peer.do(acts.transmit, frames)
+    time.sleep(1)
+    assert leased.leases(tmp_path) == ["none"]
+    assert waiting.machine.do(leased.asker) == asker
+    waiting.peer.do(acts.transmit, [said(waiting, prefix_of())])
+    told = ["none", f"{own(waiting)}/64,{near(waiting)}"]
+    assert until(lambda: leased.leases(tmp_path) == told, SECONDS)
+    waiting.machine.do(leased.stop_asking)
+    assert all(is_question(frame) or is_kernels(frame) for frame in leaves(waiting))
+
+
+def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
+    holding: Lab, tmp_path: Path
+) -> None:
+    held = Advertised(
+        address=own(holding), router=near(holding), seconds=3600, gateway_seconds=1800,
+        resolvers=(),
+    )  # fmt: skip
+    listens(holding, tmp_path, held)
+    first = f"{own(holding)}/64,{near(holding)}"
+    assert leased.leases(tmp_path) == [first]
+    other = partial(said, holding, source="fe80::66")
+    holding.peer.do(acts.transmit, [
+        other(prefix_of("2001:db8:66::")), other(prefix_of()), other(prefix_of(), seconds=0),
+        said(holding, prefix_of(), hops=64, seconds=0),
+        said(holding, prefix_of(validlifetime=0, preferredlifetime=0)),
+    ])  # fmt: skip
+    time.sleep(1)
+    assert leased.leases(tmp_path) == [first]
+    without = f"{own(holding)}/64,"
+    holding.peer.do(acts.transmit, [said(holding, prefix_of(), seconds=0)])
+    assert until(lambda: leased.leases(tmp_path) == [first, without], SECONDS)
+    holding.peer.do(acts.transmit, [said(holding, prefix_of())])
+    assert until(lambda: leased.leases(tmp_path) == [first, without, first], SECONDS)
+    holding.machine.do(leased.stop_asking)
+
+
+def test_a_router_that_gives_another_prefix_renumbers(holding: Lab, tmp_path: Path) -> None:
+    held = Advertised(
+        address=own(holding, "2001:db8:1::"), router=near(holding), seconds=3600,
+        gateway_seconds=1800, resolvers=(),
+    )  # fmt: skip
+    listens(holding, tmp_path, held)
+    gone = prefix_of("2001:db8:1::", preferredlifetime=0)
+    holding.peer.do(acts.transmit, [said(holding, gone, prefix_of())])
+    now = f"{own(holding)}/64,{near(holding)}"
+    assert until(lambda: leased.leases(tmp_path)[1:] == [now], SECONDS)
+    holding.machine.do(leased.stop_asking)
+
+
+def test_with_an_address_the_machine_does_what_the_policy_says(holding: Lab) -> None:
+    """Who is asked beyond the link is reached by the router's address on the link alone."""
+    for protocol, port in (("tcp", 22), ("tcp", 80)):
+        holding.machine.do(acts.serve, protocol, port)
+    holding.peer.do(acts.serve, "tcp", 443, (STRANGER,))
+    address = own(holding)
+    reached = {
+        (source, port): holding.peer.do(
+            acts.ask, Question("tcp", address, port, source=(source, 0))
+        )
+        for source in (MGMT, STRANGER)
+        for port in (22, 80)
+    }
+    assert reached.pop((MGMT, 22)) == "answered"
+    assert set(reached.values()) == {"silence"}
+    assert holding.peer.do(acts.ping, address, MGMT)
+    assert not holding.peer.do(acts.ping, address, STRANGER)
+    assert holding.machine.do(acts.ask, Question("tcp", STRANGER, 443, 1001)) == "answered"
+    assert holding.machine.do(acts.ask, Question("tcp", STRANGER, 443, 1002)) == "EACCES"
+    assert holding.machine.do(acts.differences, in_force(given(holding))) == []
+
+
+@pytest.mark.parametrize("source", ["fe80::", PREFIX])
+def test_with_an_address_routers_are_asked_by_root_alone_and_without_a_source(
+    holding: Lab, source: str
+) -> None:
+    """A socket that has chosen its source may not."""
+    chosen = own(holding, source)
+    holding.peer.do(acts.watch)
+    assert holding.machine.do(leased.solicit, None) == "sent"
+    assert holding.machine.do(leased.solicit, chosen) == "EACCES"
+    frames = [frame for frame in leaves(holding) if not is_kernels(frame)]
+    assert [is_question(frame) for frame in frames] == [True]
+
+
+def test_nobody_on_the_link_keeps_the_machine_from_its_address() -> None:
+    """Another machine has it already, and says so; what comes from our address is forged."""
+    with Lab([f"{ROUTER}/64"], [MGMT]) as lab:
+        taken = own(lab)
+        lab.peer.run("ip", "address", "add", f"{taken}/64", "dev", "eth0", "nodad")
+        lab.peer.do(acts.watch)
+        assert lab.machine.do(acts.enforce, in_force(given(lab))) == []
+        said = [Ether(frame) for frame in lab.peer.do(acts.seen)]
+        assert [f for f in said if ICMPv6ND_NA in f and f[ICMPv6ND_NA].tgt == taken]
+        shown = lab.machine.run("ip", "-6", "address", "show", "dev", "eth0")
+        assert f"inet6 {taken}/64" in shown
+        assert "dadfailed" not in shown
+        assert "tentative" not in shown
