@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 
@@ -49,8 +50,13 @@ def _ask(frames: list[bytes]) -> None:
 
 def _frames(hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...]) -> Iterator[bytes]:
     for source, address in itertools.product(sources, addresses):
-        ends = Ether(dst=hardware) / IP(src=source, dst=address)
+        if (":" in source) != (":" in address):
+            continue
+        six = ":" in address
+        header: type[Layer] = IPv6 if six else IP
+        ends = Ether(dst=hardware) / header(src=source, dst=address)
         asked: list[Layer] = [TCP(sport=40000, dport=port, flags="S") for port in (22, 80, 443)]
-        asked += [UDP(sport=40000, dport=port) / b"?" for port in (53, 67, 68)]
-        asked += [UDP(sport=53, dport=40000) / b"?", ICMP(), ICMP(type=13)]
+        asked += [UDP(sport=40000, dport=port) / b"?" for port in (53, 67, 68, 546)]
+        asked += [UDP(sport=53, dport=40000) / b"?"]
+        asked += [ICMPv6EchoRequest()] if six else [ICMP(), ICMP(type=13)]
         yield from (bytes(ends / one) for one in asked)

@@ -6,11 +6,9 @@ The tests are one story: a dnsmasq comes, gives, changes its mind, and goes.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,98 +17,21 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet as Layer
 
-from factory.image import Artefacts, archive
-from factory.qemu import Accelerator, Machine, Nic
-from pbrinit import bootfile
-from pbrinit.cli import load
-from pbrinit.netlink import encode
+from factory.image import Artefacts
+from factory.qemu import Accelerator
+from tests.boot import appliance as asked
 from tests.boot import pester
-from tests.boot.conftest import GUEST_MAC, LOGS, direct, with_files
-from tests.boot.guest import Guest
-from tests.boot.network import Network
-from tests.boot.wire import Wire
+from tests.boot.appliance import AS_WRITTEN, NOBODY, SERVED, Appliance, booted, in_order
+from tests.boot.conftest import GUEST_MAC
 from tests.kernel import acts, leased
-from tests.kernel.acts import Question
 
 POLICY = Path("examples/dhcp.toml")
-SERVER, MGMT, STRANGER = "192.0.2.1", "198.51.100.9", "203.0.113.7"
+SERVER, MGMT, STRANGER = (who[4] for who in (asked.SERVER, asked.MGMT, asked.STRANGER))
 FIRST, SECOND = "192.0.2.77", "192.0.2.90"
 RENEWAL = "--dhcp-option=option:T1,40"
 """Seconds: later than a slow guest has the plan for its lease in force."""
 
 LEASE_SECONDS = 120
-MORE_MEMORY = 112
-"""Megabytes. The compiler runs on the machine, beside PID 1, what asks for the address, and the
-Python that serves the page.
-"""
-
-SERVER_OF_PAGE = """
-import socket
-one = socket.create_server(("", 80))
-print("serving")
-while True:
-    one.accept()[0].send(b"hello")
-"""
-ROOM = f"""
-[run.page]
-command = ["/usr/bin/python3", "-ISBuc", {json.dumps(SERVER_OF_PAGE)}]
-user = "page"
-[[input]]
-on = "wan"
-from = "mgmt"
-service = "page"
-run = "page"
-"""
-NAMES = {"[service]": 'page = "tcp/80"', "[user]": "page = 1002"}
-
-
-def with_a_room() -> str:
-    """The policy's text, with a program that serves in a room."""
-    text = POLICY.read_text()
-    for section, name in NAMES.items():
-        text = text.replace(section, f"{section}\n{name}")
-    return text + ROOM
-
-
-@dataclass
-class Appliance:
-    """A guest that wants an address, and the network that it is on."""
-
-    guest: Guest
-    wire: Wire
-    network: Network
-    folder: Path
-
-    def serve(self, servers: ExitStack, address: str) -> None:
-        """Let a dnsmasq give this address alone."""
-        pool = f"--dhcp-range={address},{address},2m"
-        servers.enter_context(leased.served(self.network.inside, self.folder, pool, RENEWAL))
-
-    def reached(self, address: str, port: int = 22) -> dict[str, str]:
-        """What becomes of those who ask the machine there for ssh: nobody listens, so that who may
-        is refused by TCP.
-        """
-        ask = partial(Question, "tcp", address, port)
-        return {
-            name: self.network.inside.do(acts.ask, ask(source=(source, 0)))
-            for name, source in (("mgmt", MGMT), ("stranger", STRANGER), ("server", SERVER))
-        }
-
-    def page(self, address: str) -> dict[str, str]:
-        """The same of the page, as soon as its room has the address, or some seconds later."""
-        end = time.monotonic() + 20
-        while (told := self.reached(address, 80)) != SERVED and time.monotonic() < end:
-            time.sleep(0.5)
-        return told
-
-    def serves(self, address: str) -> bool:
-        """Whether anybody gets the page there."""
-        return "answered" in self.reached(address, 80).values()
-
-
-NOBODY = {"mgmt": "silence", "stranger": "silence", "server": "silence"}
-SERVED = {"mgmt": "answered", "stranger": "silence", "server": "silence"}
-AS_WRITTEN = {"mgmt": "ECONNREFUSED", "stranger": "silence", "server": "silence"}
 
 
 @pytest.fixture(scope="module")
@@ -118,19 +39,8 @@ def appliance(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Appliance]:
     folder = tmp_path_factory.mktemp("dhcp")
-    policy = folder / "policy.toml"
-    policy.write_text(with_a_room())
-    plan = bootfile.pack(encode(load(policy), POLICY.stem))
-    files = archive("etc/pbrinit", {"plan": plan, "policy.toml": policy.read_bytes()})
-    machine = direct(artefacts, with_files(artefacts, folder, files))
-    with (
-        Wire(LOGS / "boot-dhcp.pcap") as wire,
-        Network(wire, folder, [f"{SERVER}/24"], [MGMT, STRANGER]) as network,
-        Guest("dhcp", Machine(machine, (Nic(wire.netdev, GUEST_MAC),), MORE_MEMORY), accelerated,
-              LOGS) as guest,
-    ):  # fmt: skip
-        guest.wait_for_prompt()
-        yield Appliance(guest, wire, network, folder)
+    with booted(POLICY, artefacts, accelerated, folder, [f"{SERVER}/24"]) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +51,16 @@ def servers(appliance: Appliance) -> Iterator[ExitStack]:
         yield running
 
 
+def serve(appliance: Appliance, servers: ExitStack, address: str) -> None:
+    """Let a dnsmasq give this address alone."""
+    pool = f"--dhcp-range={address},{address},2m"
+    network = appliance.network.inside
+    servers.enter_context(leased.served(network, appliance.folder, pool, RENEWAL))
+
+
 def four(appliance: Appliance, since: float = 0.0) -> list[Layer]:
     """What of IPv4 and ARP the guest sent."""
-    packets = (frame.packet for frame in appliance.wire.frames(since))
-    return [packet for packet in packets if IP in packet or ARP in packet]
+    return appliance.sent(since, lambda packet: IP in packet or ARP in packet)
 
 
 def is_discover(packet: Layer) -> bool:
@@ -168,7 +84,7 @@ def test_without_a_server_nothing_of_ipv4_leaves_but_dhcp(appliance: Appliance) 
 def test_with_a_lease_the_machine_is_as_the_policy_says(
     appliance: Appliance, servers: ExitStack
 ) -> None:
-    appliance.serve(servers, FIRST)
+    serve(appliance, servers, FIRST)
     appliance.guest.expect(rf"wan: {FIRST}/24, gateway {SERVER} for 120 s from {SERVER}", 70)
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
     assert appliance.reached(FIRST) == AS_WRITTEN
@@ -211,7 +127,7 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     first address, none, or the second allows, in this order.
     """
     servers.close()
-    appliance.serve(servers, SECOND)
+    serve(appliance, servers, SECOND)
     start = time.monotonic()
     inside, hardware = appliance.network.inside, GUEST_MAC
     inside.do(pester.start, hardware, (FIRST, SECOND), (MGMT, STRANGER, SERVER))
@@ -221,18 +137,8 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     time.sleep(5)
     assert inside.do(pester.stop) > 2000
     sent = four(appliance, start)
-    orders = [
-        [is_allowed(packet, FIRST) for packet in sent],
-        [is_discover(packet) for packet in sent],
-        [is_allowed(packet, SECOND) for packet in sent],
-    ]
-    at = 0
-    for allowed in orders:
-        first = at
-        while at < len(sent) and allowed[at]:
-            at += 1
-        assert at > first, sent[at].show(dump=True)
-    assert at == len(sent), sent[at].show(dump=True)
+    first, second = (partial(is_allowed, own=own) for own in (FIRST, SECOND))
+    in_order(sent, first, is_discover, second)
     assert appliance.reached(SECOND) == AS_WRITTEN
     assert appliance.page(SECOND) == SERVED
     assert appliance.reached(FIRST) == NOBODY
