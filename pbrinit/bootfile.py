@@ -92,7 +92,8 @@ class BootPlan(SimpleNamespace):
     `programs` are started after that; `metrics` is the port of the page for Prometheus and the
     user who serves it; `log` says whether who was refused is written down; `awaits` has, in
     order of families, the interfaces whose address is given to them on their link: the family, its
-    name, its device, and the prefixes of the others.
+    name, its device, and the prefixes of the others; `given` is what this plan is for, as
+    `pbrctl lease` takes it.
     """
 
     hostname: str
@@ -111,6 +112,7 @@ class BootPlan(SimpleNamespace):
     metrics: tuple[int, int] | None
     log: bool
     awaits: tuple[tuple[int, str, str, tuple[tuple[int, int], ...]], ...]
+    given: tuple[str, ...]
 
 
 FIELDS = tuple(BootPlan.__annotations__)

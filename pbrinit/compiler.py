@@ -70,4 +70,5 @@ def compile_policy(policy: Policy) -> Plan:
         metrics=policy.metrics,
         log=policy.logs,
         awaits=awaits(policy),
+        given=policy.given,
     )

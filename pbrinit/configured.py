@@ -38,6 +38,12 @@ class Given:
         """Of which family it is."""
         return Family.of(self.address)
 
+    @property
+    def text(self) -> str:
+        """It in the form of FORM."""
+        server = f",{self.server or ANY}" if self.family is Family.V4 else ""
+        return f"{self.address},{self.gateway or ''}{server}"
+
     def __str__(self) -> str:
         gateway = f", gateway {self.gateway}" if self.gateway else ""
         server = f" from {self.server or 'any server'}" if self.family is Family.V4 else ""
@@ -178,6 +184,7 @@ def _with(policy: Policy, one: Given) -> Policy:
 
     return replace(
         policy,
+        given=tuple(sorted((*policy.given, one.text))),
         interfaces=now(policy.interfaces),
         entries=(
             *(

@@ -58,6 +58,7 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         programs=tuple(_program(program) for program in plan.programs),
         log=plan.log,
         awaits=tuple((int(a.family), a.name, a.device, a.taken) for a in plan.awaits),
+        given=plan.given,
         metrics=(plan.metrics.port, plan.metrics.user.uid) if plan.metrics else None,
     )  # fmt: skip
     digest = hashlib.sha256(bootfile.pack(encoded)).hexdigest()

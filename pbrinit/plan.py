@@ -180,7 +180,7 @@ class Plan:
     `summary` has a sentence for each entry of the policy; `on_failure` is what is done where
     the plan cannot be put in force, or kept so.  `last` switches forwarding on, once
     all links are as planned; it is empty where the policy forwards nothing.  `awaits` is the same
-    with what is given and without.
+    with what is `given` and without.
     """
 
     hostname: str
@@ -196,6 +196,7 @@ class Plan:
     metrics: Metrics | None = None
     log: bool = False
     awaits: tuple[Awaits, ...] = ()
+    given: tuple[str, ...] = ()
 
     @property
     def forwards(self) -> bool:

@@ -298,6 +298,8 @@ class Policy:
     password: str | None = None
     metrics: Metrics | None = None
     log: bool = False
+    given: tuple[str, ...] = ()
+    """What it is configured with, of all that its interfaces ask for (`configured.Given.text`)."""
 
     @property
     def logged(self) -> tuple[Deny, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import advertised, dhcp, lease, ra, requests, roster, standing, whole
+from pbrinit.boot import advertised, dhcp, keeping, lease, ra, requests, roster, standing, whole
 from pbrinit.boot.asking import Identity
 from pbrinit.boot.tenant import Asker, Kind, Tenant
 
@@ -59,13 +59,14 @@ class Uses:
         self._in_doubt = os.path.exists(standing.IN_FORCE)  # noqa: PTH110  pathlib is not in the image
 
     def __call__(self, held: Sequence[Held]) -> None:
-        """Have the plan for what is held in force; with nothing the image's, which needs no
-        compiler.
+        """Have the plan for what is held in force; with nothing that of the policy that is kept,
+        which needs no compiler.
 
         Raises UseError, OSError, BootFileError.
         """
         if not held:
-            put_in_force(standing.load(standing.IMAGE), (), anyhow=self._in_doubt)
+            kept = keeping.now()
+            put_in_force(kept, (), kept=kept.digest, anyhow=self._in_doubt)
             self._in_doubt = False
             return
         resolvers = [resolver for _, found in held for resolver in found][: lease.MOST_RESOLVERS]
@@ -90,16 +91,19 @@ def _run(words: list[str]) -> None:
         raise UseError(said or f"{words[0]} ended with {status}")
 
 
-def put_in_force(plan: BootPlan, resolvers: Sequence[str], *, anyhow: bool = False) -> str:
+def put_in_force(
+    plan: BootPlan, resolvers: Sequence[str], *, kept: str = "", anyhow: bool = False
+) -> str:
     """Have the guard adopt a plan, where it is not in force already or `anyhow`, and PID 1 see to
-    the rooms, and note who resolves names; what the guard says.
+    the rooms, and note who resolves names; what the guard says. `kept` is the digest of the plan
+    with nothing given, of the policy that this one is of.
 
     Raises UseError, OSError, BootFileError: then what was in force still is.
     """
     told = "nothing changes"
     if anyhow or standing.now().digest != plan.digest:
         whole.write(standing.NEXT, bootfile.pack(plan))
-        done, told = requests.ask("adopt")
+        done, told = requests.ask(f"adopt {kept}".rstrip())
         if not done:
             raise UseError(told)
     if any(program.room is not None for program in plan.programs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from pbrinit.boot import adopt, slots, standing
+from pbrinit.boot import adopt, keeping, slots, standing
 from pbrinit.boot.say import seconds
 from pbrinit.bootfile import FIELDS, BootPlan, ProgramPlan, RoomPlan
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 3600
 CHANGEABLE = {"hostname", "policy", "digest", "on_failure", "summary", "users", "sysctls", "rules",
-              "removals", "texts", "links", "last"}  # fmt: skip
+              "removals", "texts", "links", "last", "given"}  # fmt: skip
 """The parts of a plan in which two may differ while the machine runs."""
 
 
@@ -34,8 +34,11 @@ class Trial:
 
     def __init__(self, image: BootPlan, record: Record) -> None:
         self.plan = standing.read(image)
+        self._image = image
         self._record = record
         self._before = standing.before(self.plan)
+        if self._before is None:
+            self._keep()
 
     def resume(self) -> None:
         """Go on from where another guard ended. Raises what `adopt` does."""
@@ -54,17 +57,19 @@ class Trial:
         return self._before is not None and seconds() >= self._before.deadline
 
     def answer(self, words: Sequence[str]) -> str:
-        """Do what is asked: `try SECONDS`, `adopt` or `confirm`.
+        """Do what is asked: `try SECONDS`, `adopt` or `confirm`. Who tries may say by its digest
+        which plan was in force when the next one was made, and who adopts which plan the policy
+        that is kept has with nothing given: where another is meanwhile, it is refused.
 
         Raises RefusedError; and what `adopt` does where the plan before could not be put back.
         """
         match words:
-            case ["try", text] if text.isdigit() and 0 < int(text) <= LONGEST_SECONDS:
-                return self._try(int(text))
-            case ["try", _]:
+            case ["try", text, *now] if text.isdigit() and 0 < int(text) <= LONGEST_SECONDS:
+                return self._try(int(text), now)
+            case ["try", *_]:
                 raise RefusedError(f"a trial lasts 1 to {LONGEST_SECONDS} s")
-            case ["adopt"]:
-                return self._adopt()
+            case ["adopt", *kept]:
+                return self._adopt(kept)
             case ["confirm"]:
                 return self._confirm()
             case _:
@@ -77,16 +82,42 @@ class Trial:
             return
         self._record.say(f'policy "{self.plan.policy}" was not confirmed')
         self._switch(before.plan, None)
+        keeping.forget()
 
-    def _try(self, length: int) -> str:
+    def _keep(self) -> None:
+        """What was tried is kept where it was confirmed, else forgotten: another guard may have
+        ended in between.
+        """
+        tried = keeping.read(keeping.TRIED)
+        if tried is not None and tried.digest == self.plan.digest:
+            keeping.confirm()
+        else:
+            keeping.forget()
+
+    def _try(self, length: int, now: Sequence[str]) -> str:
+        if self._before is not None:
+            left = self._before.deadline - seconds()
+            raise RefusedError(f'policy "{self.plan.policy}" is on trial for {left:.0f} s more')
+        if now and now[0] != self.plan.digest:
+            raise RefusedError("another plan has come in force meanwhile: try again")
         new = self._next()
+        tried = keeping.read(keeping.TRIED) if new.awaits else None
+        if new.awaits and (tried is None or tried.digest != new.digest):
+            raise RefusedError("what it is read from is not there, for when an address changes")
         self._switch(new, standing.Before(self.plan, seconds() + length))
         return f'policy "{new.policy}" is in force for {length} s; `pbrctl confirm` keeps it'
 
-    def _adopt(self) -> str:
-        """For what is not a person's, and needs no trial: an address that was leased."""
+    def _adopt(self, kept: Sequence[str]) -> str:
+        """For what is not a person's, and needs no trial: an address that was given. It ends one:
+        the plan on trial is for another address.
+        """
+        if kept and kept[0] != keeping.plan(self._image).digest:
+            raise RefusedError("another policy is kept meanwhile")
         new = self._next(leased=True)
+        if self._before is not None:
+            self._record.say(f'policy "{self.plan.policy}" is on trial no more: an address changed')
         self._switch(new, None)
+        keeping.forget()
         return f'policy "{new.policy}" is in force'
 
     def _confirm(self) -> str:
@@ -94,6 +125,7 @@ class Trial:
             raise RefusedError("no policy is on trial")
         standing.write(self.plan, None)
         self._before = None
+        self._keep()
         told = f'policy "{self.plan.policy}" is kept, until the machine starts again'
         self._record.say(told)
         return told
@@ -104,9 +136,6 @@ class Trial:
 
         Raises RefusedError.
         """
-        if self._before is not None:
-            left = self._before.deadline - seconds()
-            raise RefusedError(f'policy "{self.plan.policy}" is on trial for {left:.0f} s more')
         try:
             new = standing.load(standing.NEXT)
             os.unlink(standing.NEXT)  # noqa: PTH108  pathlib is not in the image
@@ -122,7 +151,7 @@ class Trial:
         """Raises RefusedError where the plan in force stayed so; what `adopt` raises where it is
         not known which is.
         """
-        old = self.plan
+        old, trial = self.plan, self._before
 
         def commit() -> None:
             standing.write(new, before)
@@ -132,16 +161,16 @@ class Trial:
             adopt.adopt(new, commit, old)
         except Exception as error:
             self._record.say(f'policy "{new.policy}" cannot be put in force: {error}')
-            self._put_back(old)
+            self._put_back(old, trial)
             raise RefusedError(f"it cannot be put in force, and was taken back: {error}") from None
         self._record.say(
             f'policy "{new.policy}" {new.digest[:16]}: {len(new.rules)} rules in force'
         )
 
-    def _put_back(self, old: BootPlan) -> None:
+    def _put_back(self, old: BootPlan, before: standing.Before | None) -> None:
         def commit() -> None:
-            standing.write(old, None)
-            self.plan, self._before = old, None
+            standing.write(old, before)
+            self.plan, self._before = old, before
 
         adopt.adopt(old, commit)
 

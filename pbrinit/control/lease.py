@@ -1,21 +1,24 @@
 """`pbrctl lease`: what PID 1 has done with what is given to the machine's interfaces.
 
 In: leases and advertisements, as `configured.given` reads them, and the resolvers that came with
-them.  Out: the plan for all of them in force.  The policy is the image's.
+them.  Out: the plan for all of them in force.  The policy is the one that is kept: one that was
+tried and confirmed, else the image's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pbrinit import collector
-from pbrinit.boot import standing
+from pbrinit.boot import keeping, standing
 from pbrinit.boot.leasing import put_in_force
 from pbrinit.compiler import compile_policy
 from pbrinit.configured import configured, given
+from pbrinit.control import sources
 from pbrinit.language import read
 from pbrinit.netlink import encode
+from pbrinit.policy import Policy
 
 POLICY = Path("/etc/pbrinit/policy.toml")
 
@@ -27,7 +30,14 @@ def use(texts: Sequence[str], resolvers: Sequence[str]) -> str:
     in force still is.
     """
     with collector.paused():
-        policy = read(POLICY, at_home=False)
+        kept = keeping.read(keeping.KEPT)
+        policy = _read(kept.files) if kept else read(POLICY, at_home=False)
         plan = compile_policy(configured(policy, *(given(policy, text) for text in texts)))
-        encoded = encode(plan, standing.load(standing.IMAGE).policy)
-    return put_in_force(encoded, resolvers)
+        waiting = kept.plan if kept else standing.load(standing.IMAGE)
+        encoded = encode(plan, waiting.policy)
+    return put_in_force(encoded, resolvers, kept=waiting.digest)
+
+
+def _read(files: Mapping[str, bytes]) -> Policy:
+    with sources.unfolded(files) as path:
+        return read(path, at_home=False)

@@ -1,4 +1,5 @@
-"""What compiles on the appliance: a policy that is tried, and the image's with what is given to it.
+"""What compiles on the appliance: a policy that is tried, and the one that is kept with
+what is given to it.
 
 In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the policy or
 the command line is wrong, with every reason on standard error; 1 where the machine does not do it.
@@ -7,16 +8,16 @@ the command line is wrong, with every reason on standard error; 1 where the mach
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pbrinit.boot import requests, standing, whole
-from pbrinit.control import lease
+from pbrinit import bootfile
+from pbrinit.boot import keeping, requests, standing, whole
+from pbrinit.bootfile import BootPlan
+from pbrinit.control import lease, sources
 from pbrinit.control.candidate import Candidate
-from pbrinit.document import parsed
-from pbrinit.problems import PolicyError, Problems
+from pbrinit.problems import PolicyError
 
 FAILED, USAGE = 1, 2
 SECONDS = "60"
@@ -84,39 +85,39 @@ def _try(words: Sequence[str]) -> Answer:
             raise FailedError(USAGE_LINE, USAGE)
     if not length.isdigit():
         raise FailedError(f"--confirm takes seconds, not {length!r}", USAGE)
-    if standing.load(standing.IMAGE).awaits:
-        raise FailedError("with an address that is given another policy takes another image")
-    candidate = _piped(sys.stdin.buffer.read()) if file == "-" else Candidate.of(Path(file))
-    whole.write(standing.NEXT, candidate.packed())
-    told = _asked(f"try {length}")
+    now = standing.now()
+    if file == "-":
+        with sources.unfolded({PIPED: sys.stdin.buffer.read()}) as path:
+            candidate = _made_ready(path, now, piped=True)
+    else:
+        candidate = _made_ready(Path(file), now, piped=False)
+    told = _asked(f"try {length} {now.digest}")
     text = "\n".join(map(str, (*candidate.remarks, candidate, told)))
     return {"text": text, "remarks": [vars(remark) for remark in candidate.remarks],
             "rules": len(candidate.plan.rules), "corners": candidate.asked}  # fmt: skip
 
 
-def _piped(data: bytes) -> Candidate:
-    """The policy that is piped. It has nothing beside it: who may not read a file of this machine
-    must not be told what is in it by the mistakes that it is as a list of prefixes.
+def _made_ready(path: Path, now: BootPlan, *, piped: bool) -> Candidate:
+    """The policy in a file, put where the guard takes it. One that is piped has nothing beside it:
+    who may not read a file of this machine must not be told what is in it by the mistakes that it
+    is as a list of prefixes. Where addresses are given, what it is read from is put down as well:
+    with another address another plan is made of it.
 
     Raises FailedError, PolicyError.
     """
-    folder = Path(f"/run/try.{os.getpid()}")
-    folder.mkdir(0o700)
-    path = folder / PIPED
-    try:
-        path.write_bytes(data)
-        networks = parsed(path, Problems(str(path))).node("network")
-        for name in networks.names():
-            if networks.node(name).text("file"):
-                raise FailedError(f"network.{name}: what is piped has no files: list them", USAGE)
-        return Candidate.of(path)
-    finally:
-        path.unlink(missing_ok=True)
-        folder.rmdir()
+    for name, _ in sources.lists(path) if piped else ():
+        raise FailedError(f"network.{name}: what is piped has no files: list them", USAGE)
+    candidate = Candidate.of(path, now)
+    whole.write(standing.NEXT, bootfile.pack(candidate.plan))
+    if now.awaits:
+        files = sources.of(path)
+        keeping.write(keeping.Kept(candidate.plan.digest, candidate.waiting, files))
+    return candidate
 
 
 def _lease(words: Sequence[str]) -> Answer:
-    """What PID 1 asks for: the image's policy with what is given, at most one of a family."""
+    """What PID 1 asks for: the policy that is kept with what is given, at most one of a
+    family."""
     texts = [word for word in words if "/" in word]
     if not texts:
         raise FailedError("lease LEASE … [RESOLVER …]", USAGE)

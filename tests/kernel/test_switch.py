@@ -279,7 +279,9 @@ anywhere = ["0.0.0.0/0", "::/0"]
 def test_addresses_change_too_and_nothing_passes_meanwhile(
     guarded: Lab, plans: tuple[BootPlan, BootPlan], tmp_path: Path
 ) -> None:
-    """To the same network, to another one with IPv4 alone, and back by itself."""
+    """To the same network, to another one with IPv4 alone, and back by itself, or at once where
+    another address is given meanwhile.
+    """
     machine, peer = guarded.machine, guarded.peer
     near = boot_plan(tmp_path, "near", policy(Y, MOVED))
     away = boot_plan(tmp_path, "away", policy(Y, AWAY))
@@ -304,7 +306,8 @@ def test_addresses_change_too_and_nothing_passes_meanwhile(
             address = "192.0.2.9" if plan is near else "198.51.100.2"
             assert hears(guarded, Y, address)
             if number % 2:
-                assert machine.do(flood.request, "adopt", bootfile.pack(plans[0]))[0] is False
+                assert machine.do(flood.request, "adopt", bootfile.pack(plans[0]))[0]
+                assert machine.do(flood.in_force, plans[0]).policy == "a"
             assert until(lambda: machine.do(flood.in_force, plans[0]).policy == "a", 5)
             assert hears(guarded, X)
             assert not hears(guarded, Y)

@@ -9,9 +9,11 @@ import pytest
 from pbrinit.cli import load, loaded
 from pbrinit.control import corners
 from pbrinit.control.candidate import Candidate
+from pbrinit.netlink import encode
 from pbrinit.policy import Policy
 from pbrinit.problems import PolicyError
 
+HOST = encode(load(Path("examples/host.toml")), "host")
 EXAMPLES = ("host", "router", "kiosk", "bastion")
 OTHER = {
     "another port": ("host", '"tcp/22"', '"tcp/23"'),
@@ -50,7 +52,7 @@ def test_a_policy_that_breaks_its_own_expectation_is_no_candidate(tmp_path: Path
     text = Path("examples/host.toml").read_text()
     path.write_text(f'{text}\n[[expect]]\nnever = {{ on = "wan", service = "ssh" }}\n')
     with pytest.raises(PolicyError) as told:
-        Candidate.of(path)
+        Candidate.of(path, HOST)
     assert "expect[" in str(told.value)
 
 
@@ -66,4 +68,4 @@ def test_a_plan_that_is_not_its_policy_is_no_candidate(
     path = tmp_path / "host.toml"
     path.write_text(Path("examples/host.toml").read_text())
     with pytest.raises(PolicyError, match="and it should be"):
-        Candidate.of(path)
+        Candidate.of(path, HOST)

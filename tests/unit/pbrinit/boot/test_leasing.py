@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit import bootfile
-from pbrinit.boot import leasing, requests, roster, standing
+from pbrinit.boot import keeping, leasing, requests, roster, standing
 from pbrinit.boot.leasing import UseError, Uses
 from pbrinit.cli import load
 from pbrinit.netlink import encode
@@ -28,13 +28,15 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     plans: list[bytes] = []
 
     def ask(line: str) -> tuple[bool, str]:
-        assert line == "adopt"
+        assert line in ("adopt", f"adopt {bootfile.unpack(IMAGE).digest}")
         plans.append(Path(standing.NEXT).read_bytes())
         Path(standing.NEXT).replace(standing.IN_FORCE)
         return True, "in force"
 
     (tmp_path / "image").write_bytes(IMAGE)
     monkeypatch.setattr(standing, "IMAGE", str(tmp_path / "image"))
+    for name in ("TRIED", "KEPT"):
+        monkeypatch.setattr(keeping, name, str(tmp_path / name))
     monkeypatch.setattr(leasing, "RESOLVERS", str(tmp_path / "resolv.conf"))
     for name in ("NEXT", "IN_FORCE"):
         monkeypatch.setattr(standing, name, str(tmp_path / name))
@@ -144,4 +146,23 @@ def test_a_guard_that_refuses_is_told_of(
     monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
     with pytest.raises(UseError, match="another is on trial"):
         leasing.put_in_force(bootfile.unpack(OTHER), ())
+    assert asked == []
+
+
+def test_with_nothing_the_plan_of_the_policy_that_is_kept_is_back(
+    asked: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = bootfile.unpack(OTHER)
+    keeping.write(keeping.Kept(kept.digest, kept, {}))
+    keeping.confirm()
+    lines: list[str] = []
+
+    def ask(line: str) -> tuple[bool, str]:
+        lines.append(line)
+        return True, "in force"
+
+    monkeypatch.setattr(requests, "ask", ask)
+    Uses()([])
+    assert lines == [f"adopt {kept.digest}"]
+    assert bootfile.unpack(Path(standing.NEXT).read_bytes()).digest == kept.digest
     assert asked == []

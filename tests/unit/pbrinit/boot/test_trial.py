@@ -1,14 +1,15 @@
-"""In what a plan may differ from the one in force: more where it is for a lease."""
+"""In what a plan may differ from the one in force, and what becomes of a trial meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pbrinit import bootfile
-from pbrinit.boot import adopt, standing
+from pbrinit.boot import adopt, keeping, standing
 from pbrinit.boot.record import Record
 from pbrinit.boot.trial import RefusedError, Trial
 from pbrinit.bootfile import BootPlan
@@ -33,6 +34,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     """A machine that waits for an address; what it adopts is taken for done."""
     for name in ("NEXT", "IN_FORCE", "TRIAL"):
         monkeypatch.setattr(standing, name, str(tmp_path / name))
+    for name in ("TRIED", "KEPT"):
+        monkeypatch.setattr(keeping, name, str(tmp_path / name))
     monkeypatch.setattr(adopt, "adopt", lambda _, commit, *__: commit())
     return Trial(plan_of(POLICY), Record())
 
@@ -72,3 +75,108 @@ def test_for_a_lease_rooms_keep_their_ports(trial: Trial) -> None:
     room.sysctls = ()
     with pytest.raises(RefusedError, match="programs differ: that takes a reboot"):
         ask(trial, ["adopt"], leased)
+
+
+ELSE = replace(POLICY, hostname="other")
+LEASED = plan_of(configured(POLICY, LEASE))
+OTHER = plan_of(configured(ELSE, LEASE))
+BARE = plan_of(ELSE)
+
+
+@pytest.fixture
+def tried(trial: Trial) -> Trial:
+    """A machine with a lease, on which another policy is on trial."""
+    ask(trial, ["adopt"], LEASED)
+    keeping.write(keeping.Kept(OTHER.digest, BARE, {"other.toml": b""}))
+    assert "in force for 9 s" in ask(trial, [*TRY, LEASED.digest], OTHER)
+    assert trial.plan.digest == OTHER.digest
+    return trial
+
+
+def again() -> Trial:
+    """The guard that follows one that ended."""
+    return Trial(plan_of(POLICY), Record())
+
+
+def kept() -> str:
+    """The digest of the plan with nothing given, of the policy that is kept."""
+    return keeping.plan(plan_of(POLICY)).digest
+
+
+def test_a_trial_is_of_the_plan_that_was_in_force_when_it_was_made(trial: Trial) -> None:
+    keeping.write(keeping.Kept(OTHER.digest, BARE, {}))
+    with pytest.raises(RefusedError, match="has come in force meanwhile: try again"):
+        ask(trial, [*TRY, LEASED.digest], OTHER)
+    assert trial.plan.digest != OTHER.digest
+
+
+def test_what_could_not_be_made_anew_is_not_tried(trial: Trial) -> None:
+    ask(trial, ["adopt"], LEASED)
+    keeping.write(keeping.Kept(LEASED.digest, BARE, {}))
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="what it is read from is not there"):
+            ask(trial, TRY, OTHER)
+        keeping.forget()
+
+
+def test_a_policy_is_kept_once_it_is_confirmed_and_not_before(tried: Trial) -> None:
+    assert kept() == plan_of(POLICY).digest
+    tried.answer(["confirm"])
+    assert kept() == BARE.digest
+    assert keeping.read(keeping.TRIED) is None
+
+
+def test_a_guard_that_ended_in_between_is_followed_by_one_that_keeps_what_was_confirmed(
+    tried: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as cut:
+        cut.setattr(keeping, "confirm", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tried.answer(["confirm"])
+    again()
+    assert kept() == BARE.digest
+
+
+def test_a_guard_that_follows_goes_on_with_a_trial_and_then_forgets_it(tried: Trial) -> None:
+    assert tried.pause(99) < 99
+    follower = again()
+    assert follower.pause(99) < 99
+    follower.end()
+    assert follower.plan.digest == LEASED.digest
+    assert kept() == plan_of(POLICY).digest
+    assert keeping.read(keeping.TRIED) is None
+
+
+def test_an_address_that_changes_ends_a_trial(tried: Trial) -> None:
+    other = plan_of(configured(POLICY, given(POLICY, "192.0.2.90/24,192.0.2.1")))
+    ask(tried, ["adopt", kept()], other)
+    assert tried.plan.digest == other.digest
+    assert tried.pause(99) == 99
+    with pytest.raises(RefusedError, match="no policy is on trial"):
+        tried.answer(["confirm"])
+    assert again().plan.digest == other.digest
+    assert keeping.read(keeping.TRIED) is None
+
+
+def test_a_trial_goes_on_where_the_plan_for_another_address_cannot_be_put_in_force(
+    tried: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(new: BootPlan, commit: Callable[[], None], *_: object) -> None:
+        commit()
+        if new.digest == LEASED.digest:
+            raise adopt.AdoptError("it is in force, and differs")
+
+    monkeypatch.setattr(adopt, "adopt", fails)
+    with pytest.raises(RefusedError, match="was taken back"):
+        ask(tried, ["adopt", kept()], LEASED)
+    assert tried.plan.digest == OTHER.digest
+    assert tried.pause(99) < 99
+    assert again().pause(99) < 99
+
+
+def test_a_plan_of_a_policy_that_is_no_more_kept_is_not_adopted(tried: Trial) -> None:
+    before = kept()
+    tried.answer(["confirm"])
+    with pytest.raises(RefusedError, match="another policy is kept meanwhile"):
+        ask(tried, ["adopt", before], LEASED)
+    assert tried.plan.digest == OTHER.digest
