@@ -92,21 +92,10 @@ class Arrival:
         interface without a gateway come only addresses of its own prefixes.
 
         Where all that is refused is logged, so is this, but where others are told that they are
-        rejected: who is forged would be. Of our own address IPv4 alone speaks, whose sockets do
-        not hear it (`output`).
+        rejected: who is forged would be.
         """
         code, places, family = self._code, self._places, self._family
-        log = self._policy.log
-        for interface in places.interfaces:
-            for address in interface.own(family):
-                source, note = host(address), "forged: our own address"
-                for protocol in SPOKEN_OF if log and family is Family.V4 else ():
-                    code.add(Action.PROHIBIT, source=source, protocol=protocol, note=note)
-                code.add(Action.BLACKHOLE, source=source, note=note)
-        if family is Family.V6:
-            code.add(Action.BLACKHOLE, source=MAPPED, note="forged: IPv4 in IPv6's clothes")
-        for source in places.inside:
-            code.add(Action.BLACKHOLE, source=source, note="forged: it is a room's")
+        self._nobodys()
         if self._interface.gateway(family) is None:
             link_scope = (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 else ()
             for source in (*places.networks(self._interface), *link_scope):
@@ -125,9 +114,27 @@ class Arrival:
         else:
             self._code.add(Action.BLACKHOLE, **selectors)
 
+    def _nobodys(self) -> None:
+        """What nobody can be, wherever it comes from. Of our own address IPv4 alone speaks, where
+        all that is refused is logged: its sockets do not hear it (`output`).
+        """
+        code, places, family = self._code, self._places, self._family
+        spoken_of = SPOKEN_OF if self._policy.log and family is Family.V4 else ()
+        for interface in places.interfaces:
+            for address in interface.own(family):
+                source, note = host(address), "forged: our own address"
+                for protocol in spoken_of:
+                    code.add(Action.PROHIBIT, source=source, protocol=protocol, note=note)
+                code.add(Action.BLACKHOLE, source=source, note=note)
+        if family is Family.V6:
+            code.add(Action.BLACKHOLE, source=MAPPED, note="forged: IPv4 in IPv6's clothes")
+        for source in places.inside:
+            code.add(Action.BLACKHOLE, source=source, note="forged: it is a room's")
+
     def _near(self) -> None:
         """While there is no address but that of the link, ICMPv6 is heard from those on it."""
         code, device = self._code, self._interface.device
+        self._nobodys()
         for source in (LINK_LOCAL, UNSPECIFIED_6):
             for destination in (SOLICITED_NODE, LINK_LOCAL):
                 code.add(Action.LOOKUP, TABLE_LOCAL, iif=device, source=source,

@@ -22,6 +22,7 @@ from pbrinit.show import commands
 from tests.unit.pbrinit.proof.policies import refuted
 from tests.unit.pbrinit.test_configured import ENTRIES
 from tests.unit.pbrinit.written import ROOMS, by_dhcp, by_ra, written
+from tests.unit.pbrinit.written import ROUTER as ROUTER_NAMES
 
 WRITTEN = written(ENTRIES)
 WAITING = by_ra(WRITTEN)
@@ -130,6 +131,15 @@ def test_the_plan_of_what_waits_is_proved(policy: Policy) -> None:
 def test_the_plan_with_what_is_given_is_proved(found: tuple[Given, ...]) -> None:
     policy = configured(BOTH if LEASE in found else WAITING, *found)
     assert refuted(policy, compile_policy(policy)) == []
+
+
+def test_nobody_who_claims_to_be_this_machine_is_spoken_of_where_it_is_logged() -> None:
+    """Also of an interface that waits: the kernel's word would be heard by our own sockets."""
+    policy = by_ra(written(ENTRIES, f"log = true\n{ROUTER_NAMES}"))
+    plan = compile_policy(policy)
+    assert refuted(policy, plan) == []
+    rules = tuple(rule for rule in plan.rules if rule.note != "forged: our own address")
+    assert refuted(policy, replace(plan, rules=rules))
 
 
 IN_ROOMS = by_ra(written(
