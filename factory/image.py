@@ -13,13 +13,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory import cmdline, cpio, kernel, mkosi, programs, say
 from factory.cpio import Entry
 from pbrinit import cli, configured, language
+from pbrinit.control import sources as read_from
 from pbrinit.problems import PolicyError
 
 CHECKOUT = Path(__file__).parent.parent
@@ -102,21 +102,13 @@ def sources(policy: Path) -> dict[str, bytes]:
 
     Ends the program where one has no place beside the policy.
     """
-    found = {POLICY: policy.read_bytes()}
     if not configured.awaits(language.read(policy)):
-        return found
-    networks = tomllib.loads(found[POLICY].decode()).get("network", {})
-    for name, network in networks.items():
-        file = network["file"] if isinstance(network, dict) else None
-        if file is None:
-            continue
-        if Path(file).name != file or file in (POLICY, "plan"):
-            say.die(
-                f"{policy}: network.{name}.file: {file} is not beside the policy",
-                hint="the machine reads it for each address: put it there, under a name of its own",
-            )
-        found[file] = (policy.parent / file).read_bytes()
-    return found
+        return {POLICY: policy.read_bytes()}
+    try:
+        return read_from.of(policy, POLICY, ("plan",))
+    except read_from.SourceError as error:
+        hint = "the machine reads it for each address: put it there, under a name of its own"
+        say.die(f"{policy}: {error}", hint=hint)
 
 
 def archive(folder: str, files: dict[str, bytes], mode: int = 0o444) -> bytes:

@@ -6,7 +6,7 @@ In: a policy's file.  Out: bytes by name; and from these a file again, for a whi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,14 +30,15 @@ def lists(path: Path) -> Iterator[tuple[str, str]]:
             yield name, file.text
 
 
-def of(path: Path) -> dict[str, bytes]:
-    """The policy and the files of its networks, itself first.
+def of(path: Path, called: str = "", taken: Iterable[str] = ()) -> dict[str, bytes]:
+    """The policy, `called` by another name perhaps, and the files of its networks, itself first;
+    none of these may have a name that is `taken`.
 
     Raises SourceError, PolicyError, OSError.
     """
-    found = {path.name: path.read_bytes()}
+    found = {called or path.name: path.read_bytes()}
     for name, file in lists(path):
-        if Path(file).name != file or file == path.name:
+        if Path(file).name != file or file in {called or path.name, *taken}:
             raise SourceError(f"network.{name}.file: {file} is not beside the policy")
         found[file] = (path.parent / file).read_bytes()
     return found
