@@ -127,11 +127,13 @@ def leases(folder: Path) -> list[str]:
     return told.read_text().splitlines() if told.exists() else []
 
 
-def solicit(source: str | None) -> str:
-    """Ask all routers as root does, from a source that is chosen or not; what came of it."""
+def solicit(source: str | None, device: str | None) -> str:
+    """Ask all routers as root does, from a source that is chosen or not, bound to a device or not;
+    what came of it.
+    """
 
     def attempt() -> str:
-        with ra.open_socket(DEVICE) as asking:
+        with ra.open_socket(device or "") as asking:
             if source is not None:
                 asking.bind((source, 0, 0, socket.if_nametoindex(DEVICE)))
             asking.sendto(ramessage.encode(bytes(6)), (raclient.ALL_ROUTERS, 0))

@@ -27,6 +27,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 
+from pbrinit.addresses import Family
 from pbrinit.boot.advertised import Advertised
 from pbrinit.bootfile import BootPlan
 from pbrinit.compiler import compile_policy
@@ -337,8 +338,8 @@ def test_with_an_address_routers_are_asked_by_root_alone_and_without_a_source(
     """A socket that has chosen its source may not."""
     chosen = own(holding, source)
     holding.peer.do(acts.watch)
-    assert holding.machine.do(leased.solicit, None) == "sent"
-    assert holding.machine.do(leased.solicit, chosen) == "EACCES"
+    assert holding.machine.do(leased.solicit, None, "eth0") == "sent"
+    assert holding.machine.do(leased.solicit, chosen, "eth0") == "EACCES"
     frames = [frame for frame in leaves(holding) if not is_kernels(frame)]
     assert [is_question(frame) for frame in frames] == [True]
 
@@ -356,3 +357,26 @@ def test_nobody_on_the_link_keeps_the_machine_from_its_address() -> None:
         assert f"inet6 {taken}/64" in shown
         assert "dadfailed" not in shown
         assert "tentative" not in shown
+
+
+def test_beside_another_interface_routers_are_asked_on_the_one_link_alone() -> None:
+    """Whether the socket is bound to a device or not; and what is passed on goes by the router."""
+    router = by_ra(read(Path("examples/router.toml")))
+    (lan,) = (i for i in router.interfaces if not i.asks)
+    with Lab([f"{ROUTER}/64"], [STRANGER]) as lab:
+        inside = lab.connect(lan.device, ["2001:db8:1::5/64"], [])
+        plan = compile_policy(configured(router, given(lab)))
+        assert lab.machine.do(acts.enforce, encode(plan, "router")) == []
+        for peer in lab.peers:
+            peer.do(acts.settle)
+            peer.do(acts.watch)
+        for device, told in (("eth0", "sent"), (None, "sent"), (lan.device, "EACCES")):
+            assert lab.machine.do(leased.solicit, None, device) == told
+        frames = [frame for frame in leaves(lab) if not is_kernels(frame)]
+        assert [is_question(frame) for frame in frames] == [True, True]
+        assert not [f for f in map(Ether, inside.do(acts.seen)) if ICMPv6ND_RS in f]
+        lab.peer.do(acts.serve, "tcp", 443, (STRANGER,))
+        inside.run("ip", "route", "add", "default", "via", str(lan.own(Family.V6)[0].ip))
+        asked = Question("tcp", STRANGER, 443, source=("2001:db8:1::5", 0))
+        lab.peer.run("ip", "route", "add", "2001:db8:1::/64", "via", own(lab))
+        assert inside.do(acts.ask, asked) == "answered"

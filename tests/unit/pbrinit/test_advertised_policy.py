@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 
 import pytest
 
+from pbrinit import cli
 from pbrinit.addresses import Family
 from pbrinit.compiler import compile_policy
 from pbrinit.configured import Given, GivenError, awaits, configured, given, states, whole
@@ -280,3 +281,16 @@ def test_the_states_of_a_policy_are_all_that_it_can_be_given_and_not() -> None:
     ]
     assert not [i for i in whole(BOTH).interfaces if any(i.waits(family) for family in Family)]
     assert [words for words, _ in states(WAITING)] == ["without an advertisement", advertisement]
+
+
+def test_the_command_line_takes_what_is_given_of_each_family(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    example = "examples/autoconf.toml"
+    words = ["--lease", "192.0.2.77/24,192.0.2.1", "--lease", f"{OWN}/64,{ROUTER}"]
+    assert cli.main(["show", example, *words]) == 0
+    shown = capsys.readouterr().out
+    assert f"ip address add {OWN}/64 dev eth0" in shown
+    assert "ip address add 192.0.2.77/24 brd + dev eth0" in shown
+    assert cli.main(["show", "examples/dhcp.toml", *words]) == 2
+    assert "gets its address by router advertisement" in capsys.readouterr().err
