@@ -140,3 +140,21 @@ def solicit(source: str | None, device: str | None) -> str:
         return "sent"
 
     return verdict(attempt)
+
+
+ears: list[socket.socket] = []
+
+
+def listen() -> None:
+    """Hear what the process that asks would hear."""
+    ears.append(ra.open_socket(DEVICE))
+
+
+def types_heard() -> set[int]:
+    """The types of ICMPv6 that came."""
+    ears[-1].settimeout(0.5)
+    found = set()
+    with contextlib.suppress(TimeoutError):
+        while True:
+            found.add(ears[-1].recv(ramessage.MOST)[0])
+    return found

@@ -270,6 +270,22 @@ def test_what_is_no_advertisement_and_what_nobody_can_use_changes_nothing(
     assert all(is_question(frame) or is_kernels(frame) for frame in leaves(waiting))
 
 
+def test_the_process_that_asks_is_given_nothing_but_advertisements(waiting: Lab) -> None:
+    """All of this is delivered; the rules see no type, and the socket's filter does."""
+    waiting.machine.do(leased.listen)
+    ends = Ether(dst=waiting.machine.do(acts.mac)) / IPv6(
+        src=near(waiting), dst=own(waiting, "fe80::"), hlim=255
+    )  # fmt: skip
+    others = (
+        ICMPv6ND_NS(tgt=own(waiting, "fe80::")),
+        ICMPv6ND_NA(tgt=near(waiting)),
+        ICMPv6ND_RS(),
+    )
+    frames = [bytes(ends / other) for other in (*others, ICMPv6EchoRequest())]
+    waiting.peer.do(acts.transmit, [*frames, said(waiting)])
+    assert waiting.machine.do(leased.types_heard) == {134}
+
+
 def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
     holding: Lab, tmp_path: Path
 ) -> None:
