@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from pbrinit.boot.ramessage import Advertisement, Prefix
 
 ALL_ROUTERS = "ff02::2"
-FIRST_PAUSE, LONGEST_PAUSE = 4.0, 64.0
-"""Between questions: so long at first, then twice as long each time, a second more or less."""
+FIRST_PAUSE, LONGEST_PAUSE, WITH_ADDRESS = 4.0, 64.0, 3600.0
+"""Between questions: so long at first, then twice as long each time, a second more or less, up to
+the longest; or up to the last, where there is an address and no gateway (RFC 7559)."""
 
 ASKED = 3
 """So often it is asked at the first pause (MAX_RTR_SOLICITATIONS)."""
+
+DOUBLED = 16
+"""So often at most: then any pause is the longest."""
 
 LEAST_PAUSE = 10.0
 """Between questions for what is soon over: half of what is left, and at least so much."""
@@ -87,7 +91,6 @@ class Client(asking.Client):
         self._asks = now + self._fraction()
         if held:
             self._asks = max(self._asks, self._late(held[1]))
-
         self.due = min(self._asks, *self._ends())
 
     @property
@@ -106,11 +109,11 @@ class Client(asking.Client):
             self._over(now)
         if now < self._asks:
             return []
-        if self._held is None:
-            self._again(now)
-        else:
+        if self._held is not None and self._held[0].gateway_seconds:
             left = min(self._times()) - now
             self._asks = now + max(LEAST_PAUSE, left / 2)
+        else:
+            self._again(now, WITH_ADDRESS if self._held else LONGEST_PAUSE)
         return [(encode(self._mac), ALL_ROUTERS)]
 
     def receive(self, data: bytes, source: bytes, hops: int, now: float) -> Sent:
@@ -220,9 +223,9 @@ class Client(asking.Client):
     def _late(self, since: float) -> float:
         return since + LATE * (min(self._times()) - since)
 
-    def _again(self, now: float) -> None:
-        pause = min(FIRST_PAUSE * 2 ** max(0, self._repeats - ASKED + 2), LONGEST_PAUSE)
-        self._repeats += 1
+    def _again(self, now: float, longest: float) -> None:
+        pause = min(FIRST_PAUSE * 2 ** max(0, self._repeats - ASKED + 2), longest)
+        self._repeats = min(self._repeats + 1, DOUBLED)
         self._asks = now + pause - 1 + 2 * self._fraction()
 
     def _fraction(self) -> float:

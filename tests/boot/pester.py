@@ -23,12 +23,14 @@ count = [0]
 threads: list[threading.Thread] = []
 
 
-def start(hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...]) -> None:
-    """Ask from now on, in a thread."""
+def start(
+    hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...], pause: float = PAUSE
+) -> None:
+    """Ask from now on, in a thread, a frame after each pause."""
     done.clear()
     count[0] = 0
     frames = list(_frames(hardware, addresses, sources))
-    threads.append(threading.Thread(target=_ask, args=(frames,), daemon=True))
+    threads.append(threading.Thread(target=_ask, args=(frames, pause), daemon=True))
     threads[-1].start()
 
 
@@ -39,13 +41,13 @@ def stop() -> int:
     return count[0]
 
 
-def _ask(frames: list[bytes]) -> None:
+def _ask(frames: list[bytes], pause: float) -> None:
     for frame in itertools.cycle(frames):
         if done.is_set():
             return
         acts.transmit([frame])
         count[0] += 1
-        time.sleep(PAUSE)
+        time.sleep(pause)
 
 
 def _frames(hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...]) -> Iterator[bytes]:

@@ -48,8 +48,13 @@ POLICY = Path("examples/autoconf.toml")
 CARD = "5054:ff:fe12:3456"
 FIRST, SECOND = f"2001:db8::{CARD}", f"2001:db8:1:0:{CARD}"
 FOUR = "192.0.2.77"
-TIMES = "--ra-param=eth0,40,120"
+TIMES = "--ra-param=eth0,10,120"
 """Seconds: between two advertisements, and for how long it is a router."""
+
+PAUSE = 0.01
+"""Seconds between two frames of those who ask: a guest that is asked faster than it can hear loses
+some, and an advertisement is sent once.
+"""
 
 GIVES_FOUR = (f"--dhcp-range={FOUR},{FOUR},1h",)
 PREFIX_SECONDS = 120
@@ -173,7 +178,7 @@ def test_another_prefix_takes_the_place_of_the_first_without_a_gap(
     start = time.monotonic()
     inside = appliance.network.inside
     sources = (MGMT[6], STRANGER[6], SERVER[6])
-    inside.do(pester.start, GUEST_MAC, (FIRST, SECOND), sources)
+    inside.do(pester.start, GUEST_MAC, (FIRST, SECOND), sources, PAUSE)
     serve(appliance, servers, prefix("2001:db8::", "deprecated"), prefix("2001:db8:1::", "2m"),
           *GIVES_FOUR)  # fmt: skip
     appliance.guest.expect(rf"wan: {SECOND}/64, gateway fe80::\S+ for 1\d\d s", 80)

@@ -88,6 +88,13 @@ def test_routers_are_asked_three_times_and_then_less_and_less_often() -> None:
     assert pauses == [pytest.approx(pause, abs=1) for pause in wanted[: len(pauses)]]
 
 
+def test_routers_are_asked_for_as_long_as_there_is_none() -> None:
+    played = Played()
+    played.until(1000 + 3 * DAY)
+    assert len(played.sent) > 3 * DAY / 70
+    assert played.sent[-1] > 1000 + 3 * DAY - 70
+
+
 def test_an_ordinary_advertisement_makes_an_address_and_asks_no_more() -> None:
     played = Played()
     played.until(1001)
@@ -112,6 +119,11 @@ def test_what_nobody_says_anew_is_asked_for_and_then_over_gateway_first() -> Non
     assert len(played.sent) >= 3
     played.until(1000 + 1800)
     assert played.written == f"{FIRST},"
+    played.sent.clear()
+    played.until(1000 + 3599)
+    assert [round(at - 2800) for at in played.sent] == [
+        pytest.approx(at, abs=8) for at in (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+    ]
     played.until(1000 + 3600)
     assert played.client.held is None
     before = len(played.sent)
