@@ -181,10 +181,11 @@ def test_another_prefix_takes_the_place_of_the_first_without_a_gap(
     inside.do(pester.start, GUEST_MAC, (FIRST, SECOND), sources, PAUSE)
     serve(appliance, servers, prefix("2001:db8::", "deprecated"), prefix("2001:db8:1::", "2m"),
           *GIVES_FOUR)  # fmt: skip
-    appliance.guest.expect(rf"wan: {SECOND}/64, gateway fe80::\S+ for 1\d\d s", 80)
+    # Where the one that dnsmasq sends as it starts is lost, the guest asks late in its time.
+    appliance.guest.expect(rf"wan: {SECOND}/64, gateway fe80::\S+ for 1\d\d s", PREFIX_SECONDS)
     appliance.guest.expect(RULES, 30)
     time.sleep(5)
-    assert inside.do(pester.stop) > 500
+    assert inside.do(pester.stop) > 200
     sent = [packet for packet in six(appliance, start) if not is_near(packet)]
     in_order(sent, *(partial(is_allowed, own=own) for own in (FIRST, SECOND)))
     assert appliance.ssh(SECOND) == AS_WRITTEN
