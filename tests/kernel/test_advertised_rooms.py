@@ -39,7 +39,6 @@ def waiting() -> Iterator[Lab]:
     """A machine without an IPv6 address, whose programs run; a peer that serves the web."""
     with housed.running(plan_with(None)) as lab:
         lab.peer.run("ip", "address", "add", "2001:db8:1::1/64", "dev", "eth0", "nodad")
-        lab.peer.do(acts.settle)
         lab.machine.do(kept.wait_for, "one: serving")
         lab.peer.do(acts.serve, "tcp", 80, (WEB,))
         yield lab

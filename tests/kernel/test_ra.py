@@ -71,6 +71,12 @@ def near(lab: Lab) -> str:
     return identified("fe80::", lab.peer.do(acts.mac))
 
 
+def is_on_the_link(lab: Lab) -> bool:
+    """Whether the machine has the address that it asks from, and its groups with it."""
+    show = ("ip", "-6", "-oneline", "address", "show", "dev", "eth0", "scope", "link")
+    return bool(lab.machine.run(*show, "-tentative"))
+
+
 def given(lab: Lab) -> Given:
     return Given(IPv6Interface(f"{own(lab)}/64"), IPv6Address(near(lab)))
 
@@ -81,7 +87,7 @@ def waiting() -> Iterator[Lab]:
     with Lab([f"{ROUTER}/64"], [MGMT, STRANGER]) as lab:
         lab.peer.do(acts.watch)
         assert lab.machine.do(acts.enforce, in_force(None)) == []
-        lab.peer.do(acts.settle)
+        assert until(partial(is_on_the_link, lab), SECONDS)
         yield lab
 
 
@@ -90,7 +96,6 @@ def holding() -> Iterator[Lab]:
     """A machine that has been given its address already, and the plan for it in force."""
     with Lab([f"{ROUTER}/64"], [MGMT, STRANGER]) as lab:
         assert lab.machine.do(acts.enforce, in_force(given(lab))) == []
-        lab.peer.do(acts.settle)
         yield lab
 
 
@@ -384,7 +389,6 @@ def test_beside_another_interface_routers_are_asked_on_the_one_link_alone() -> N
         plan = compile_policy(configured(router, given(lab)))
         assert lab.machine.do(acts.enforce, encode(plan, "router")) == []
         for peer in lab.peers:
-            peer.do(acts.settle)
             peer.do(acts.watch)
         for device, told in (("eth0", "sent"), (None, "sent"), (lan.device, "EACCES")):
             assert lab.machine.do(leased.solicit, None, device) == told

@@ -41,7 +41,6 @@ def holding() -> Iterator[Lab]:
     plan = encode(load(EXAMPLE), "autoconf")
     with Lab(["192.0.2.1/24", "2001:db8::1/64"], MGMT.values()) as lab:
         assert lab.machine.do(acts.enforce, plan) == []
-        lab.peer.do(acts.settle)
         lab.machine.do(watched.start, plan)
         lab.machine.do(tried.image, plan, IMAGE)
         for port in (OLD, NEW):
