@@ -51,6 +51,7 @@ run = "page"
 """
 NAMES = {"[service]": 'page = "tcp/80"', "[user]": "page = 1002"}
 
+OTHER_PORT = 2222
 NOBODY = {"mgmt": "silence", "stranger": "silence", "server": "silence"}
 SERVED = {"mgmt": "answered", "stranger": "silence", "server": "silence"}
 AS_WRITTEN = {"mgmt": "ECONNREFUSED", "stranger": "silence", "server": "silence"}
@@ -116,12 +117,16 @@ def with_a_room(policy: Path) -> str:
 def booted(
     policy: Path, artefacts: Artefacts, accelerated: Accelerator, folder: Path, on_link: list[str]
 ) -> Iterator[Appliance]:
-    """The machine at its prompt, and a network with these addresses on it, which gives none yet."""
+    """The machine at its prompt, and a network with these addresses on it, which gives none yet. In
+    /policies it has one, other.toml, that serves ssh on port OTHER_PORT.
+    """
     name = policy.stem
     written = folder / "policy.toml"
     written.write_text(with_a_room(policy))
     plan = bootfile.pack(encode(load(written), name))
     files = archive("etc/pbrinit", {"plan": plan, "policy.toml": written.read_bytes()})
+    other = written.read_text().replace('"tcp/22"', f'"tcp/{OTHER_PORT}"')
+    files += archive("policies", {"other.toml": other.encode()})
     machine = direct(artefacts, with_files(artefacts, folder, files))
     behind = [*MGMT.values(), *STRANGER.values()]
     with (

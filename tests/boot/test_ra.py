@@ -1,5 +1,5 @@
 """An image whose addresses come by router advertisement and by DHCP: without any, with one, with
-both, with another prefix, and without again.  A page is served in a room.
+both, with another policy, with another prefix, and without again.  A page is served in a room.
 
 The tests are one story: a dnsmasq comes as a router, gives IPv4 as well, changes its prefix, and
 goes.
@@ -34,6 +34,7 @@ from tests.boot.appliance import (
     AS_WRITTEN,
     MGMT,
     NOBODY,
+    OTHER_PORT,
     SERVED,
     SERVER,
     STRANGER,
@@ -58,7 +59,7 @@ some, and an advertisement is sent once.
 
 GIVES_FOUR = (f"--dhcp-range={FOUR},{FOUR},1h",)
 PREFIX_SECONDS = 120
-RULES = r'policy "autoconf" [0-9a-f]{16}: \d+ rules in force'
+RULES = r'policy "\w+" [0-9a-f]{16}: \d+ rules in force'
 
 
 def prefix(value: str, seconds: str) -> str:
@@ -126,7 +127,7 @@ def is_allowed(packet: Layer, own: str) -> bool:
 def at_prompt(appliance: Appliance, command: str) -> str:
     appliance.guest.send_line("")
     appliance.guest.wait_for_prompt()
-    return appliance.guest.run(command)
+    return appliance.guest.run(command, 90)
 
 
 def test_without_a_router_nothing_of_ipv6_leaves_but_what_asks_for_one(
@@ -167,6 +168,23 @@ def test_a_lease_comes_beside_it_and_both_are_used(
         assert appliance.ssh(own) == AS_WRITTEN
         assert appliance.page(own) == SERVED
     assert at_prompt(appliance, "audit").endswith("as planned")
+
+
+def test_a_policy_is_tried_with_what_is_given_and_kept(appliance: Appliance) -> None:
+    """What follows is of the one that is confirmed here, which says the same as the image's."""
+    told = at_prompt(appliance, "try /policies/other.toml 40")
+    assert 'policy "other" is in force for 40 s' in told
+    for own in (FOUR, FIRST):
+        assert appliance.reached(own, OTHER_PORT) == AS_WRITTEN
+        assert appliance.reached(own) == NOBODY
+        assert appliance.reached(own, 80) == SERVED
+    appliance.guest.expect('policy "other" was not confirmed', 45)
+    appliance.guest.expect(RULES, 30)
+    assert appliance.reached(FOUR) == AS_WRITTEN
+    told = at_prompt(appliance, "try /etc/pbrinit/policy.toml 60")
+    assert 'policy "policy" is in force for 60 s' in told
+    assert 'policy "policy" is kept' in appliance.guest.run("confirm")
+    assert appliance.guest.run("audit").endswith("as planned")
 
 
 def test_another_prefix_takes_the_place_of_the_first_without_a_gap(
