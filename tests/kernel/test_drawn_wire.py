@@ -63,18 +63,23 @@ def to_one_host(packet: Packet) -> bool:
     return packet.protocol in TAPPED and not (scoped or everybody or destination.is_loopback)
 
 
+def has_ports(packet: Packet) -> bool:
+    """Whether a program's socket sends it: none is sent to port 0 (udp_sendmsg, net/ipv4/udp.c)."""
+    return bool(packet.source_port and packet.destination_port)
+
+
 def drawn(plan: Plan, seed: str) -> Iterator[tuple[int, Packet, Direction]]:
     """Packets that arrive, and datagrams that programs send."""
     packets = ((p, d) for p, d in Packets(plan, seeded(f"packets.{seed}")) if to_one_host(p))
     for count, (packet, direction) in enumerate(itertools.islice(packets, 4 * PACKETS)):
         if isinstance(direction, In) and packet.source is not None:
             yield count, packet, direction
-        elif isinstance(direction, Out) and packet.protocol == Protocol.UDP and packet.source_port:
+        elif isinstance(direction, Out) and packet.protocol == Protocol.UDP and has_ports(packet):
             yield count, replace(packet, source=None), replace(direction, device=None, bound=False)
 
 
 EXAMPLE = Path("examples/rooms.toml")
-SEEDS = ["1", "2", "4", "logged.2", "logged.4", "rooms.0", "rooms.1", "rooms.2"]
+SEEDS = ["1", "2", "4", "logged.0", "logged.2", "rooms.0", "rooms.1", "rooms.2"]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
