@@ -14,8 +14,8 @@ from factory import image, kernel, qemu, review, selftest
 from factory.say import die, size, step
 from pbrinit.addresses import Family
 from pbrinit.language import read
-from pbrinit.policy import Interface
 from pbrinit.problems import PolicyError
+from pbrinit.ways import Interface
 
 BUILD = Path("build")
 CARD: dict[str, qemu.Card] = {"vm": "virtio-net-pci", "pc": "e1000e"}

@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from factory import archive, cpio, lock, mkosi
 from factory.cpio import Entry
-from pbrinit.policy import Policy, Run
+from pbrinit.policy import Policy
 from pbrinit.problems import PolicyError, Problem
+from pbrinit.ways import Run
 
 NOT_TAKEN = (
     "usr/share/bash-completion", "usr/share/bug", "usr/share/doc", "usr/share/doc-base",

@@ -21,10 +21,10 @@ from pbrinit.lpm import pieces
 from pbrinit.passing import Passing
 from pbrinit.places import LINK_LOCAL, MAPPED, UNSPECIFIED_6
 from pbrinit.plan import TABLE_LOCAL, Action
-from pbrinit.policy import Interface, Run
 from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.service import Protocol
 from pbrinit.tables import Hop, Use
+from pbrinit.ways import Interface, Run
 
 SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
 ALL_NODES = IPv6Network("ff02::1/128")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pbrinit.addresses import AddressSet, Family
-from pbrinit.policy import Run
 from pbrinit.service import Ports
+from pbrinit.ways import Run
 
 ROOT = 0
 ANY_PORT = Ports(0, 65535)

@@ -31,8 +31,9 @@ from pbrinit.claim import (
     Shape,
 )
 from pbrinit.places import Places
-from pbrinit.policy import Deny, Direction, Entry, Interface, Peers, Policy, Run
+from pbrinit.policy import Deny, Direction, Entry, Peers, Policy
 from pbrinit.service import Ports, Protocol, Service
+from pbrinit.ways import Interface, Run
 
 
 @dataclass(frozen=True)

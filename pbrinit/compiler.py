@@ -23,9 +23,10 @@ from pbrinit.layout import (
 from pbrinit.links import hairpins, links
 from pbrinit.places import Places
 from pbrinit.plan import Plan, Rule
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Policy
 from pbrinit.rules import family_rules
 from pbrinit.tables import Tables
+from pbrinit.ways import Interface
 
 
 def compile_policy(policy: Policy) -> Plan:

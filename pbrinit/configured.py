@@ -17,8 +17,9 @@ from pbrinit.boot import advertised, lease
 from pbrinit.boot.lease import LeaseError
 from pbrinit.claim import ROOT
 from pbrinit.plan import Awaits
-from pbrinit.policy import ANYBODY, GIVEN, Direction, Entry, Interface, Peers, Policy, User
+from pbrinit.policy import ANYBODY, Direction, Entry, Peers, Policy
 from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol, Service
+from pbrinit.ways import GIVEN, Interface, User
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from pbrinit.ground import Ground
 from pbrinit.layout import FEW, host
 from pbrinit.lpm import pieces
 from pbrinit.plan import TABLE_MAIN, Action
-from pbrinit.policy import Interface, Run
 from pbrinit.selection import Choice, among, by_protocol, to_table
 from pbrinit.tables import Use
+from pbrinit.ways import Interface, Run
 
 
 class Departure:

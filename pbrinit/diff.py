@@ -22,8 +22,8 @@ from pbrinit.configured import whole
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.policy import Deny, Policy
-from pbrinit.policy import Way as End
 from pbrinit.service import Protocol
+from pbrinit.ways import Way as End
 from pbrinit.wording import Packets, packets, path
 
 CHANGED = 1

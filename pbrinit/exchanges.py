@@ -11,18 +11,10 @@ from collections.abc import Sequence
 from pbrinit.atoms import ports
 from pbrinit.document import Node
 from pbrinit.keys import NO_USER
-from pbrinit.policy import (
-    ANYBODY,
-    Between,
-    Direction,
-    Entry,
-    Expectation,
-    Interface,
-    Peers,
-    Run,
-)
+from pbrinit.policy import ANYBODY, Between, Direction, Entry, Expectation, Peers
 from pbrinit.service import CLIENTS, EPHEMERAL, Protocol, Service
 from pbrinit.vocabulary import Vocabulary
+from pbrinit.ways import Interface, Run
 
 End = tuple[Peers, tuple[Interface, ...]]
 """Those at one end of what is forwarded, and the interfaces that they live behind."""

@@ -13,8 +13,9 @@ from pbrinit.addresses import AddressSet, Family
 from pbrinit.boxes import Box
 from pbrinit.forms import ANY_PORT, ROOT, Form, PortSet, answering, asking, passing
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Direction, Expectation, Interface, Policy, Run, Way
+from pbrinit.policy import Direction, Expectation, Policy
 from pbrinit.service import CLIENTS, Ports, Protocol, Service
+from pbrinit.ways import Interface, Run, Way
 
 Path = tuple[Way | None, Way | None]
 """A way in and a way out: without the one it is sent from here, without the other it is for this

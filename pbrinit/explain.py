@@ -16,12 +16,13 @@ from pbrinit.fib_tables import Kind
 from pbrinit.model import decide
 from pbrinit.packet import Direction, Fragment, In, Out, Packet
 from pbrinit.plan import Action, Plan
-from pbrinit.policy import Between, Deny, Entry, Policy, Run
+from pbrinit.policy import Between, Deny, Entry, Policy
 from pbrinit.policy import Direction as Opening
 from pbrinit.question import FORMS, HINT, Question, QuestionError, parse
 from pbrinit.ruling import Rulings
 from pbrinit.show import rule_command
 from pbrinit.verdict import Notice, Outcome, Verdict
+from pbrinit.ways import Run
 
 __all__ = [
     "FORMS",

@@ -21,8 +21,8 @@ from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_TYPES
 from pbrinit.policy import Between, Direction, Entry, Policy
-from pbrinit.policy import Way as End
 from pbrinit.service import Protocol
+from pbrinit.ways import Way as End
 from pbrinit.wording import Packets, Way, packets, path
 
 UNASKED_IN_ROOM = "reaches the room without having been asked; the ports are only its clients'"

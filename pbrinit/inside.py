@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.addresses import Address, Family, Prefix
-from pbrinit.policy import Interface, Policy, Run
+from pbrinit.policy import Policy
+from pbrinit.ways import Interface, Run
 
 INSIDE: dict[Family, Prefix] = {
     Family.V4: IPv4Network("169.254.77.0/24"),

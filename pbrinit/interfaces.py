@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.atoms import address, interface_address
 from pbrinit.document import Node
-from pbrinit.policy import GIVEN, ROOM_DEVICE, Interface
 from pbrinit.problems import Problems
+from pbrinit.ways import GIVEN, ROOM_DEVICE, Interface
 
 ASKED = {"dhcp": Family.V4, "ra": Family.V6}
 """The words for an address that is given on the link, and of which family it is."""

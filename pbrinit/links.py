@@ -19,8 +19,9 @@ from pbrinit.layout import (
     TABLE_SINK,
 )
 from pbrinit.plan import TABLE_MAIN, Link, Route, RouteKind
-from pbrinit.policy import Interface, Policy, Run
+from pbrinit.policy import Policy
 from pbrinit.tables import Tables
+from pbrinit.ways import Interface, Run
 
 HEARD = {Family.V4: RouteKind.BROADCAST, Family.V6: RouteKind.LOCAL}
 """How the kernel's word about who was refused comes back. No return path check is content with

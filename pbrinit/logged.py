@@ -17,11 +17,12 @@ from pbrinit.layout import FEW, CompileError
 from pbrinit.lpm import Piece, pieces
 from pbrinit.places import Places
 from pbrinit.plan import Action
-from pbrinit.policy import Deny, Interface, Policy
+from pbrinit.policy import Deny, Policy
 from pbrinit.products import Product, without
 from pbrinit.selection import both, to_table
 from pbrinit.service import Ports, Protocol
 from pbrinit.tables import Use
+from pbrinit.ways import Interface
 
 Asked = tuple[int | None, Ports | None]
 """Protocol and port of what is asked for, None being any."""

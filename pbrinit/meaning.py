@@ -9,7 +9,6 @@ It knows nothing of rules and tables, so that `prove` can hold a plan to it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from itertools import permutations
@@ -25,16 +24,16 @@ from pbrinit.forms import (
     TOO_BIG,
     Form,
     arriving,
-    asks,
     departing,
     icmp,
     leaving,
     passing,
     refused,
-    spoken,
 )
-from pbrinit.policy import Deny, Direction, Entry, Interface, Policy, Run, Way
+from pbrinit.hearing import Hearing
+from pbrinit.policy import Deny, Direction, Entry, Policy
 from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol
+from pbrinit.ways import Interface, Run, Way
 from pbrinit.whereabouts import Whereabouts
 
 LOOPBACK: dict[Family, Prefix] = {
@@ -55,6 +54,7 @@ class Meaning:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.homes = Whereabouts(policy)
+        self.hearing = Hearing(policy, self.homes)
         self._everything = {family: AddressSet.everything(family) for family in Family}
 
     # The three ways, and those of rooms
@@ -88,7 +88,9 @@ class Meaning:
         denied = self._denied_arriving(family, interface)
         unasked = tuple(self._unasked(family, interface))
         own = self.homes.own(interface, family)
-        return Part(tuple(allowed), tuple(denied), unasked, self._logged(family, interface, own))
+        return Part(
+            tuple(allowed), tuple(denied), unasked, self.hearing.logged(family, interface, own)
+        )
 
     def _arriving(self, family: Family, interface: Interface, room: Run | None) -> list[Box]:
         """What entries let arrive by an interface, for a room or for the machine itself."""
@@ -282,50 +284,9 @@ class Meaning:
                     for form in passing(deny.services, family, ANY_PORT, answer=answer)
                 ]
         there = self.homes.behind(way_out, family)
-        return Part(tuple(allowed), tuple(denied), logged=self._logged(family, way_in, there))
-
-    def _logged(self, family: Family, way_in: Interface, there: AddressSet) -> tuple[Box, ...]:
-        """What is logged where it is refused, of what those behind an interface ask of some."""
-        return tuple(
-            replace(box, form=form, sources=box.sources & behind, destinations=asked)
-            for behind in [self.homes.behind(way_in, family)]
-            for box in self.spoken_of(family, way_in)
-            for asked in [box.destinations & there]
-            if asked and box.sources.meets(behind)
-            for form in spoken(box.form, family)
+        return Part(
+            tuple(allowed), tuple(denied), logged=self.hearing.logged(family, way_in, there)
         )
-
-    @cache  # noqa: B019  a meaning lives as long as the program
-    def spoken_of(self, family: Family, way_in: Way) -> tuple[Box, ...]:
-        """What the log may hear of, of what arrives by an interface: all that asks as a logged
-        entry says, whoever it claims to be and wherever it is to go.
-        """
-        found: list[Box] = []
-        anyone = self._everything[family]
-        own = AddressSet.of(family, (a.ip for i in self.policy.interfaces for a in i.addresses))
-        for deny in self.policy.logged if isinstance(way_in, Interface) else ():
-            asking = deny.sources.of(family) if deny.sources else anyone
-            asked = deny.destinations.of(family) - own if deny.destinations else anyone
-            if way_in not in deny.interfaces:
-                beyond = AddressSet(family)
-                for way_out in (i for i in deny.interfaces if i is not way_in):
-                    beyond = beyond | self.homes.behind(way_out, family)
-                asked = asked & beyond
-            if deny.user is None:
-                found += [Box(form, asking, asked, deny.key)
-                          for form in asks(deny.services, family, ANY_PORT)]  # fmt: skip
-        return tuple(found)
-
-    @cache  # noqa: B019  a meaning lives as long as the program
-    def not_here(self, family: Family) -> tuple[Box, ...]:
-        """What is sent to ourselves and yet is for nobody here but the log: in IPv4, where all who
-        are refused are logged, the kernel's word about who claims to be us.
-        """
-        if family is Family.V6 or not self.policy.log:
-            return ()
-        own = AddressSet.of(family, (a.ip for i in self.policy.interfaces for a in i.addresses))
-        word = icmp(family, PROHIBITED[family])
-        return (Box(word, self._everything[family], own, "log", uid=ROOT),)
 
     def here(self, family: Family) -> AddressSet:
         """What is sent here stays here: loopback and our own addresses."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pbrinit.atoms import AtomError, block, listed, parted, quoted, service
-from pbrinit.policy import Interface
+from pbrinit.ways import Interface
 
 LEFT_OUT = {
     "interface": "leave it out: every interface is meant then",

@@ -22,11 +22,11 @@ from pbrinit.ground import Ground
 from pbrinit.layout import FEW, CompileError
 from pbrinit.lpm import Piece, pieces
 from pbrinit.plan import TABLE_MAIN, Action
-from pbrinit.policy import Interface
 from pbrinit.products import Product, mixed, without
 from pbrinit.regions import protocols, region
 from pbrinit.selection import both, by_protocol, to_table
 from pbrinit.tables import Hop, Use, hops
+from pbrinit.ways import Interface
 
 
 @dataclass(frozen=True)

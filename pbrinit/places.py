@@ -10,7 +10,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.addresses import AddressSet, Family, Prefix
-from pbrinit.policy import Interface
+from pbrinit.ways import Interface
 
 LINK_LOCAL = IPv6Network("fe80::/10")
 MULTICAST_6 = IPv6Network("ff00::/8")

@@ -10,8 +10,9 @@ import enum
 from dataclasses import dataclass
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.policy import STAY, Metrics, OnFailure, Run, User
+from pbrinit.policy import STAY, Metrics, OnFailure
 from pbrinit.service import Ports
+from pbrinit.ways import Run, User
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pbrinit.document import Node
-from pbrinit.policy import Ask, Restart, Run, User
 from pbrinit.problems import Problems
 from pbrinit.service import EPHEMERAL, Ports
+from pbrinit.ways import Ask, Restart, Run, User
 
 LONGEST_NAME = 13
 """Of a device, r-NAME, and of a process: IFNAMSIZ and TASK_COMM_LEN are 16 with the zero."""

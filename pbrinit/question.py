@@ -22,8 +22,9 @@ from pbrinit.packet import (
     Out,
     Packet,
 )
-from pbrinit.policy import Policy, Run
+from pbrinit.policy import Policy
 from pbrinit.service import CLIENTS, Protocol
+from pbrinit.ways import Run
 
 HIGHEST_PORT = 65535
 HIGHEST_BYTE = 255

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from pbrinit.addresses import AddressSet, Family, Prefix
 from pbrinit.places import Places
-from pbrinit.policy import ANYBODY, Interface, Peers
+from pbrinit.policy import ANYBODY, Peers
 from pbrinit.problems import SHOWN, Problems
+from pbrinit.ways import Interface
 
 
 class Reach:

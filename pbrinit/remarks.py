@@ -12,9 +12,10 @@ from pbrinit.addresses import Family
 from pbrinit.boxes import Part
 from pbrinit.cells import Grid, minus
 from pbrinit.meaning import Meaning
-from pbrinit.policy import Deny, Direction, Entry, Policy, Way
+from pbrinit.policy import Deny, Direction, Entry, Policy
 from pbrinit.problems import Problems
 from pbrinit.service import Service
+from pbrinit.ways import Way
 
 Path = tuple[Family, Part]
 

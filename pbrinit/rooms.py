@@ -18,7 +18,8 @@ from pbrinit import inside, sysctls
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.layout import TABLE_ROOMS
 from pbrinit.plan import TABLE_MAIN, Program, Room, Route, RouteKind
-from pbrinit.policy import Policy, Run
+from pbrinit.policy import Policy
+from pbrinit.ways import Run
 
 GATEWAY: dict[Family, Address] = {
     Family.V4: IPv4Address("169.254.0.1"),

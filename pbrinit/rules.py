@@ -26,7 +26,7 @@ from pbrinit.layout import (
 )
 from pbrinit.output import COMMON_FIRST, Output
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
-from pbrinit.policy import Interface
+from pbrinit.ways import Interface
 
 EVERY_PROTOCOL = range(1, 256)
 """All that a rule can name: `ipproto 0` means any, which leaves 0 to ARP's look-ups."""

@@ -15,7 +15,8 @@ from pbrinit.boxes import Part, Seen
 from pbrinit.martians import UNSPECIFIED
 from pbrinit.meaning import Meaning
 from pbrinit.packet import Direction, In, Out, Packet
-from pbrinit.policy import Policy, Way
+from pbrinit.policy import Policy
+from pbrinit.ways import Way
 
 HERE = "here"
 NOWHERE = "nowhere"
@@ -52,7 +53,8 @@ class Rulings:
         if isinstance(direction, Out):
             if packet.destination in self._here[family]:
                 kept = direction.device is None and any(
-                    box.holds(seen(packet, direction)) for box in self._meaning.not_here(family)
+                    box.holds(seen(packet, direction))
+                    for box in self._meaning.hearing.not_here(family)
                 )
                 return Ruling(NOWHERE, ("log",)) if kept else Ruling(HERE, ("to ourselves",))
             parts = [(way.label, self.part(family, None, way)) for way in ways]
@@ -81,7 +83,7 @@ class Rulings:
         if where == NOWHERE and any(box.holds(packet) for box in named):
             return {True}
         family = Family.of(packet.destination)
-        may = any(box.holds(packet) for box in self._meaning.spoken_of(family, way_in))
+        may = any(box.holds(packet) for box in self._meaning.hearing.spoken_of(family, way_in))
         return {None} if may else set()
 
     def part(self, family: Family, way_in: Way | None, way_out: Way | None) -> Part:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 
 from pbrinit.addresses import Family
 from pbrinit.plan import Sysctl
-from pbrinit.policy import Direction, Interface, Policy
+from pbrinit.policy import Direction, Policy
 from pbrinit.service import EPHEMERAL, Ports
+from pbrinit.ways import Interface
 
 PORT_RANGE = "net/ipv4/ip_local_port_range"
 MACHINE = (

@@ -11,7 +11,8 @@ from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit import inside
 from pbrinit.addresses import Address, AddressSet, Family, Prefix
-from pbrinit.policy import Interface, Peers, Policy, Run
+from pbrinit.policy import Peers, Policy
+from pbrinit.ways import Interface, Run
 
 NOWHERE: dict[Family, tuple[Prefix, ...]] = {
     Family.V4: tuple(

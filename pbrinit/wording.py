@@ -15,9 +15,9 @@ from pbrinit.cells import Cell, Grid
 from pbrinit.forms import ANY_PORT, UNNAMED, PortSet
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_PORTS, WITH_TYPES
-from pbrinit.policy import Interface, Run, User
-from pbrinit.policy import Way as End
 from pbrinit.service import CLIENTS, Protocol
+from pbrinit.ways import Interface, Run, User
+from pbrinit.ways import Way as End
 
 NAMED = 3
 """How many prefixes are said one by one."""

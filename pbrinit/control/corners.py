@@ -29,10 +29,11 @@ from pbrinit.packet import (
     Packet,
 )
 from pbrinit.plan import Plan
-from pbrinit.policy import Policy, Way
+from pbrinit.policy import Policy
 from pbrinit.proof.judge import Judge
 from pbrinit.ruling import HERE, seen
 from pbrinit.service import Protocol
+from pbrinit.ways import Way
 
 RANGES = 2
 """Of the ranges of a set so many from the beginning and from the end."""

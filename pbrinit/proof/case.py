@@ -21,11 +21,12 @@ from pbrinit.martians import IGMP
 from pbrinit.meaning import Meaning
 from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
 from pbrinit.plan import Plan, Route
-from pbrinit.policy import Policy, Way
+from pbrinit.policy import Policy
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
 from pbrinit.proof.steps import Steps
 from pbrinit.proof.terms import SPECIAL, Variables, any_of, in_ports
+from pbrinit.ways import Way
 
 NOTHING = Part(())
 """What passes where the policy says nothing: the path from one room to most others."""
@@ -119,8 +120,8 @@ class Case:
         for part in self._parts.values():
             yield from (*part.always, *part.allowed, *part.denied, *part.logged)
         for way in self.ways:
-            yield from self.meaning.spoken_of(self.family, way)
-        yield from self.meaning.not_here(self.family)
+            yield from self.meaning.hearing.spoken_of(self.family, way)
+        yield from self.meaning.hearing.not_here(self.family)
         yield from (expected.box for expected in self.expected)
 
     @cached_property

@@ -15,7 +15,6 @@ from pbrinit.addresses import Family
 from pbrinit.expectations import Asked
 from pbrinit.layout import LOOPBACK
 from pbrinit.packet import ARP
-from pbrinit.policy import Interface, Run, Way
 from pbrinit.proof import telling
 from pbrinit.proof.case import NOTHING, Case
 from pbrinit.proof.judge import Judgement
@@ -24,6 +23,7 @@ from pbrinit.proof.telling import in_by
 from pbrinit.proof.terms import End, Variables, any_of, in_ports
 from pbrinit.ruling import HERE
 from pbrinit.service import Protocol
+from pbrinit.ways import Interface, Run, Way
 
 
 def obligations(case: Case) -> Iterator[Obligation]:
@@ -33,7 +33,7 @@ def obligations(case: Case) -> Iterator[Obligation]:
             yield _arrives(case, way, group)
             if case.family is Family.V4:
                 yield _goes_to_all(case, way, group)
-            if case.steps.tells(way.device) or case.meaning.spoken_of(case.family, way):
+            if case.steps.tells(way.device) or case.meaning.hearing.spoken_of(case.family, way):
                 yield telling.tells(case, way, group)
         sent = group - {ARP}  # that is no packet: see `packet.ARP`
         for bound in (None, *case.ways) if sent else ():
@@ -42,7 +42,7 @@ def obligations(case: Case) -> Iterator[Obligation]:
     yield from (
         telling.logged(case, interface)
         for interface in case.policy.interfaces
-        if case.meaning.spoken_of(case.family, interface)
+        if case.meaning.hearing.spoken_of(case.family, interface)
     )
     for expected in case.expected:
         for group in case.protocols:
@@ -150,7 +150,7 @@ def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligat
         here = steps.packet.destination.within(case.classes.mask(case.here))
         if bound is None:
             kept = case.held(
-                case.meaning.not_here(case.family), protocol, steps.packet, outgoing=True
+                case.meaning.hearing.not_here(case.family), protocol, steps.packet, outgoing=True
             )
             here = z3.And(here, z3.Not(kept))
         pairs = [(steps.stays(found), here)]

@@ -15,12 +15,12 @@ from pbrinit.fib_tables import Kind
 from pbrinit.forms import ICMP_NUMBER, ROOT, icmp
 from pbrinit.forms import PROHIBITED as SAYS_PROHIBITED
 from pbrinit.layout import LOOPBACK
-from pbrinit.policy import Interface, Run, Way
 from pbrinit.proof.case import Case
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.obligation import Conditions, Obligation
 from pbrinit.proof.terms import PROHIBITED, any_of, in_ports
 from pbrinit.verdict import LOGGED
+from pbrinit.ways import Interface, Run, Way
 
 
 def in_by(way: Way) -> str:
@@ -46,7 +46,7 @@ def tells(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
     asked = steps.arriving(device, protocol)
     parts = [case.part(way_in, way) for way in case.policy.interfaces if way is not way_in]
     ends = [case.part(way_in, way) for way in (None, *case.ways) if way is not way_in]
-    spoken_of = case.meaning.spoken_of(case.family, way_in)
+    spoken_of = case.meaning.hearing.spoken_of(case.family, way_in)
 
     def wrong() -> Conditions:
         found = case.rules.look_up(asked)

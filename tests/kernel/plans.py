@@ -25,8 +25,8 @@ from pbrinit.plan import (
     Rule,
     Sysctl,
 )
-from pbrinit.policy import Interface
 from pbrinit.service import Ports, Protocol
+from pbrinit.ways import Interface
 from tests.kernel.policies import LINKS_4, LINKS_6, UIDS
 
 OWN_TABLES = (100, 1000, 4000, 4001)

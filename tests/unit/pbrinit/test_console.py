@@ -12,8 +12,9 @@ import pytest
 from pbrinit import cli
 from pbrinit.boot import password
 from pbrinit.language import examine
-from pbrinit.policy import Metrics, User
+from pbrinit.policy import Metrics
 from pbrinit.problems import PolicyError
+from pbrinit.ways import User
 
 SOUND = Path("examples/host.toml").read_text()
 KNOWN = (

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pbrinit import explain
 from pbrinit.cli import main
-from pbrinit.policy import ANYBODY, Deny, Direction, Entry, Interface, Policy
+from pbrinit.policy import ANYBODY, Deny, Direction, Entry, Policy
 from pbrinit.service import CLIENTS, Ports, Protocol, Service
+from pbrinit.ways import Interface
 from tests.router import PLAN
 
 POLICY = "examples/host.toml"

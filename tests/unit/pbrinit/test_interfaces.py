@@ -8,8 +8,8 @@ import pytest
 
 from pbrinit.addresses import Family
 from pbrinit.language import read
-from pbrinit.policy import Interface
 from pbrinit.problems import PolicyError
+from pbrinit.ways import Interface
 
 WAN = (
     '[interface.wan]\nmac = "52:54:00:12:34:56"\naddress = "192.0.2.2/24"\ngateway = "192.0.2.1"\n'

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from pbrinit.language import read
-from pbrinit.policy import Ask, Direction, Policy, Restart
+from pbrinit.policy import Direction, Policy
 from pbrinit.problems import PolicyError
 from pbrinit.programs import ABOUT_THE_NETWORK, IN_A_ROOM, MOST_ROOMS, slices
 from pbrinit.service import EPHEMERAL, Ports
+from pbrinit.ways import Ask, Restart
 from tests.unit.pbrinit import written
 
 HEAD = """

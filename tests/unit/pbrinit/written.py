@@ -12,9 +12,10 @@ from pbrinit import explain
 from pbrinit.addresses import Family
 from pbrinit.language import read
 from pbrinit.packet import In
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Policy
 from pbrinit.problems import PolicyError
 from pbrinit.ruling import Ruling, Rulings
+from pbrinit.ways import Interface
 
 ROUTER = """
 hostname = "router"

@@ -16,8 +16,9 @@ from pbrinit.forms import PortSet
 from pbrinit.meaning import Meaning
 from pbrinit.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan import Rule
-from pbrinit.policy import Policy, Way
+from pbrinit.policy import Policy
 from pbrinit.service import Ports, Protocol
+from pbrinit.ways import Way
 
 PROTOCOLS = (Protocol.TCP, Protocol.UDP, 47, 1, 58, 0, 2)
 LAST_PORT = 65535

@@ -14,10 +14,11 @@ from pbrinit.cli import load
 from pbrinit.language import read
 from pbrinit.packet import Direction, In, Packet
 from pbrinit.plan import Plan
-from pbrinit.policy import Interface, Policy
+from pbrinit.policy import Policy
 from pbrinit.proof.obligation import Obligation
 from pbrinit.proof.prover import Proof
 from pbrinit.ruling import seen
+from pbrinit.ways import Interface
 from tests.kernel import plans
 from tests.kernel.draw import Packets, seeded
 from tests.unit.pbrinit.proof.mutants import mutants

@@ -14,11 +14,12 @@ from pbrinit.compiler import compile_policy
 from pbrinit.language import read
 from pbrinit.layout import TABLE_ROOMS
 from pbrinit.plan import TABLE_LOCAL, Action, Plan, Program, Sysctl
-from pbrinit.policy import Entry, Policy, Run
+from pbrinit.policy import Entry, Policy
 from pbrinit.proof.judge import Judgement
 from pbrinit.proof.prover import Finding, Proof
 from pbrinit.proof.slices import RANGE, Clash
 from pbrinit.service import EPHEMERAL, Ports, Protocol, Service
+from pbrinit.ways import Run
 from tests.kernel.mutants import a_rule, changed, without
 
 EXAMPLE = Path("examples/rooms.toml")
