@@ -12,6 +12,9 @@ from pbrinit.cli import load
 from pbrinit.netlink import encode
 from tests.kernel import acts
 from tests.kernel.lab import Lab
+from tests.kernel.switching import guarded, plans, serving
+
+__all__ = ["guarded", "lab", "plan", "plans", "serving"]
 
 ON_LINK = {
     4: {"router": "192.0.2.1", "resolver": "192.0.2.53", "neighbour": "192.0.2.66"},

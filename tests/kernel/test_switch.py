@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,68 +14,25 @@ import pytest
 from pbrinit import bootfile
 from pbrinit.boot import slots
 from pbrinit.bootfile import BootPlan
-from pbrinit.cli import load
-from pbrinit.netlink import encode
 from tests.kernel import acts, flood, watched
 from tests.kernel.lab import Lab, until
+from tests.kernel.switching import (
+    ENDS,
+    HEAD,
+    OUT,
+    PEER,
+    SELF,
+    W,
+    X,
+    Y,
+    Z,
+    boot_plan,
+    hears,
+    policy,
+    settles,
+)
 
 SWITCHES = 100
-SELF = ("192.0.2.2", "2001:db8::2")
-PEER = ("192.0.2.1", "2001:db8::1")
-ENDS = tuple(zip(PEER, SELF, strict=True))
-X, Y, Z, W = 1001, 1002, 1003, 1004
-OUT = 1000
-"""So much more is the port that the machine asks: x, y, z and w in the other direction."""
-
-HEAD = """
-hostname = "gate"
-[interface.wan]
-device = "eth0"
-address = ["192.0.2.2/24", "2001:db8::2/64"]
-gateway = ["192.0.2.1", "2001:db8::1"]
-[network]
-anywhere = ["0.0.0.0/0", "::/0"]
-"""
-ALLOWED = """
-[service]
-heard = ["udp/{one}", "udp/{both}"]
-asked = ["udp/{out}", "udp/{both_out}"]
-[[input]]
-on = "wan"
-from = "anywhere"
-service = "heard"
-[[output]]
-on = "wan"
-to = "anywhere"
-service = "asked"
-"""
-
-
-def policy(one: int, head: str = HEAD) -> str:
-    return head + ALLOWED.format(one=one, both=Z, out=one + OUT, both_out=Z + OUT)
-
-
-def boot_plan(folder: Path, name: str, text: str) -> BootPlan:
-    path = folder / f"{name}.toml"
-    path.write_text(text)
-    return encode(load(path), name)
-
-
-@pytest.fixture
-def plans(tmp_path: Path) -> tuple[BootPlan, BootPlan]:
-    """A allows x and z, B allows y and z."""
-    return boot_plan(tmp_path, "a", policy(X)), boot_plan(tmp_path, "b", policy(Y))
-
-
-@pytest.fixture
-def guarded(plans: tuple[BootPlan, BootPlan]) -> Iterator[Lab]:
-    """A machine under A with its guard, and a peer."""
-    with Lab([f"{PEER[0]}/24", f"{PEER[1]}/64"], ()) as lab:
-        assert lab.machine.do(acts.enforce, plans[0]) == []
-        lab.machine.do(watched.start, plans[0])
-        assert until(lambda: lab.machine.do(watched.seen).verified > 0, 10)
-        yield lab
-        lab.machine.do(watched.stop)
 
 
 @dataclass(frozen=True)
@@ -166,102 +123,6 @@ def test_rules_that_are_changed_one_by_one_are_caught(
 
     told = flooded(guarded, switch, 20)
     assert {fault for fault in told.faults if fault.startswith("w ")}, told.faults
-
-
-def settles(lab: Lab, plan: BootPlan) -> bool:
-    """Whether nothing differs from the plan, in some seconds."""
-    return until(lambda: lab.machine.do(watched.differences, plan) == [], 4)
-
-
-def hears(lab: Lab, port: int, name: str = "192.0.2.2") -> bool:
-    """Whether the machine answers the peer on a port."""
-    return lab.peer.do(acts.ask, acts.Question("udp", name, port)) == "answered"
-
-
-@pytest.fixture
-def serving(guarded: Lab) -> Lab:
-    """The same machine, with programs that answer."""
-    for port in (X, Y, Z, W):
-        guarded.machine.do(acts.serve, "udp", port)
-    return guarded
-
-
-def test_what_nobody_confirms_goes_by_itself(
-    serving: Lab, plans: tuple[BootPlan, BootPlan]
-) -> None:
-    assert (hears(serving, X), hears(serving, Y), hears(serving, W)) == (True, False, False)
-    start = time.monotonic()
-    assert serving.machine.do(flood.request, "try 3", bootfile.pack(plans[1]))[0]
-    assert (hears(serving, X), hears(serving, Y), hears(serving, Z)) == (False, True, True)
-    assert until(lambda: hears(serving, X), 5)
-    assert 3 <= time.monotonic() - start < 5
-    assert (hears(serving, X), hears(serving, Y), hears(serving, W)) == (True, False, False)
-    assert settles(serving, plans[0])
-    assert serving.machine.do(flood.in_force, plans[0]) == plans[0]
-
-
-def test_what_is_confirmed_stays(serving: Lab, plans: tuple[BootPlan, BootPlan]) -> None:
-    machine = serving.machine
-    assert machine.do(flood.request, "try 2", bootfile.pack(plans[1]))[0]
-    done, told, _, _ = machine.do(flood.request, "try 2", bootfile.pack(plans[0]))
-    assert not done
-    assert 'policy "b" is on trial for ' in told
-    assert machine.do(flood.request, "confirm")[:2] == (
-        True, 'policy "b" is kept, until the machine starts again',
-    )  # fmt: skip
-    time.sleep(2.5)
-    assert (hears(serving, X), hears(serving, Y)) == (False, True)
-    assert machine.do(flood.request, "confirm")[:2] == (False, "no policy is on trial")
-    assert settles(serving, slots.moved(plans[1], 1))
-    machine.run("sh", "-c", "ip rule flush; ip -6 rule flush")
-    assert settles(serving, slots.moved(plans[1], 1))
-    assert not hears(serving, X)
-
-
-def test_a_guard_that_is_started_again_ends_the_trial(
-    serving: Lab, plans: tuple[BootPlan, BootPlan]
-) -> None:
-    assert serving.machine.do(flood.request, "try 3", bootfile.pack(plans[1]))[0]
-    serving.machine.do(watched.stop)
-    serving.machine.do(watched.start_again, plans[0])
-    assert (hears(serving, X), hears(serving, Y)) == (False, True)
-    assert until(lambda: hears(serving, X), 6)
-    assert not hears(serving, Y)
-
-
-def test_who_asks_and_dies_leaves_a_trial_that_ends(
-    serving: Lab, plans: tuple[BootPlan, BootPlan]
-) -> None:
-    serving.machine.do(flood.ask_and_die, "try 3", bootfile.pack(plans[1]))
-    assert until(lambda: hears(serving, Y), 3)
-    assert not hears(serving, X)
-    assert until(lambda: hears(serving, X), 5)
-    assert settles(serving, plans[0])
-
-
-@pytest.mark.parametrize("names", ["ab", "ba"], ids=["there", "back"])
-def test_wherever_a_switch_is_cut_off_the_next_guard_ends_it(
-    serving: Lab, plans: tuple[BootPlan, BootPlan], names: str
-) -> None:
-    """From the first place to the second one, and back: one of the two is in force, whole."""
-    machine = serving.machine
-    old, new = (plans["ab".index(name)] for name in names)
-    ends: set[str] = set()
-    whole, at = False, 0
-    while not whole:
-        at += 1
-        if machine.do(flood.in_force, plans[0]).policy != old.policy:
-            assert machine.do(flood.request, "adopt", bootfile.pack(old))[0]
-        machine.do(watched.stop)
-        whole = machine.do(flood.cut_off, plans[0], new, at)
-        assert hears(serving, X) != hears(serving, Y)
-        machine.do(watched.start_again, plans[0])
-        now = machine.do(flood.in_force, plans[0])
-        assert settles(serving, now), at
-        assert hears(serving, X if now.policy == "a" else Y)
-        ends.add(now.policy)
-    assert at > 10
-    assert ends == {"a", "b"}
 
 
 MOVED = HEAD.replace("192.0.2.2/24", "192.0.2.9/25").replace("2001:db8::2/64", "2001:db8::9/64")
@@ -361,24 +222,3 @@ def test_large_sets_are_switched_too(tmp_path: Path) -> None:
                 told = lab.peer.do(acts.ask, question)
                 assert (told == "answered") == (host not in blocked[number]), (host, number)
         lab.machine.do(watched.stop)
-
-
-def test_what_cannot_be_is_refused_and_changes_nothing(
-    serving: Lab, plans: tuple[BootPlan, BootPlan]
-) -> None:
-    data = bootfile.pack(plans[1])
-    damaged = data[:900] + bytes([data[900] ^ 1]) + data[901:]
-    too_much = BootPlan(**{**vars(plans[1]), "rules": (*plans[1].rules, plans[1].rules[0][:20])})
-    for line, asked, reason in (
-        ("try 5", damaged, "the plan cannot be read: it is damaged, its checksum does not match"),
-        ("try 0", data, "a trial lasts 1 to 3600 s"),
-        ("try soon", data, "a trial lasts 1 to 3600 s"),
-        ("adopt", bootfile.pack(too_much), "it cannot be put in force, and was taken back"),
-        ("open sesame", b"", "nobody here does 'open sesame'"),
-        ("", b"", "only root may ask"),
-    ):
-        done, told, _, _ = serving.machine.do(flood.request, line, asked)
-        assert not done
-        assert reason in told
-        assert (hears(serving, X), hears(serving, Y)) == (True, False)
-        assert settles(serving, plans[0])
