@@ -13,10 +13,10 @@ from pbrinit.compiler import compile_policy
 from pbrinit.configured import Given, configured
 from pbrinit.netlink import encode
 from tests.kernel import acts, housed, kept, watched
+from tests.kernel.advertising import near, own
 from tests.kernel.lab import Lab, until
 from tests.kernel.test_leased_rooms import CLIENT, SECONDS, is_reached, restarts, sends_by, ssh
 from tests.kernel.test_programs import SERVER
-from tests.kernel.test_ra import near, own
 from tests.unit.pbrinit.written import by_ra
 
 FOUR, WEB = "192.0.2.2", "2001:db8:7::7"

@@ -12,8 +12,8 @@ from pbrinit.cli import load
 from pbrinit.netlink import encode
 from tests.kernel import acts, tried, watched
 from tests.kernel.acts import Question
+from tests.kernel.advertising import near, own
 from tests.kernel.lab import Lab, until
-from tests.kernel.test_ra import near, own
 
 EXAMPLE = Path("examples/autoconf.toml")
 IMAGE = EXAMPLE.read_text()
