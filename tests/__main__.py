@@ -15,6 +15,8 @@ from pathlib import Path
 FIRST = ("tests/boot", "tests/adversary")
 OTHERS = ("tests/unit", "tests/kernel", "tests/oracle", "tests/judges")
 LOG = Path("build/log/tests-beside.log")
+BESIDE = "--basetemp=build/pytest-beside"
+"""Each part empties the folder of its own when it starts, and not the other's."""
 
 
 def main() -> int:
@@ -24,7 +26,9 @@ def main() -> int:
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with LOG.open("w+") as log:
         print(f"==> {', '.join(OTHERS)} meanwhile, into {LOG}", flush=True)
-        with subprocess.Popen([*pytest, *OTHERS], stdout=log, stderr=subprocess.STDOUT) as others:
+        with subprocess.Popen(
+            [*pytest, BESIDE, *OTHERS], stdout=log, stderr=subprocess.STDOUT
+        ) as others:
             first = subprocess.run([*pytest, *FIRST], check=False).returncode
             print(f"==> waiting for {', '.join(OTHERS)}", flush=True)
             failed = others.wait() or first
