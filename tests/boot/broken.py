@@ -179,7 +179,7 @@ def before_links(stride: int, counts: dict[str, int]) -> Iterator[Fault]:
     for at in [0, 20, 40, *range(60, counts["bytes"], counts["bytes"] // 24)]:
         yield f"plan byte {at}", later(flipped, at)
     for number in range(counts["sysctls"]):
-        yield f"sysctl {number} refused", later(fails, "sysctl", "open", 2 * number)
+        yield f"sysctl {number} refused", later(fails, "sysctl", "open", number)
     for number in range(0, counts["sysctls"], 4):
         yield f"sysctl {number} other", later(other_value, number)
     few = [n for n in range(counts["messages"]) if n % stride == 0 or n > counts["messages"] - 12]
