@@ -108,12 +108,19 @@ def _boot(options: argparse.Namespace) -> int:
     return qemu.boot(qemu.Machine(direct, nics))
 
 
+ADVERTISED = ip_network("fd77:77:77:77::/64")
+"""What QEMU advertises where a policy asks routers: of its own fec0::/64 no host has addresses any
+more (RFC 3879)."""
+
+
 def _network(interface: Interface) -> qemu.User:
     """A network that QEMU plays, with the interface's gateways as the host that answers.
 
     What the policy lets out by it, QEMU passes on to where this host can go.
     """
     prefixes = {a.version: ip_network(a.network) for a in interface.addresses}
+    if interface.waits(Family.V6):
+        prefixes[6] = ADVERTISED
     four, six = (interface.gateway(family) for family in Family)
     return qemu.User(
         network=str(prefixes[4]) if 4 in prefixes else None,  # noqa: PLR2004  IP's version
