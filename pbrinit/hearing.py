@@ -42,7 +42,7 @@ class Hearing:
         """
         found: list[Box] = []
         anyone = AddressSet.everything(family)
-        own = AddressSet.of(family, (a.ip for i in self._policy.interfaces for a in i.addresses))
+        own = self._homes.ours(family)
         for deny in self._policy.logged if isinstance(way_in, Interface) else ():
             asking = deny.sources.of(family) if deny.sources else anyone
             asked = deny.destinations.of(family) - own if deny.destinations else anyone
@@ -63,6 +63,6 @@ class Hearing:
         """
         if family is Family.V6 or not self._policy.log:
             return ()
-        own = AddressSet.of(family, (a.ip for i in self._policy.interfaces for a in i.addresses))
+        own = self._homes.ours(family)
         word = icmp(family, PROHIBITED[family])
         return (Box(word, AddressSet.everything(family), own, "log", uid=ROOT),)

@@ -290,5 +290,4 @@ class Meaning:
 
     def here(self, family: Family) -> AddressSet:
         """What is sent here stays here: loopback and our own addresses."""
-        own = (a.ip for interface in self.policy.interfaces for a in interface.addresses)
-        return AddressSet.of(family, (*own, LOOPBACK[family]))
+        return self.homes.ours(family) | AddressSet.of(family, [LOOPBACK[family]])

@@ -39,6 +39,11 @@ class Whereabouts:
         """This machine's addresses on an interface."""
         return AddressSet.of(family, (address.ip for address in interface.own(family)))
 
+    def ours(self, family: Family) -> AddressSet:
+        """This machine's addresses on all of its interfaces."""
+        own = (a.ip for interface in self._policy.interfaces for a in interface.addresses)
+        return AddressSet.of(family, own)
+
     def _behind(self, interface: Interface, family: Family) -> AddressSet:
         """Those who live behind an interface."""
         if not interface.own(family):

@@ -42,12 +42,12 @@ class Candidate:
         with collector.paused():
             reading = examine(path, at_home=False)
             policy = _given(path, reading.policy, now)
-            waiting = found = _checked(path, reading.policy)
-            plan = bare = encode(waiting.plan, path.stem)
+            found = _checked(path, reading.policy)
+            plan = waiting = encode(found.plan, path.stem)
             if policy != reading.policy:
                 found = _checked(path, policy)
                 plan = encode(found.plan, path.stem)
-        return cls(plan, bare, reading.remarks, found.asked)
+        return cls(plan, waiting, reading.remarks, found.asked)
 
     def __str__(self) -> str:
         rules = f"{self.plan.policy}: sound; {len(self.plan.rules)} rules"
