@@ -16,13 +16,14 @@ import select
 import signal
 from types import SimpleNamespace
 
-from pbrinit.boot import calls
+from pbrinit.boot import calls, links
 from pbrinit.boot.say import seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
     from pbrinit.boot.given import Given
     from pbrinit.boot.lease import Prefix
@@ -65,6 +66,47 @@ class Client:
     def tick(self, now: float) -> Sent:
         """What is due: datagrams, each with the address that it goes to."""
         raise NotImplementedError
+
+
+class Way(SimpleNamespace):
+    """A way to ask: its socket on a device, a `Client`, what an earlier process told, read again,
+    what is heard of one datagram, as the client's `receive` takes it, and the port that is asked.
+    """
+
+    open_socket: Callable[[str], socket.socket]
+    client: Callable[..., Any]
+    unpack: Callable[[bytes, Iterable[Prefix]], Given]
+    heard: Callable[[socket.socket], tuple[object, ...]]
+    port: int
+
+    def ask(
+        self,
+        identity: Identity,
+        device: str,
+        pipe: socket.socket,
+        held: tuple[bytes, float] | None,
+        parent: int,
+    ) -> None:
+        """Ask without end, and tell what is held, in a process that this becomes; `held` is what an
+        earlier one told, and since when it is held.
+
+        Raises OSError where there is no such device, or not any more, or this cannot become nobody.
+        """
+        mac = bytes.fromhex(links.mac(device).replace(":", ""))
+        asking = self.open_socket(device)
+        become_nobody({asking.fileno(), pipe.fileno()}, parent)
+        known = (self.unpack(held[0], identity.taken), held[1]) if held else None
+        client = self.client(identity, mac, below, seconds(), known)
+
+        def hear() -> Sent:
+            heard = self.heard(asking)
+            sent: Sent = client.receive(*heard, seconds())
+            return sent
+
+        def send(data: bytes, to: str) -> None:
+            asking.sendto(data, (to, self.port))
+
+        serve(client, asking, pipe, hear=hear, send=send)
 
 
 def serve(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pbrinit import bootfile
-from pbrinit.boot import advertised, dhcp, keeping, lease, ra, requests, roster, standing, whole
+from pbrinit.boot import dhcp, keeping, lease, ra, requests, roster, standing, whole
 from pbrinit.boot.asking import Identity
 from pbrinit.boot.tenant import Asker, Kind, Tenant
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 PROGRAM = "/usr/lib/pbrinit/control"
 KINDS = {
-    2: Kind(what="lease", ask=dhcp.ask, unpack=lease.unpack),
-    10: Kind(what="advertisement", ask=ra.ask, unpack=advertised.unpack),
+    2: Kind(what="lease", ask=dhcp.WAY.ask, unpack=dhcp.WAY.unpack),
+    10: Kind(what="advertisement", ask=ra.WAY.ask, unpack=ra.WAY.unpack),
 }
 """By family, as the kernel numbers them (AF_INET, AF_INET6)."""
 

@@ -11,16 +11,10 @@ from __future__ import annotations
 import socket
 import struct
 
-from pbrinit.boot import links
 from pbrinit.boot.advertised import unpack
-from pbrinit.boot.asking import become_nobody, below, serve
+from pbrinit.boot.asking import Way
 from pbrinit.boot.raclient import Client
 from pbrinit.boot.ramessage import ADVERTISEMENT, HOPS, MOST
-from pbrinit.boot.say import seconds
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pbrinit.boot.asking import Identity, Sent
 
 ICMP6_FILTER = 1
 FILTER = bytearray(b"\xff" * 32)
@@ -45,34 +39,6 @@ def open_socket(device: str) -> socket.socket:
     return found
 
 
-def ask(
-    identity: Identity,
-    device: str,
-    pipe: socket.socket,
-    held: tuple[bytes, float] | None,
-    parent: int,
-) -> None:
-    """Ask without end, and tell what is held, in a process that this becomes; `held` is what an
-    earlier one told, and since when it is held.
-
-    Raises OSError where there is no such device, or not any more, or this cannot become nobody.
-    """
-    mac = bytes.fromhex(links.mac(device).replace(":", ""))
-    asking = open_socket(device)
-    become_nobody({asking.fileno(), pipe.fileno()}, parent)
-    known = (unpack(held[0], identity.taken), held[1]) if held else None
-    client = Client(identity, mac, below, seconds(), known)
-
-    def hear() -> Sent:
-        data, source, hops = heard(asking)
-        return client.receive(data, source, hops, seconds())
-
-    def send(data: bytes, to: str) -> None:
-        asking.sendto(data, (to, 0))
-
-    serve(client, asking, pipe, hear=hear, send=send)
-
-
 def heard(asking: socket.socket) -> tuple[bytes, bytes, int]:
     """A message, its source and how many hops it had left, 0 where the kernel does not say."""
     data, told, _, sender = asking.recvmsg(MOST, socket.CMSG_SPACE(NUMBER.size))
@@ -80,3 +46,6 @@ def heard(asking: socket.socket) -> tuple[bytes, bytes, int]:
     kind = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
     hops = [NUMBER.unpack(value)[0] for *of, value in told if tuple(of) == kind]
     return data, source, hops[0] if hops else 0
+
+
+WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, heard=heard, port=0)
