@@ -23,7 +23,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
-    from typing import Any
 
     from pbrinit.boot.given import Given
     from pbrinit.boot.lease import Prefix
@@ -69,14 +68,14 @@ class Client:
 
 
 class Way(SimpleNamespace):
-    """A way to ask: its socket on a device, a `Client`, what an earlier process told, read again,
-    what is heard of one datagram, as the client's `receive` takes it, and the port that is asked.
+    """A way to ask: its socket on a device, its `Client`, what an earlier process told, read again,
+    what is to be sent once that client took one datagram, and the port that is asked.
     """
 
     open_socket: Callable[[str], socket.socket]
-    client: Callable[..., Any]
+    client: Callable[..., Client]
     unpack: Callable[[bytes, Iterable[Prefix]], Given]
-    heard: Callable[[socket.socket], tuple[object, ...]]
+    hear: Callable[[Client, socket.socket], Sent]
     port: int
 
     def ask(
@@ -99,9 +98,7 @@ class Way(SimpleNamespace):
         client = self.client(identity, mac, below, seconds(), known)
 
         def hear() -> Sent:
-            heard = self.heard(asking)
-            sent: Sent = client.receive(*heard, seconds())
-            return sent
+            return self.hear(client, asking)
 
         def send(data: bytes, to: str) -> None:
             asking.sendto(data, (to, self.port))

@@ -12,6 +12,11 @@ from pbrinit.boot.asking import Way
 from pbrinit.boot.dhcpclient import Client
 from pbrinit.boot.dhcpmessage import MOST
 from pbrinit.boot.lease import unpack
+from pbrinit.boot.say import seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.boot.asking import Sent
 
 CLIENT_PORT, SERVER_PORT = 68, 67
 
@@ -28,9 +33,9 @@ def open_socket(device: str) -> socket.socket:
     return found
 
 
-def heard(asking: socket.socket) -> tuple[bytes]:
-    """A datagram."""
-    return (asking.recv(MOST),)
+def hear(client: Client, asking: socket.socket) -> Sent:
+    """Have the client take a datagram; what is to be sent then."""
+    return client.receive(asking.recv(MOST), seconds())
 
 
-WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, heard=heard, port=SERVER_PORT)
+WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=SERVER_PORT)

@@ -15,6 +15,11 @@ from pbrinit.boot.advertised import unpack
 from pbrinit.boot.asking import Way
 from pbrinit.boot.raclient import Client
 from pbrinit.boot.ramessage import ADVERTISEMENT, HOPS, MOST
+from pbrinit.boot.say import seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.boot.asking import Sent
 
 ICMP6_FILTER = 1
 FILTER = bytearray(b"\xff" * 32)
@@ -48,4 +53,9 @@ def heard(asking: socket.socket) -> tuple[bytes, bytes, int]:
     return data, source, hops[0] if hops else 0
 
 
-WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, heard=heard, port=0)
+def hear(client: Client, asking: socket.socket) -> Sent:
+    """Have the client take a message; what is to be sent then."""
+    return client.receive(*heard(asking), seconds())
+
+
+WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=0)
