@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from scapy.packet import Packet
 
-from factory.image import Artefacts, archive, of_programs
+from factory.image import BASE, CHECKOUT, Artefacts, archive, of_programs
 from factory.qemu import Accelerator, Direct, Machine, Nic, accelerator
 from pbrinit import bootfile
 from pbrinit.cli import load
@@ -51,12 +51,16 @@ def pc_artefacts() -> Artefacts:
 
 
 def artefacts_in(folder: Path) -> Artefacts:
-    """What is in a folder; fails where something is missing."""
+    """What is in a folder; fails where something is missing, or not of the code that is tested."""
     names = ("vmlinuz", "initramfs.cpio.zst", "cmdline", "pbrinit.efi", "pbrinit.img")
     found = Artefacts(*(folder / name for name in names))
     for path in vars(found).values():
         if not path.exists():
             pytest.fail(f"{path} is not there: `make test` builds it before it tests")
+    made = found.initramfs.stat().st_mtime
+    for path in (path for pattern in BASE for path in CHECKOUT.glob(pattern)):
+        if path.stat().st_mtime > made:
+            pytest.fail(f"{folder} is older than {path}: `make test` builds it before it tests")
     return found
 
 
