@@ -126,8 +126,10 @@ def awaits(policy: Policy) -> tuple[Awaits, ...]:
 
 def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
     for interface in policy.interfaces:
-        for address in interface.own(family) if family not in interface.asks else ():
-            yield int(address.network.network_address), address.network.prefixlen
+        if family not in interface.asks:
+            near = (address.network for address in interface.own(family))
+            for prefix in (*near, *(route.prefix for route in interface.routed(family))):
+                yield int(prefix.network_address), prefix.prefixlen
 
 
 def states(policy: Policy) -> Iterator[tuple[str, Policy]]:

@@ -19,6 +19,7 @@ HOMES: Mapping[str, str] = {
     "mac": INTERFACE,
     "address": INTERFACE,
     "gateway": INTERFACE,
+    "route": INTERFACE,
     "file": 'it belongs in [network]: NAME = { file = "…" }',
     "on": ENTRY,
     "in": "it belongs in [[forward]]",

@@ -21,9 +21,13 @@ INSIDE: dict[Family, Prefix] = {
 
 
 def taken(interfaces: Iterable[Interface]) -> Iterator[tuple[Interface, Address]]:
-    """Interfaces that have such an address already, for this machine or its gateway."""
+    """Interfaces that have such an address already, for this machine, a router, or the first of
+    those beyond one.
+    """
     for interface in interfaces:
-        for there in (*(own.ip for own in interface.addresses), *interface.gateways):
+        own = (address.ip for address in interface.addresses)
+        beyond = (end for one in interface.routes for end in (one.via, one.prefix.network_address))
+        for there in (*own, *interface.gateways, *beyond):
             if there in INSIDE[Family.of(there)]:
                 yield interface, there
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pbrinit import routed
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.atoms import address, interface_address
 from pbrinit.document import Node
@@ -33,6 +34,7 @@ def interfaces(section: Node) -> dict[str, Interface]:
     """The interfaces by name."""
     found = {name: _interface(name, section.node(name)) for name in section.names()}
     _side_by_side(section.problems, tuple(found.values()))
+    routed.side_by_side(section.problems, found.values())
     return found
 
 
@@ -63,6 +65,7 @@ def _interface(name: str, node: Node) -> Interface:
         addresses=tuple(addresses),
         gateways=tuple(gateways),
         asks=asks,
+        routes=routed.routes(node, addresses, asks),
     )
 
 
@@ -119,22 +122,10 @@ def _gateways(node: Node, gateways: list[Address], addresses: list[InterfaceAddr
     known: set[int] = set()
     key = node.path("gateway")
     for gateway in gateways:
-        if not any(gateway in address.network for address in addresses):
-            node.problems.add(key, f"{gateway} is in no prefix of this interface's addresses")
-        if any(gateway == address.ip for address in addresses):
-            node.problems.add(key, f"{gateway} is this machine's own address")
-        if any(_names_no_host(gateway, address) for address in addresses):
-            node.problems.add(key, f"{gateway} is the network itself or its broadcast")
+        routed.reached(node.problems, key, gateway, addresses)
         if gateway.version in known:
             node.problems.add(key, f"there are two gateways for IPv{gateway.version}")
         known.add(gateway.version)
-
-
-def _names_no_host(gateway: Address, address: InterfaceAddress) -> bool:
-    """Whether it is the first or last address of an IPv4 prefix that has such (RFC 3021)."""
-    network = address.network
-    ends = (network.network_address, network.broadcast_address)
-    return network.version == Family.V4.version and network.num_addresses > 2 and gateway in ends  # noqa: PLR2004
 
 
 def _the_only_one(

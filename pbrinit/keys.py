@@ -64,6 +64,11 @@ INTERFACE = Table(
             needed=True,
         ),
         Key("gateway", Texts(), "The way to everybody else: at most one a family."),
+        Key(
+            "route",
+            Texts(),
+            'Who lives beyond another router of the link: "10.1.0.0/16 via 10.0.0.254".',
+        ),
     ),
     just_one=("device", "mac"),
 )

@@ -98,6 +98,11 @@ def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
         for family in Family
         if (gateway := interface.gateway(family)) is not None
     )
+    routed = (
+        Route(Family.of(route.via), TABLE_MAIN, RouteKind.UNICAST, route.prefix, route.via,
+              note="beyond a router of this link")
+        for route in interface.routes
+    )  # fmt: skip
     return Link(
         name=interface.name,
         device=interface.device,
@@ -105,7 +110,7 @@ def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
         sysctls=sysctls.device(interface.device, six=interface.speaks(Family.V6)),
         early_routes=(_hairpin(policy, interface.device), *_to_routers(interface)),
         addresses=interface.addresses,
-        routes=(*_to_servers(interface), *gateways, *tables.routes(interface.device)),
+        routes=(*_to_servers(interface), *gateways, *routed, *tables.routes(interface.device)),
     )
 
 

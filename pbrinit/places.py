@@ -63,13 +63,18 @@ class Places:
         return tuple(
             IPv4Network(network.broadcast_address)
             for interface in self.interfaces
-            for network in self.networks(interface)
+            for network in self.links(interface)
             if isinstance(network, IPv4Network) and network.prefixlen <= LAST_WITH_BROADCAST
         )
 
-    def networks(self, interface: Interface) -> tuple[Prefix, ...]:
+    def links(self, interface: Interface) -> tuple[Prefix, ...]:
         """The prefixes of an interface's own addresses."""
         return tuple(dict.fromkeys(a.network for a in interface.own(self.family)))
+
+    def networks(self, interface: Interface) -> tuple[Prefix, ...]:
+        """These, and the prefixes beyond routers of its link."""
+        routed = (route.prefix for route in interface.routed(self.family))
+        return (*self.links(interface), *routed)
 
     def behind(self, *interfaces: Interface) -> AddressSet:
         """Everybody who lives behind one of these."""
@@ -85,7 +90,7 @@ class Places:
 
     @cached_property
     def elsewhere(self) -> AddressSet:
-        """Everybody who may live somewhere, but on the links of these interfaces."""
+        """Everybody who may live somewhere, but those whom prefixes put behind an interface."""
         near = (n for interface in self.interfaces for n in self.networks(interface))
         return ~AddressSet.of(self.family, (*near, *self.nobody))
 

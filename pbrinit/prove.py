@@ -34,6 +34,8 @@ UNPROVED = 1
 SHOWN = 5
 """How many counter-examples are told in full."""
 
+ASTRAY = "another router leads there, or none"
+
 
 Compiler = Callable[[Path, Policy], Plan]
 
@@ -124,6 +126,8 @@ def _told(finding: Finding, policy: Policy) -> Iterator[str]:
     means = judgement.means
     named = ", ".join(f"{name}{' as an answer' * (name in means.answers)}" for name in means.names)
     yield f"  the policy: {_place(means.where, judgement)}; named by {named or 'no entry'}"
+    if judgement.astray:
+        yield f"  its way:    {ASTRAY}"
     if judgement.mistold:
         yield f"  its sender: {_mistold(judgement)}"
     yield from (f"  {line}" for line in explain.lines(judgement.verdict))
@@ -207,6 +211,7 @@ def _json(judgement: Judgement | Clash | None, policy: Policy) -> dict[str, Any]
         "policy": _place(judgement.means.where, judgement),
         "names": list(judgement.means.names),
         "answers": [name for name in judgement.means.names if name in judgement.means.answers],
+        "way": ASTRAY if judgement.astray else None,
         "sender": _mistold(judgement) if judgement.mistold else None,
         "explained": list(explain.lines(judgement.verdict)),
     }

@@ -84,16 +84,21 @@ def alone(address: Address) -> InterfaceAddress:
 
 
 def _ways_out(policy: Policy, run: Run) -> Iterator[Route]:
-    """By the gateway that nobody has: to each link from the machine's address there, to everybody
-    else from the address on the link with the machine's gateway.
+    """By the gateway that nobody has: to each link, and beyond its routers, from the machine's
+    address there, to everybody else from the address on the link with the machine's gateway.
     """
     for family in Family:
         ways: list[tuple[Prefix | None, Address]] = []
         for interface in policy.interfaces:
             own = interface.own(family)
             ways += [(address.network, address.ip) for address in own]
+            hops: list[tuple[Prefix | None, Address]] = [
+                (route.prefix, route.via) for route in interface.routed(family)
+            ]
             gateway = interface.gateway(family)
-            ways += [(None, a.ip) for a in own if _is_near(gateway, a)][:1] if gateway else []
+            hops += [(None, gateway)] if gateway else []
+            for destination, hop in hops:
+                ways += [(destination, a.ip) for a in own if _is_near(hop, a)][:1]
         ways += [(prefix, inside.address(policy, run, family))
                  for prefix in inside.prefixes(policy, family)]  # fmt: skip
         for destination, source in dict(ways).items():
@@ -101,6 +106,6 @@ def _ways_out(policy: Policy, run: Run) -> Iterator[Route]:
                         preferred=source, note="all ways lead through the machine")  # fmt: skip
 
 
-def _is_near(gateway: Address, own: InterfaceAddress) -> bool:
+def _is_near(hop: Address, own: InterfaceAddress) -> bool:
     """Whether it is on the link of an address: in its prefix, or known by the link's own."""
-    return gateway in own.network or gateway.is_link_local
+    return hop in own.network or hop.is_link_local

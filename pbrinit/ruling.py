@@ -43,6 +43,7 @@ class Rulings:
 
     def __init__(self, policy: Policy) -> None:
         self._meaning = Meaning(policy)
+        self.homes = self._meaning.homes
         self._ways = {way.device: way for way in policy.ways}
         self._parts: dict[tuple[Family, str | None, str | None], Part] = {}
 

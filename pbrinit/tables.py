@@ -36,7 +36,7 @@ class Use(enum.Enum):
 
 @dataclass(frozen=True)
 class Hop:
-    """A way out: a device, and the gateway where there is one."""
+    """A way out: a device, and a router of its link for those who are not on it."""
 
     device: str
     gateway: Address | None = None
@@ -84,13 +84,28 @@ class Tables:
 
 def hops(places: Places) -> Iterator[tuple[Hop, AddressSet]]:
     """Each way out, with who is reached by it."""
+    prefixes: dict[Hop, list[Prefix]] = {}
+    for prefix, hop in _ways(places):
+        prefixes.setdefault(hop, []).append(prefix)
     for interface in places.interfaces:
-        near = AddressSet.of(places.family, places.networks(interface))
-        behind = places.behind(interface)
-        yield Hop(interface.device), behind & near
+        left = places.behind(interface)
+        here = {hop: found for hop, found in prefixes.items() if hop.device == interface.device}
+        for hop, found in here.items():
+            there = AddressSet.of(places.family, found)
+            yield hop, left & there
+            left = left - there
         gateway = interface.gateway(places.family)
         if gateway is not None:
-            yield Hop(interface.device, gateway), behind - near
+            yield Hop(interface.device, gateway), left
+
+
+def _ways(places: Places) -> Iterator[tuple[Prefix, Hop]]:
+    """The prefixes of links and those beyond routers of links, each with its way out."""
+    for interface in places.interfaces:
+        for network in places.links(interface):
+            yield network, Hop(interface.device)
+        for route in interface.routed(places.family):
+            yield route.prefix, Hop(interface.device, route.via)
 
 
 def _routes(key: _Key, table: int, places: Places) -> Iterator[tuple[str, Route]]:
@@ -118,23 +133,25 @@ def _routes(key: _Key, table: int, places: Places) -> Iterator[tuple[str, Route]
 
 
 def _towards(found: tuple[Piece, ...], table: int, places: Places) -> Iterator[tuple[str, Route]]:
-    """A prefix that is meant leads to the link that has it, or else to the gateway; a link's own
-    prefix within a wider one that is meant needs a route of its own.
+    """A prefix that is meant leads to the link that has it, or to the router of a link, or else to
+    the gateway; the prefix of a link, or a route's, within a wider one that is meant needs a route
+    of its own.
     """
     family, note = places.family, Use.TOWARDS.value
     said = {piece.prefix: piece.yes for piece in found}
-    links = {n: Hop(i.device) for i in places.interfaces for n in places.networks(i)}
+    ways = dict(_ways(places))
     gates = (Hop(i.device, i.gateway(family)) for i in places.interfaces if i.gateway(family))
     gateway = next(gates, None)
-    for prefix, hop in links.items():
+    for prefix, hop in ways.items():
         if prefix not in said and _inherits(prefix, said):
-            yield hop.device, Route(family, table, RouteKind.UNICAST, prefix, note=note)
+            kind = RouteKind.UNICAST
+            yield hop.device, Route(family, table, kind, prefix, hop.gateway, note=note)
     for piece in found:
         if not piece.yes:
             yield LOOPBACK, Route(family, table, RouteKind.THROW, piece.prefix, note=LEFT_OUT)
             continue
-        near = piece.prefix is not None and _enclosing(piece.prefix, links)
-        hop_ = links[near] if near else gateway
+        near = piece.prefix is not None and _enclosing(piece.prefix, ways)
+        hop_ = ways[near] if near else gateway
         if hop_ is not None:
             kind = RouteKind.UNICAST
             yield hop_.device, Route(family, table, kind, piece.prefix, hop_.gateway, note=note)
@@ -146,9 +163,9 @@ def _wider(prefix: Prefix) -> Iterator[Prefix]:
         yield prefix.supernet(new_prefix=length)
 
 
-def _enclosing(prefix: Prefix, links: dict[Prefix, Hop]) -> Prefix | None:
-    """The link's prefix that holds this one."""
-    return next((network for network in links if _holds(network, prefix)), None)
+def _enclosing(prefix: Prefix, ways: dict[Prefix, Hop]) -> Prefix | None:
+    """The prefix that holds this one and has a way out; no two of these overlap."""
+    return next((network for network in ways if _holds(network, prefix)), None)
 
 
 def _holds(network: Prefix, prefix: Prefix) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from pbrinit.addresses import Address, Family, InterfaceAddress
+from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.service import Ports
 
 GIVEN = {Family.V4: "by DHCP", Family.V6: "by router advertisement"}
@@ -17,12 +17,23 @@ GIVEN = {Family.V4: "by DHCP", Family.V6: "by router advertisement"}
 
 
 @dataclass(frozen=True)
+class Routed:
+    """A prefix that lives beyond a router of a link, and that router's address there."""
+
+    prefix: Prefix
+    via: Address
+
+    def __str__(self) -> str:
+        return f"{self.prefix} via {self.via}"
+
+
+@dataclass(frozen=True)
 class Interface:
     """An interface that may be brought up; every other one stays down.
 
     Of the families in `asks` its address and gateway are given to it on its link: IPv4's by DHCP,
-    IPv6's by router advertisement. `addresses` and `gateways` have them for as long as they are
-    given (`configured`).
+    IPv6's by router advertisement. `addresses`, `gateways` and `routes` have what is given for as
+    long as it is (`configured`).
     """
 
     name: str
@@ -31,6 +42,7 @@ class Interface:
     addresses: tuple[InterfaceAddress, ...]
     gateways: tuple[Address, ...]
     asks: frozenset[Family] = frozenset()
+    routes: tuple[Routed, ...] = ()
 
     def waits(self, family: Family) -> bool:
         """Whether it is still to be given its address of the family."""
@@ -48,6 +60,10 @@ class Interface:
     def own(self, family: Family) -> tuple[InterfaceAddress, ...]:
         """The addresses of one family."""
         return tuple(a for a in self.addresses if a.version == family.version)
+
+    def routed(self, family: Family) -> tuple[Routed, ...]:
+        """The routes of one family."""
+        return tuple(route for route in self.routes if route.via.version == family.version)
 
     def gateway(self, family: Family) -> Address | None:
         """The gateway of one family, where there is one."""

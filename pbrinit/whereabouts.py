@@ -32,6 +32,7 @@ class Whereabouts:
         self._policy = policy
         self.own = cache(self._own)
         self.behind = cache(self._behind)
+        self.routers = cache(self._routers)
         self.peers = cache(self._peers)
         self.inside = cache(self._inside)
 
@@ -48,18 +49,49 @@ class Whereabouts:
         """Those who live behind an interface."""
         if not interface.own(family):
             return AddressSet(family)
-        near = AddressSet.of(family, (a.network for a in interface.own(family)))
+        near = self._named(interface, family)
         if interface.gateway(family) is not None:
-            others = [i for i in self._policy.interfaces if i is not interface]
-            near = ~AddressSet.of(family, (a.network for i in others for a in i.own(family)))
+            near = ~self._elsewhere(interface, family)
         return near - self._nowhere[family]
 
+    def _named(self, interface: Interface, family: Family) -> AddressSet:
+        """Those whom the prefixes of an interface and its routes name."""
+        found: list[Prefix] = [address.network for address in interface.own(family)]
+        found += [route.prefix for route in interface.routed(family)]
+        return AddressSet.of(family, found)
+
+    def _elsewhere(self, interface: Interface, family: Family) -> AddressSet:
+        """Those whom the prefixes of all other interfaces name."""
+        found = AddressSet(family)
+        for other in self._policy.interfaces:
+            if other is not interface:
+                found = found | self._named(other, family)
+        return found
+
+    def _routers(
+        self, interface: Interface, family: Family
+    ) -> tuple[tuple[Address | None, AddressSet], ...]:
+        """By whom those behind an interface are reached: the routers of its link, each with those
+        beyond it, the gateway with all that are left; None stands for the link itself.
+        """
+        left = self.behind(interface, family)
+        found: dict[Address | None, AddressSet] = {}
+        ways: list[tuple[Address | None, Prefix]] = [
+            (None, address.network) for address in interface.own(family)
+        ]
+        ways += [(route.via, route.prefix) for route in interface.routed(family)]
+        for router, prefix in ways:
+            there = left & AddressSet.of(family, [prefix])
+            found[router] = found.get(router, AddressSet(family)) | there
+            left = left - there
+        gateway = interface.gateway(family)
+        if gateway is not None:
+            found[gateway] = found.get(gateway, AddressSet(family)) | left
+        return tuple(found.items())
+
     def servers(self, interface: Interface) -> AddressSet:
-        """Those who may give an interface its IPv4 address: all but those on other links."""
-        family = Family.V4
-        others = [i for i in self._policy.interfaces if i is not interface]
-        near = AddressSet.of(family, (a.network for i in others for a in i.own(family)))
-        return ~near - self._nowhere[family]
+        """Those who may give an interface its IPv4 address: all but those behind the others."""
+        return ~self._elsewhere(interface, Family.V4) - self._nowhere[Family.V4]
 
     def _peers(self, peers: Peers, interface: Interface, family: Family) -> AddressSet:
         """Those of some peers who live behind an interface."""

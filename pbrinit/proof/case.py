@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial, reduce
 from ipaddress import IPv6Address
+from operator import or_
 
 import z3
 
-from pbrinit.addresses import AddressSet, Family
+from pbrinit.addresses import Address, AddressSet, Family
 from pbrinit.boxes import Box, Part
 from pbrinit.expectations import asked
-from pbrinit.fib_tables import entries
+from pbrinit.fib_tables import Kind, entries
 from pbrinit.martians import IGMP
 from pbrinit.meaning import Meaning
 from pbrinit.packet import ARP, WITH_PORTS, WITH_TYPES
@@ -25,7 +26,7 @@ from pbrinit.policy import Policy
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
 from pbrinit.proof.steps import Steps
-from pbrinit.proof.terms import SPECIAL, Variables, any_of, in_ports
+from pbrinit.proof.terms import SPECIAL, Result, Variables, any_of, in_ports
 from pbrinit.ways import Way
 
 NOTHING = Part(())
@@ -42,6 +43,10 @@ def link_local(policy: Policy) -> dict[str, IPv6Address]:
         interface.device: IPv6Address(OWN_LINK_LOCAL + number)
         for number, interface in enumerate(policy.interfaces, 1)
     }
+
+
+def _leads_by(device: str, router: Address | None, result: Result) -> bool:
+    return (result.kind, result.device, result.router) == (Kind.UNICAST, device, router)
 
 
 def _path(way_in: Way | None, way_out: Way | None) -> tuple[str | None, str | None]:
@@ -87,6 +92,10 @@ class Case:
         )
         self._parts = {path: part for path, part in made if part != NOTHING}
         self.here = self.meaning.here(family)
+        self._routers = {
+            interface.device: dict(self.meaning.homes.routers(interface, family))
+            for interface in policy.interfaces
+        }
         self.expected = tuple(asked(self.meaning, family))
         special = {name: AddressSet.of(family, values) for name, values in SPECIAL.items()}
         prefixes = {
@@ -112,6 +121,8 @@ class Case:
     def _sets(self) -> Iterator[AddressSet]:
         """Every set that the meaning speaks of."""
         yield self.here
+        for routers in self._routers.values():
+            yield from routers.values()
         for box in self._boxes():
             yield box.sources
             yield box.destinations
@@ -137,6 +148,17 @@ class Case:
         return (*sorted(named), next(uid for uid in range(1, len(named) + 2) if uid not in named))
 
     # The meaning as a condition
+
+    def astray(self, found: z3.BitVecRef, device: str, packet: Variables) -> z3.BoolRef:
+        """Whether what leaves by a device is handed to another than leads to its destination."""
+        results, routers = self.rules.results, self._routers.get(device, {})
+        wrong = []
+        for router in {r.router for r in results.known if r.device == device} if routers else ():
+            others = (there for other, there in routers.items() if other != router)
+            mask = reduce(or_, map(self.classes.mask, others), 0)
+            by = partial(_leads_by, device, router)
+            wrong.append(z3.And(results.among(found, by), packet.destination.within(mask)))
+        return any_of(wrong)
 
     def passes(
         self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False

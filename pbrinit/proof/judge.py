@@ -28,8 +28,9 @@ from pbrinit.verdict import Verdict
 
 @dataclass(frozen=True)
 class Judgement:
-    """Where a packet gets to, as `Ruling.where` has it, and what the policy says of that; and
-    whether its sender is told that it is denied, or not, against what the policy says.
+    """Where a packet gets to, as `Ruling.where` has it, and what the policy says of that: `astray`
+    where it goes by the right way to the wrong router, which is wrong as well; and whether its
+    sender is told that it is denied, or not, against what the policy says.
     """
 
     packet: Packet
@@ -39,6 +40,7 @@ class Judgement:
     means: Ruling
     wrong: bool
     mistold: bool = False
+    astray: bool = False
 
 
 class Judge:
@@ -66,7 +68,17 @@ class Judge:
         else:
             verdict = self._model.output(self._model.flow(packet, direction))
             wrong = self._wrongly_leaves(packet, direction, verdict, means)
-        return Judgement(packet, direction, verdict, self._where(verdict), means, wrong, mistold)
+        astray = self._astray(packet, verdict)
+        return Judgement(
+            packet,
+            direction,
+            verdict,
+            self._where(verdict),
+            means,
+            wrong or astray,
+            mistold,
+            astray,
+        )
 
     def _wrongly_arrives(
         self, packet: Packet, direction: In, verdict: Verdict, means: Ruling
@@ -95,6 +107,16 @@ class Judge:
             ours = packet.source is None or packet.source in self._own
             return does == NOWHERE != means.where and ours
         return does != means.where and (direction.device is None or does != NOWHERE)
+
+    def _astray(self, packet: Packet, verdict: Verdict) -> bool:
+        """Whether it is handed to another than leads to its destination."""
+        asked = (t.hit for t in verdict.traces if t.lookup is not Lookup.RETURN_PATH)
+        hit = next((hit for hit in asked if hit is not None), None)
+        way = next((i for i in self._interfaces if i.device == verdict.device), None)
+        if hit is None or way is None or not verdict.allowed:
+            return False
+        routers = self._rulings.homes.routers(way, packet.family)
+        return any(packet.destination in there for by, there in routers if by != hit.gateway)
 
     def _mistold(self, packet: Packet, direction: In, verdict: Verdict, means: Ruling) -> bool:
         """IPv4 tells nobody where nothing is passed on (ip_error, net/ipv4/route.c)."""

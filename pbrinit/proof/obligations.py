@@ -55,9 +55,9 @@ def _is_wrong(judgement: Judgement) -> bool:
 
 
 def _arrives(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
-    """What arrives by an interface, or from a room, is delivered, passed on by this or that way, or
-    dropped, as it should be. Only where the look-up may lead, or the policy says something, there
-    is anything to ask.
+    """What arrives by an interface, or from a room, is delivered, passed on by this or that way, to
+    the router that leads there, or dropped, as it should be. Only where the look-up may lead, or
+    the policy says something, there is anything to ask.
     """
     steps, device, protocol = case.steps, way_in.device, min(protocols)
     four = case.family is Family.V4
@@ -83,6 +83,8 @@ def _arrives(case: Case, way_in: Way, protocols: frozenset[int]) -> Obligation:
             differ += [z3.And(does, z3.Not(means)), z3.And(means, z3.Not(does))]
             if here:
                 differ[1] = z3.And(differ[1], z3.Not(steps.foreign_link_local(device)))
+            else:
+                differ.append(z3.And(does, case.astray(found, way, steps.packet)))
         return [
             *steps.possible(protocol, outgoing=False),
             z3.Not(steps.to_all(found, protocol)),
@@ -154,13 +156,16 @@ def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligat
             )
             here = z3.And(here, z3.Not(kept))
         pairs = [(steps.stays(found), here)]
+        differ = []
         for way in case.ways:
             may = bound is None and case.part(None, way) != NOTHING
             if not may and way.device not in (*leads, oif):
                 continue
             means = case.passes(case.part(None, way), protocol, steps.packet, outgoing=True)
-            pairs.append((steps.sent(found, way.device, oif), means))
-        differ = [z3.And(does, z3.Not(means)) for does, means in pairs]
+            sent = steps.sent(found, way.device, oif)
+            pairs.append((sent, means))
+            differ.append(z3.And(sent, case.astray(found, way.device, steps.packet)))
+        differ += [z3.And(does, z3.Not(means)) for does, means in pairs]
         if bound is None:
             differ += [z3.And(means, z3.Not(does)) for does, means in pairs]
         return [

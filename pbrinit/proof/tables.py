@@ -106,4 +106,4 @@ class Tables:
         if hit is None:
             return NONE
         group = hit.destination.network_address.is_multicast
-        return self._results.number(Result(hit.kind, hit.device, group))
+        return self._results.number(Result(hit.kind, hit.device, group, hit.gateway))

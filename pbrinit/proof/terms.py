@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import z3
 
-from pbrinit.addresses import Prefix
+from pbrinit.addresses import Address, Prefix
 from pbrinit.fib_tables import Kind
 from pbrinit.martians import LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
 from pbrinit.service import Ports
@@ -42,13 +42,15 @@ SPECIAL: dict[str, tuple[Prefix, ...]] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a look-up ends with: a route of a kind by a device, or no route. `group` says whether
-    the route is to a group, which decides in IPv6 what is delivered (ip6_rt_init_dst).
+    """What a look-up ends with: a route of a kind by a device, to a router of its link or on the
+    link itself, or no route. `group` says whether the route is to a group, which decides in IPv6
+    what is delivered (ip6_rt_init_dst).
     """
 
     kind: Kind | None = None
     device: str | None = None
     group: bool = False
+    router: Address | None = None
 
 
 NO_ROUTE, REFUSED, PROHIBITED = Result(), Result(Kind.BLACKHOLE), Result(Kind.PROHIBIT)

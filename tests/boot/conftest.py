@@ -25,7 +25,7 @@ from tests.boot.wire import Wire
 
 IMAGE, PC_IMAGE = Path("build/test"), Path("build/test-pc")
 LOGS = Path("build/log")
-MAC, GUEST_MAC = "52:54:00:00:00:fe", "52:54:00:12:34:56"
+MAC, GUEST_MAC, GUEST_LAN_MAC = "52:54:00:00:00:fe", "52:54:00:12:34:56", "52:54:00:12:34:57"
 MEMORY = 64
 
 SELF = {4: "192.0.2.2", 6: "2001:db8::2"}
@@ -99,6 +99,12 @@ def with_files(artefacts: Artefacts, folder: Path, *archives: bytes) -> Path:
 def with_plan(artefacts: Artefacts, folder: Path, plan: bytes) -> Path:
     """The image's initramfs with another plan."""
     return with_files(artefacts, folder, archive("etc/pbrinit", {"plan": plan}))
+
+
+def with_example(artefacts: Artefacts, name: str, folder: Path) -> Path:
+    """The image's initramfs with the plan of another example, but without its programs."""
+    plan = bootfile.pack(encode(load(Path(f"examples/{name}.toml")), name))
+    return with_plan(artefacts, folder, plan)
 
 
 def with_programs(artefacts: Artefacts, folder: Path, policy: Path) -> Direct:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from factory.image import Artefacts
 from factory.qemu import Accelerator, Machine, Nic
-from pbrinit import bootfile
-from pbrinit.cli import load
-from pbrinit.netlink import encode
 from tests.boot.conftest import (
+    GUEST_LAN_MAC,
     GUEST_MAC,
     IN_FORCE,
     LOGS,
@@ -27,14 +24,14 @@ from tests.boot.conftest import (
     Booted,
     boot,
     direct,
-    with_plan,
+    with_example,
 )  # fmt: skip
 from tests.boot.peer import Peer
 from tests.boot.probe import Ping, Probe, Tcp, Udp
 from tests.boot.wire import Wire
 
 versions = pytest.mark.parametrize("version", [4, 6])
-LAN_MAC, GUEST_LAN_MAC = "52:54:00:00:01:fe", "52:54:00:12:34:57"
+LAN_MAC = "52:54:00:00:01:fe"
 INSIDE = {4: "203.0.113.5", 6: "2001:db8:1::5"}
 MAILER = {4: "203.0.113.25", 6: "2001:db8:1::25"}
 SERVER = {4: "203.0.113.80", 6: "2001:db8:1::80"}
@@ -44,12 +41,6 @@ PROHIBITED = {4: "icmp 3/13", 6: "icmp 1/1"}
 LISTED = {4: "1.0.0.144", 6: "2001:db8:bad:5a::1"}
 BLOCKLIST_MEMORY = 256
 """The routes are 35 MiB in the kernel; to read 200,000 of them back takes PID 1 the rest."""
-
-
-def initramfs(artefacts: Artefacts, policy: str, folder: Path) -> Path:
-    """The image's own, with the plan of another example after its own, which is then unpacked."""
-    plan = bootfile.pack(encode(load(Path(f"examples/{policy}.toml")), policy))
-    return with_plan(artefacts, folder, plan)
 
 
 @dataclass(frozen=True)
@@ -66,7 +57,7 @@ def router(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Router]:
     """The router between two wires."""
-    image = direct(artefacts, initramfs(artefacts, "router", tmp_path_factory.mktemp("router")))
+    image = direct(artefacts, with_example(artefacts, "router", tmp_path_factory.mktemp("router")))
     with Wire(LOGS / "boot-router-wan.pcap") as wan, Wire(LOGS / "boot-router-lan.pcap") as lan:
         nics = (Nic(wan.netdev, GUEST_MAC), Nic(lan.netdev, GUEST_LAN_MAC))
         inside = Peer(lan, LAN_MAC, GUEST_LAN_MAC, [])
@@ -141,7 +132,7 @@ def blocklist(
 ) -> Iterator[Booted]:
     """The server with 100,000 prefixes that are not to reach it, while it listens."""
     folder = tmp_path_factory.mktemp("blocklist")
-    image = direct(artefacts, initramfs(artefacts, "blocklist", folder))
+    image = direct(artefacts, with_example(artefacts, "blocklist", folder))
     with Wire() as wire:
         machine = Machine(image, (Nic(wire.netdev, GUEST_MAC),), BLOCKLIST_MEMORY)
         for booted in boot("blocklist", machine, accelerated, wire):
@@ -168,7 +159,7 @@ def kiosk(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Booted]:
     """The kiosk on the household's wire."""
-    image = direct(artefacts, initramfs(artefacts, "kiosk", tmp_path_factory.mktemp("kiosk")))
+    image = direct(artefacts, with_example(artefacts, "kiosk", tmp_path_factory.mktemp("kiosk")))
     with Wire() as wire:
         machine = Machine(image, (Nic(wire.netdev, GUEST_MAC),), MEMORY)
         for booted in boot("kiosk", machine, accelerated, wire):

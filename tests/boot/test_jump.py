@@ -13,13 +13,12 @@ import pytest
 from factory.image import Artefacts
 from factory.qemu import Accelerator, Dgram, Machine, Nic
 from tests.boot import cable, client
-from tests.boot.conftest import GUEST_MAC, LOGS, with_programs
+from tests.boot.conftest import GUEST_LAN_MAC, GUEST_MAC, LOGS, with_programs
 from tests.boot.guest import Guest
 from tests.kernel import acts
 from tests.kernel.lab import Namespace
 
 MEMORY = 96
-GUEST_LAN_MAC = "52:54:00:12:34:57"
 ADMIN = {4: "198.51.100.9", 6: "2001:db8:5::9"}
 STRANGER = {4: "203.0.113.7", 6: "2001:db8:7::7"}
 ROUTER = {4: "192.0.2.1/24", 6: "2001:db8::1/64"}

@@ -158,7 +158,8 @@ REFUSED = {
 
 
 def _same(verdict: Verdict, told: Told, judge: Machine) -> bool:
-    """Whether the two agree: refused or not, by which error, and on kind and device of a route.
+    """Whether the two agree: refused or not, by which error, and on kind, device and router of a
+    route.
 
     In IPv6 the kernel tells of the look-up alone, not what ip6_forward then makes of it.
     """
@@ -172,9 +173,18 @@ def _same(verdict: Verdict, told: Told, judge: Machine) -> bool:
     if verdict.outcome is Outcome.DELIVERED:
         return told.kind in ("local", "broadcast", "multicast")
     if verdict.outcome in (Outcome.FORWARDED, Outcome.SENT):
-        return told.device == verdict.device and told.kind != "local"
+        router = _packed(_router(verdict))
+        return (told.device, told.router) == (verdict.device, router) and told.kind != "local"
     hit = verdict.traces[0].hit
     return hit is not None and told.kind == _made(hit, verdict.traces[0].flow.destination)
+
+
+def _router(verdict: Verdict) -> Address | None:
+    """Whom an IPv4 packet is handed to; what is bound to a device and found no route to its
+    destination (ip_route_output_key_hash_rcu).
+    """
+    hit = verdict.traces[0].hit if verdict.traces else None
+    return hit.gateway if hit is not None else None
 
 
 def _made(hit: Entry, destination: Address) -> str:
@@ -208,7 +218,8 @@ def _same_look_up(trace: Trace, told: Told) -> bool:
         return True
     if told.kind != trace.hit.kind.value:
         return False
-    return trace.hit.kind is not Kind.UNICAST or told.device == trace.hit.device
+    found = (trace.hit.device, _packed(trace.hit.gateway))
+    return trace.hit.kind is not Kind.UNICAST or (told.device, told.router) == found
 
 
 def drawn_plan(random: Random) -> tuple[str, Plan]:

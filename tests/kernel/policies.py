@@ -32,6 +32,22 @@ LINKS_6 = {
 }
 """Addresses, and the gateway that the link may have."""
 
+ROUTERS = {
+    "192.0.2.2/24": ("192.0.2.9", "192.0.2.1"),
+    "10.1.0.129/25": ("10.1.0.254", "10.1.0.200"),
+    "172.16.3.6/30": ("172.16.3.5",),
+    "100.64.0.1/31": ("100.64.0.0",),
+    "2001:db8::2/64": ("2001:db8::9", "2001:db8::1"),
+    "2001:db8:1::aa/120": ("2001:db8:1::9",),
+    "fd00:2::1/126": ("fd00:2::2",),
+    "fd00:3::5/127": ("fd00:3::4",),
+}
+BEYOND = (
+    "198.51.100.0/24", "203.0.113.0/29", "203.0.113.128/25", "10.128.0.0/9", "192.168.1.1/32",
+    "2001:db8:5::/48", "2001:db8:7::/48", "fd00:8000::/17", "3fff::/20", "2001:db8:6::1/128",
+)  # fmt: skip
+"""Routers of the links, and who may live beyond one."""
+
 NETWORKS = (
     "198.51.100.0/24", "198.51.100.64/27", "203.0.113.7", "10.0.0.0/8", "192.0.2.0/24",
     "192.0.2.53", "172.16.3.4/30", "0.0.0.0/0", "2001:db8:5::/48", "2001:db8::53",
@@ -54,6 +70,9 @@ IN_A_ROOM = 0.7
 MANY = 0.4
 """How often a policy has a network of many prefixes."""
 
+ROUTED = 0.4
+"""How often an interface has routes."""
+
 LOGGED = 0.3
 """How often who was refused is logged."""
 
@@ -67,6 +86,7 @@ def policy(random: Random) -> str:
     names = ["wan", "lan", "dmz"][: random.choice((1, 1, 2, 2, 2, 3))]
     fours, sixes = (random.sample([*links], len(names)) for links in (LINKS_4, LINKS_6))
     gateway = {family: random.choice((None, *names, *names, *names)) for family in Family}
+    beyond = random.sample(BEYOND, len(BEYOND))
     for number, name in enumerate(names):
         addresses = random.choice(
             ([fours[number]], [sixes[number]], [fours[number], sixes[number]])
@@ -76,6 +96,8 @@ def policy(random: Random) -> str:
                     if g and name == gateway[Family.V6 if ":" in a else Family.V4]]  # fmt: skip
         lines += [f"[interface.{name}]", f'device = "eth{number}"', f"address = {addresses}"]
         lines += [f"gateway = {gateways}"] if gateways else []
+        routes = [*_routes(random, addresses, beyond)] if random.random() < ROUTED else []
+        lines += [f"route = {routes}"] if routes else []
     networks, services, users = (
         _named(random, pool, prefix)
         for pool, prefix in ((NETWORKS, "n"), (SERVICES, "s"), (UIDS, "u"))
@@ -183,6 +205,16 @@ def _many(random: Random) -> Iterator[str]:
 def _named(random: Random, pool: tuple[object, ...], prefix: str) -> Named:
     groups = range(random.randint(1, 3))
     return {f"{prefix}{i}": random.sample(pool, random.randint(1, 3)) for i in groups}
+
+
+def _routes(random: Random, addresses: list[str], beyond: list[str]) -> Iterator[str]:
+    """Who lives beyond routers of one link: taken from those who are nowhere so far."""
+    for prefix in [*beyond[: random.randint(1, 4)]]:
+        routers = [router for address in addresses for router in ROUTERS.get(address, ())
+                   if (":" in router) == (":" in prefix)]  # fmt: skip
+        if routers:
+            beyond.remove(prefix)
+            yield f"{prefix} via {random.choice(routers)}"
 
 
 def _some(random: Random, names: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ RTM_GETROUTE = 26
 NLM_F_REQUEST = 1
 NLMSG_ERROR = 2
 RTM_F_LOOKUP_TABLE = 0x1000
-RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_TABLE = 1, 2, 3, 4, 15
+RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 2, 3, 4, 5, 15
 RTA_UID, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 25, 27, 28, 29
 HEADER = struct.Struct("=IHHII")
 ROUTE = struct.Struct("=BBBBBBBBI")
@@ -50,12 +50,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Told:
-    """The kernel's answer: the error's name, or what kind of route by which device."""
+    """The kernel's answer: the error's name, or what kind of route by which device, to whom."""
 
     error: str | None = None
     kind: str | None = None
     device: str | None = None
     table: int | None = None
+    router: bytes = b""
 
 
 def enforce(plan: BootPlan, devices: tuple[str, ...]) -> dict[str, str]:
@@ -136,7 +137,8 @@ def _told(data: bytes, question: Question) -> Told:
     index = int.from_bytes(found.get(RTA_OIF, b"\0"), "little")
     device = socket.if_indextoname(index) if index else None
     table = int.from_bytes(found.get(RTA_TABLE, b"\0"), "little")
-    return Told(kind=KINDS.get(kind, str(kind)), device=device, table=table)
+    router = found.get(RTA_GATEWAY, b"")
+    return Told(kind=KINDS.get(kind, str(kind)), device=device, table=table, router=router)
 
 
 def taken_in(version: int) -> int:

@@ -1,0 +1,195 @@
+"""Those beyond a router of a link: how they are written, where they live, how they are reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from pbrinit import rooms
+from pbrinit.addresses import Family
+from pbrinit.compiler import compile_policy
+from pbrinit.fib import Lookup
+from pbrinit.language import read
+from pbrinit.meaning import Meaning
+from pbrinit.model import decide
+from pbrinit.packet import In, Packet
+from pbrinit.plan import Route
+from pbrinit.proof.judge import Judgement
+from pbrinit.proof.prover import Proof
+from pbrinit.prove import ASTRAY, text
+from pbrinit.ruling import HERE, NOWHERE
+from tests.unit.pbrinit.written import ROOMS, ROUTER, check, problems, where, written
+
+OFFICE = Path("examples/office.toml")
+LAN = 'address = ["10.0.0.1/16", "fd00:10::1/64"]\n'
+BEYOND = ROUTER.replace(
+    LAN,
+    LAN + 'route = ["10.1.0.0/16 via 10.0.0.254", "203.0.113.0/24 via 10.0.0.253",'
+    ' "fd00:11::/32 via fd00:10::fe"]\n',
+)
+WEB = '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
+
+
+@pytest.mark.parametrize(
+    ("written_", "expected"),
+    [
+        ("10.1.0.0/16", 'interface.lan.route: "10.1.0.0/16" is no route'),
+        ("10.1.0.0/16 dev eth0", "is no route"),
+        ("10.1.0.1/16 via 10.0.0.2", 'did you mean "10.1.0.0/16"?'),
+        ("10.1.0.0/16 via nobody", '"nobody" is no address'),
+        ("fd00:11::/32 via 10.0.0.2", "is of two families"),
+        ("default via 10.0.0.2", 'write gateway = "10.0.0.2"'),
+        ("0.0.0.0/0 via 10.0.0.2", 'write gateway = "10.0.0.2"'),
+        ("127.1.0.0/16 via 10.0.0.2", "127.1.0.0/16 is nobody's beyond a router"),
+        ("fe80::/64 via fd00:10::2", "fe80::/64 is nobody's beyond a router"),
+        ("224.0.1.0/24 via 10.0.0.2", "224.0.1.0/24 is multicast"),
+        ("10.1.0.0/16 via 10.2.0.1", "10.2.0.1 is in no prefix of this interface's addresses"),
+        ("10.1.0.0/16 via 192.0.2.1", "192.0.2.1 is in no prefix"),
+        ("10.1.0.0/16 via 10.0.0.1", "10.0.0.1 is this machine's own address"),
+        ("10.1.0.0/16 via 10.0.255.255", "10.0.255.255 is the network itself or its broadcast"),
+        ("10.0.9.0/24 via 10.0.0.2", "10.0.9.0/24 overlaps with lan's 10.0.0.1/16"),
+        ("192.0.2.128/25 via 10.0.0.2", "192.0.2.128/25 overlaps with wan's 192.0.2.2/24"),
+        ("192.0.0.0/8 via 10.0.0.2", "192.0.0.0/8 overlaps with wan's 192.0.2.2/24"),
+    ],
+)
+def test_what_is_no_route_is_said(tmp_path: Path, written_: str, expected: str) -> None:
+    found = problems(tmp_path, ROUTER.replace(LAN, f'{LAN}route = "{written_}"\n'))
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_nobody_is_reached_by_two_routers(tmp_path: Path) -> None:
+    two = '["10.1.0.0/16 via 10.0.0.2", "10.1.5.0/24 via 10.0.0.3"]'
+    (found,) = problems(tmp_path, ROUTER.replace(LAN, f"{LAN}route = {two}\n"))
+    assert found == (
+        "interface.lan.route: 10.1.5.0/24 overlaps with lan's route 10.1.0.0/16 via 10.0.0.2"
+        " (an address lives behind one interface, by one way)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "route", "how"),
+    [
+        ("dhcp", "10.1.0.0/16 via 192.0.2.9", "by DHCP the way comes too"),
+        ("ra", "fd00:11::/32 via fe80::9", "by router advertisement the way comes too"),
+    ],
+)
+def test_where_an_address_is_given_the_way_comes_with_it(
+    tmp_path: Path, word: str, route: str, how: str
+) -> None:
+    given = f'hostname = "h"\n[interface.wan]\ndevice = "eth0"\naddress = "{word}"\n'
+    assert problems(tmp_path, f'{given}route = "{route}"\n') == [
+        f"interface.wan.route: {route} is written ({how})"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "behind"),
+    [
+        ("10.1.2.3", "lan"), ("203.0.113.7", "lan"), ("fd00:11:5::1", "lan"), ("10.0.0.254", "lan"),
+        ("10.2.0.1", "wan"), ("203.0.114.1", "wan"), ("fd00:12::1", "wan"),
+    ],
+)  # fmt: skip
+def test_those_beyond_a_router_live_behind_its_interface(address: str, behind: str) -> None:
+    policy = written("", BEYOND)
+    meaning, family = Meaning(policy), Family.of(ip_address(address))
+    found = [
+        i.name for i in policy.interfaces if ip_address(address) in meaning.homes.behind(i, family)
+    ]
+    assert found == [behind]
+
+
+def test_they_ask_and_are_asked_as_those_on_the_link() -> None:
+    policy = written(f'{WEB}[[input]]\non = "lan"\nservice = "ssh"\n', BEYOND)
+    asked = {
+        "in lan tcp 10.1.2.3:40000 > 192.0.2.200:80": "wan",
+        "in lan tcp 203.0.113.7:40000 > 192.0.2.200:80": "wan",
+        "in wan tcp 203.0.113.7:40000 > 192.0.2.2:22": NOWHERE,
+        "in lan tcp 203.0.113.7:40000 > 10.0.0.1:22": HERE,
+        "in lan tcp 10.2.0.1:40000 > 10.0.0.1:22": NOWHERE,
+        "in wan tcp 192.0.2.200:80 > 10.1.2.3:40000": "lan",
+    }
+    assert {question: where(policy, question) for question in asked} == asked
+
+
+def test_without_a_route_they_are_the_gateways() -> None:
+    check('[[input]]\non = "wan"\nservice = "ssh"\n',
+          ("in wan tcp 203.0.113.7:40000 > 192.0.2.2:22", HERE),
+          ("in lan tcp 203.0.113.7:40000 > 192.0.2.2:22", NOWHERE))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("destination", "router"),
+    [("10.1.2.3", "10.0.0.254"), ("203.0.113.7", "10.0.0.253"), ("10.0.0.9", None)],
+)
+def test_each_is_spoken_to_by_the_router_that_leads_there(
+    destination: str, router: str | None
+) -> None:
+    plan = compile_policy(written(WEB, BEYOND))
+    answer = Packet(6, ip_address("192.0.2.200"), ip_address(destination), 80, 40000)
+    verdict = decide(plan, answer, In("eth0"), {})
+    found = next(trace.hit for trace in verdict.traces if trace.lookup is Lookup.INPUT)
+    assert verdict.device == "eth1"
+    assert found is not None
+    assert found.gateway == (ip_address(router) if router else None)
+
+
+def test_a_room_has_the_way_by_the_address_on_the_routers_link() -> None:
+    policy = written("", ROOMS.replace(LAN, BEYOND[BEYOND.index(LAN) :].split("[interface")[0]))
+    sources = {
+        text_: rooms.source(policy, policy.rooms[0], ip_address(text_))
+        for text_ in ("10.1.2.3", "203.0.113.7", "203.0.114.7", "fd00:11::7")
+    }
+    assert {k: str(v) for k, v in sources.items()} == {
+        "10.1.2.3": "10.0.0.1", "203.0.113.7": "10.0.0.1", "203.0.114.7": "192.0.2.2",
+        "fd00:11::7": "fd00:10::1",
+    }  # fmt: skip
+
+
+def test_with_others_they_must_not_be_among_the_addresses_that_rooms_have(tmp_path: Path) -> None:
+    between = '[[between]]\nfrom = "sshd"\nto = "resolver"\nservice = "dns"\n'
+    text_ = ROOMS.replace(LAN, f'{LAN}route = "169.254.77.16/28 via 10.0.0.2"\n') + between
+    assert problems(tmp_path, text_) == [
+        "interface.lan: 169.254.77.16 is among the addresses by which rooms reach each other"
+        " (these exist inside of the machine alone: leave between out, or have another address)"
+    ]
+
+
+def changed(change: Callable[[Route], Route]) -> Proof:
+    """The proof of the office where each route to a branch is changed."""
+    policy = read(OFFICE)
+    plan = compile_policy(policy)
+    links = tuple(
+        replace(link, routes=tuple(change(r) if is_to_branch(r) else r for r in link.routes))
+        for link in plan.links
+    )
+    return Proof(policy, replace(plan, links=links))
+
+
+def is_to_branch(route: Route) -> bool:
+    return route.gateway is not None and route.destination is not None
+
+
+def other_router(route: Route) -> Route:
+    swapped = {"10.20.0.254": "10.20.0.253", "fd00:20::fe": "fd00:20::fd"}
+    there = str(route.gateway)
+    return replace(route, gateway=ip_address(swapped.get(there, there)))
+
+
+@pytest.mark.parametrize("change", [other_router, lambda route: replace(route, gateway=None)])
+def test_who_is_led_to_another_router_is_refuted(change: Callable[[Route], Route]) -> None:
+    findings = changed(change).findings()
+    found = [f.counterexample for f in findings if isinstance(f.counterexample, Judgement)]
+    assert found
+    assert all(judgement.astray and judgement.wrong for judgement in found)
+
+
+def test_it_is_told_what_is_wrong_with_it() -> None:
+    proof = changed(other_router)
+    told = "\n".join(text("office", read(OFFICE), proof, list(proof.findings()), 0.1))
+    assert f"  its way:    {ASTRAY}" in told
+    assert "via 10.20.0.253" in told
