@@ -9,30 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from itertools import product
 
 from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
-from pbrinit.boot import advertised, lease
-from pbrinit.boot.lease import LeaseError
+from pbrinit.boot import advertised, beyond, lease
+from pbrinit.boot.given import LeaseError
 from pbrinit.claim import ROOT
 from pbrinit.plan import Awaits
 from pbrinit.policy import ANYBODY, Direction, Entry, Peers, Policy
 from pbrinit.service import DHCP_CLIENT, DHCP_SERVER, Protocol, Service
-from pbrinit.ways import GIVEN, Interface, User
+from pbrinit.ways import GIVEN, Interface, Routed, User
 
 
 @dataclass(frozen=True)
 class Given:
     """What is given to an interface: an address and perhaps the way to everybody else.
 
-    IPv4's is a lease, whose `server` is asked for more time, None being any; IPv6's is what a
-    router advertises, its prefix filled up to an address, and has no server.
+    IPv4's is a lease, whose `server` is asked for more time, None being any, and which may have
+    routes; IPv6's is what a router advertises, its prefix filled up to an address, and has neither.
     """
 
     address: InterfaceAddress
     gateway: Address | None
     server: IPv4Address | None = None
+    routes: tuple[Routed, ...] = ()
 
     @property
     def family(self) -> Family:
@@ -43,19 +44,21 @@ class Given:
     def text(self) -> str:
         """It in the form of FORM."""
         server = f",{self.server or ANY}" if self.family is Family.V4 else ""
-        return f"{self.address},{self.gateway or ''}{server}"
+        routes = "".join(f",{route.prefix}={route.via}" for route in self.routes)
+        return f"{self.address},{self.gateway or ''}{server}{routes}"
 
     def __str__(self) -> str:
-        gateway = f", gateway {self.gateway}" if self.gateway else ""
+        ways = f", gateway {self.gateway}" if self.gateway else ""
+        ways += "".join(f", {route}" for route in self.routes)
         server = f" from {self.server or 'any server'}" if self.family is Family.V4 else ""
-        return f"{self.address}{gateway}{server}"
+        return f"{self.address}{ways}{server}"
 
 
 class GivenError(Exception):
     """What is written otherwise, or the policy cannot use; the text says why."""
 
 
-FORM = "ADDRESS/LENGTH[,[GATEWAY][,SERVER]]"
+FORM = "ADDRESS/LENGTH[,[GATEWAY][,[SERVER][,PREFIX=ROUTER]…]]"
 ANY = "any"
 NAMES = {Family.V4: "a lease", Family.V6: "an advertisement"}
 EXAMPLES = {
@@ -90,6 +93,9 @@ def given(policy: Policy, text: str) -> Given:
     ends = str(found.address.ip), found.address.network.prefixlen
     try:
         check(*ends, str(found.gateway) if found.gateway else None, awaited.taken)
+        if family is Family.V4:
+            routes = tuple((str(route.prefix), str(route.via)) for route in found.routes)
+            beyond.check(routes, *ends, awaited.taken)
     except LeaseError as error:
         raise GivenError(f"{text}: {error}") from None
     return found
@@ -98,9 +104,9 @@ def given(policy: Policy, text: str) -> Given:
 def _written(text: str) -> Given | None:
     first, *others = text.split(",")
     four = ":" not in first
-    if "/" not in first or len(others) > (2 if four else 1):
+    if "/" not in first or (len(others) > 1 and not four):
         return None
-    gateway, server = (*others, "", "")[:2]
+    gateway, server, *ways = (*others, "", "")[: max(len(others), 2)]
     try:
         if not four:
             hop = IPv6Address(gateway) if gateway else None
@@ -109,9 +115,16 @@ def _written(text: str) -> Given | None:
             IPv4Interface(first),
             IPv4Address(gateway) if gateway else None,
             None if server == ANY else IPv4Address(server or gateway),
+            tuple(_route(way) for way in ways),
         )
     except ValueError:
         return None
+
+
+def _route(text: str) -> Routed:
+    """Raises ValueError."""
+    prefix, _, router = text.partition("=")
+    return Routed(IPv4Network(prefix), IPv4Address(router))
 
 
 def awaits(policy: Policy) -> tuple[Awaits, ...]:
@@ -180,6 +193,7 @@ def _with(policy: Policy, one: Given) -> Policy:
         waiting,
         addresses=tuple(sorted((*waiting.addresses, one.address), key=Family.of)),
         gateways=tuple(sorted((*waiting.gateways, *gateway), key=Family.of)),
+        routes=(*waiting.routes, *one.routes),
     )
 
     def now(interfaces: Iterable[Interface]) -> tuple[Interface, ...]:

@@ -12,14 +12,15 @@ from __future__ import annotations
 import socket
 import struct
 
-from pbrinit.boot.given import Given
-from pbrinit.boot.lease import MOST_RESOLVERS, MOST_SECONDS, LeaseError, overlap
+from pbrinit.boot.given import Given, LeaseError
+from pbrinit.boot.lease import MOST_RESOLVERS, MOST_SECONDS
+from pbrinit.boot.prefix import overlap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pbrinit.boot.lease import Prefix
+    from pbrinit.boot.prefix import Prefix
 
 BITS, LENGTH = 128, 64
 LEAST_SECONDS = 60

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pbrinit.boot.given import Given
-    from pbrinit.boot.lease import Prefix
+    from pbrinit.boot.prefix import Prefix
 
     Sent = list[tuple[bytes, str]]
 

@@ -12,7 +12,8 @@ import socket
 
 from pbrinit.boot import asking, dhcpmessage
 from pbrinit.boot.dhcpmessage import ACK, ASK, DISCOVER, NAK, OFFER, MessageError, decode, encode
-from pbrinit.boot.lease import LeaseError, given
+from pbrinit.boot.given import LeaseError
+from pbrinit.boot.lease import given
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,11 +1,16 @@
 """What is given to an interface for a time, whoever gives it.
 
-In: nothing (values only).  Out: `Given`, which a `Lease` is, and what is `Advertised`.
+In: nothing (values only).  Out: `Given`, which a `Lease` is, and what is `Advertised`; and what is
+raised of both.
 """
 
 from __future__ import annotations
 
 from types import SimpleNamespace
+
+
+class LeaseError(Exception):
+    """What is given and cannot be used; the text says why."""
 
 
 class Given(SimpleNamespace):

@@ -13,18 +13,18 @@ from __future__ import annotations
 import socket
 import struct
 
-from pbrinit.boot import dhcpmessage
-from pbrinit.boot.given import Given
+from pbrinit.boot import beyond, dhcpmessage
+from pbrinit.boot.given import Given, LeaseError
+from pbrinit.boot.prefix import BITS, NOBODY, is_end, is_host, is_neighbour, overlap, value, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from pbrinit.boot.beyond import Route
     from pbrinit.boot.dhcpmessage import Message
+    from pbrinit.boot.prefix import Prefix
 
-    Prefix = tuple[int, int]
-
-BITS = 32
 LONGEST, SHORTEST = 30, 8
 """Prefixes: longer ones have no gateway in them, shorter ones are half of the Internet."""
 
@@ -38,20 +38,13 @@ MOST_RESOLVERS = 3
 """As many as a resolver asks (MAXNS, resolv.conf(5))."""
 
 ANY = "any"
-RECORD = struct.Struct("!4sB4s4sIII12s")
+RECORD = struct.Struct(f"!4sB4s4sIII12s{beyond.SIZE}s")
 NONE = bytes(4)
-NOBODY: tuple[Prefix, ...] = (
-    (0, 8), (127 << 24, 8), (169 << 24 | 254 << 16, 16), (224 << 24, 4), (240 << 24, 4),
-)  # fmt: skip
-"""What is no one host's address: this network, loopback, link-local, groups, reserved."""
-
-
-class LeaseError(Exception):
-    """A lease that cannot be used; the text says why."""
 
 
 class Lease(Given):
-    """An address with the length of its prefix, and what goes with it; addresses are text.
+    """An address with the length of its prefix, and what goes with it; addresses are text, `routes`
+    as `beyond` has them.
 
     Seconds are from the question on: `renew` and `rebind` when the server, then any server, is
     asked again, `seconds` when it ends. `server` is who gave it.
@@ -64,6 +57,7 @@ class Lease(Given):
     seconds: int
     renew: int
     rebind: int
+    routes: tuple[Route, ...]
 
     def pack(self) -> bytes:
         """The lease as bytes of a size that is always the same."""
@@ -77,6 +71,7 @@ class Lease(Given):
             self.renew,
             self.rebind,
             resolvers,
+            beyond.pack(self.routes),
         )
 
     def written(self, age: float) -> str | None:
@@ -84,7 +79,8 @@ class Lease(Given):
         if age >= self.seconds:
             return None
         server = ANY if age >= self.rebind else self.server
-        return f"{self.address}/{self.length},{self.gateway or ''},{server}"
+        routes = "".join(f",{prefix}={hop}" for prefix, hop in self.routes)
+        return f"{self.address}/{self.length},{self.gateway or ''},{server}{routes}"
 
     def changes(self) -> tuple[int, ...]:
         """As `Given` has it."""
@@ -92,8 +88,9 @@ class Lease(Given):
 
     def told(self, _: float) -> str:
         """As `Given` has it."""
-        gateway = f", gateway {self.gateway}" if self.gateway else ""
-        return f"{self.address}/{self.length}{gateway} for {self.seconds} s from {self.server}"
+        ways = f", gateway {self.gateway}" if self.gateway else ""
+        ways += "".join(f", {prefix} via {hop}" for prefix, hop in self.routes)
+        return f"{self.address}/{self.length}{ways} for {self.seconds} s from {self.server}"
 
 
 def given(message: Message, taken: Iterable[Prefix]) -> Lease:
@@ -107,10 +104,13 @@ def given(message: Message, taken: Iterable[Prefix]) -> Lease:
         raise LeaseError("it says no time")
     seconds = min(seconds, MOST_SECONDS)
     renew, rebind = _times(options, seconds)
+    gateway, routes = _ways(options)
+    address, others = socket.inet_ntoa(message.address), tuple(taken)
+    length = _length(options.get(dhcpmessage.MASK, b""))
     found = Lease(
-        address=socket.inet_ntoa(message.address),
-        length=_length(options.get(dhcpmessage.MASK, b"")),
-        gateway=_gateway(options),
+        address=address,
+        length=length,
+        gateway=gateway,
         server=_text(options.get(dhcpmessage.SERVER, b""), "server"),
         seconds=seconds,
         renew=renew,
@@ -118,10 +118,11 @@ def given(message: Message, taken: Iterable[Prefix]) -> Lease:
         resolvers=tuple(
             socket.inet_ntoa(one)
             for one in _addresses(options.get(dhcpmessage.RESOLVERS, b""), "resolvers")
-            if _is_host(one)
+            if is_host(one)
         )[:MOST_RESOLVERS],
+        routes=beyond.usable(routes, address, length, others),
     )
-    return checked(found, taken)
+    return checked(found, others)
 
 
 def checked(lease: Lease, taken: Iterable[Prefix]) -> Lease:
@@ -132,7 +133,8 @@ def checked(lease: Lease, taken: Iterable[Prefix]) -> Lease:
     """
     others = tuple(taken)
     check_address(lease.address, lease.length, lease.gateway, others)
-    if not _is_host(socket.inet_aton(lease.server)):
+    beyond.check(lease.routes, lease.address, lease.length, others)
+    if not is_host(socket.inet_aton(lease.server)):
         raise LeaseError(f"{lease.server} is no server")
     if any(overlap((value(lease.server), BITS), prefix, BITS) for prefix in others):
         raise LeaseError(f"{lease.server} is no server of this interface's side")
@@ -152,18 +154,15 @@ def check_address(address: str, length: int, gateway: str | None, taken: Iterabl
     number = value(address)
     if not SHORTEST <= length <= LONGEST:
         raise LeaseError(f"its prefix has a length of {length}, not of {SHORTEST} to {LONGEST}")
-    if not _is_host(socket.inet_aton(address)):
+    if not is_host(socket.inet_aton(address)):
         raise LeaseError(f"{address} is no address")
-    if _is_end(number, length):
+    if is_end(number, length):
         raise LeaseError(f"{address}/{length} is the network itself or its broadcast")
     for prefix in (*NOBODY, *taken):
         if overlap((number, length), prefix, BITS):
-            raise LeaseError(f"{address}/{length} overlaps with {_written(prefix)}")
-    if gateway is not None:
-        hop = value(gateway)
-        near = overlap((hop, BITS), (number, length), BITS)
-        if not near or hop == number or _is_end(hop, length):
-            raise LeaseError(f"the gateway {gateway} is no host of the address's prefix")
+            raise LeaseError(f"{address}/{length} overlaps with {written(prefix)}")
+    if gateway is not None and not is_neighbour(value(gateway), number, length):
+        raise LeaseError(f"the gateway {gateway} is no host of the address's prefix")
 
 
 def unpack(data: bytes, taken: Iterable[Prefix]) -> Lease:
@@ -173,7 +172,7 @@ def unpack(data: bytes, taken: Iterable[Prefix]) -> Lease:
     """
     if len(data) != RECORD.size:
         raise LeaseError("it has another size")
-    address, length, gateway, server, seconds, renew, rebind, rest = RECORD.unpack(data)
+    address, length, gateway, server, seconds, renew, rebind, rest, routes = RECORD.unpack(data)
     resolvers = (rest[at : at + 4] for at in range(0, len(rest), 4))
     found = Lease(
         address=socket.inet_ntoa(address),
@@ -183,14 +182,10 @@ def unpack(data: bytes, taken: Iterable[Prefix]) -> Lease:
         seconds=seconds,
         renew=renew,
         rebind=rebind,
-        resolvers=tuple(socket.inet_ntoa(one) for one in resolvers if _is_host(one)),
+        resolvers=tuple(socket.inet_ntoa(one) for one in resolvers if is_host(one)),
+        routes=beyond.unpack(routes),
     )
     return checked(found, taken)
-
-
-def value(address: str) -> int:
-    """The address as a number."""
-    return int.from_bytes(socket.inet_aton(address), "big")
 
 
 def _number(options: Mapping[int, bytes], code: int) -> int | None:
@@ -224,29 +219,15 @@ def _length(mask: bytes) -> int:
     return length
 
 
-def _gateway(options: Mapping[int, bytes]) -> str | None:
-    """The gateway: of the routes the default's, where there are routes, else the first router
-    (RFC 3442). Other routes are not used: an address lives behind one interface.
+def _ways(options: Mapping[int, bytes]) -> tuple[str | None, tuple[Route, ...]]:
+    """The gateway and other routes: where there are routes the routers are not read (RFC 3442).
 
     Raises LeaseError.
     """
     if dhcpmessage.ROUTES in options:
-        routes = _routes(options[dhcpmessage.ROUTES])
-        return next((socket.inet_ntoa(hop) for length, hop in routes if length == 0), None)
+        return beyond.parsed(options[dhcpmessage.ROUTES])
     routers = _addresses(options.get(dhcpmessage.ROUTERS, b""), "routers")
-    return socket.inet_ntoa(routers[0]) if routers else None
-
-
-def _routes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The length of each route's prefix and its next hop."""
-    at = 0
-    while at < len(data):
-        length = data[at]
-        end = at + 1 + (length + 7) // 8 + 4
-        if length > BITS or end > len(data):
-            raise LeaseError("its routes are none")
-        yield length, data[end - 4 : end]
-        at = end
+    return socket.inet_ntoa(routers[0]) if routers else None, ()
 
 
 def _addresses(data: bytes, name: str) -> list[bytes]:
@@ -259,24 +240,3 @@ def _text(data: bytes, name: str) -> str:
     if len(data) != 4:  # noqa: PLR2004
         raise LeaseError(f"it names no {name}")
     return socket.inet_ntoa(data)
-
-
-def _is_host(address: bytes) -> bool:
-    number = int.from_bytes(address, "big")
-    return not any(overlap((number, BITS), prefix, BITS) for prefix in NOBODY)
-
-
-def _is_end(address: int, length: int) -> bool:
-    """Whether it is the first or the last address of its prefix."""
-    rest = (1 << BITS - length) - 1
-    return address & rest in (0, rest)
-
-
-def overlap(one: Prefix, other: Prefix, bits: int) -> bool:
-    """Whether two prefixes, of addresses of so many bits, have some in common."""
-    shift = bits - min(one[1], other[1])
-    return one[0] >> shift == other[0] >> shift
-
-
-def _written(prefix: Prefix) -> str:
-    return f"{socket.inet_ntoa(prefix[0].to_bytes(4, 'big'))}/{prefix[1]}"

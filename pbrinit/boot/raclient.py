@@ -20,7 +20,8 @@ from pbrinit.boot.advertised import (
     text,
     usable,
 )
-from pbrinit.boot.lease import MOST_SECONDS, LeaseError
+from pbrinit.boot.given import LeaseError
+from pbrinit.boot.lease import MOST_SECONDS
 from pbrinit.boot.ramessage import MessageError, decode, encode
 
 TYPE_CHECKING = False

@@ -14,7 +14,7 @@ import time
 from types import SimpleNamespace
 
 from pbrinit.boot import asking
-from pbrinit.boot.lease import LeaseError
+from pbrinit.boot.given import LeaseError
 from pbrinit.boot.say import say, seconds
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pbrinit.boot.asking import Identity
     from pbrinit.boot.given import Given
-    from pbrinit.boot.lease import Prefix
+    from pbrinit.boot.prefix import Prefix
 
     Held = tuple[str, tuple[str, ...]]
     Use = Callable[[list[Held]], None]

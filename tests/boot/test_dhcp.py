@@ -28,6 +28,10 @@ from tests.kernel import acts, leased
 POLICY = Path("examples/dhcp.toml")
 SERVER, MGMT, STRANGER = (who[4] for who in (asked.SERVER, asked.MGMT, asked.STRANGER))
 FIRST, SECOND = "192.0.2.77", "192.0.2.90"
+BRANCH, BRANCHES_ROUTER = "203.0.113.128/25", "192.0.2.9"
+ROUTES = f"option:classless-static-route,{BRANCH},{BRANCHES_ROUTER},0.0.0.0/0,{SERVER}"
+"""What comes with the second address: not all the world is the gateway's any more."""
+
 RENEWAL = "--dhcp-option=option:T1,40"
 """Seconds: later than a slow guest has the plan for its lease in force."""
 
@@ -51,11 +55,11 @@ def servers(appliance: Appliance) -> Iterator[ExitStack]:
         yield running
 
 
-def serve(appliance: Appliance, servers: ExitStack, address: str) -> None:
+def serve(appliance: Appliance, servers: ExitStack, address: str, *options: str) -> None:
     """Let a dnsmasq give this address alone."""
     pool = f"--dhcp-range={address},{address},2m"
     network = appliance.network.inside
-    servers.enter_context(leased.served(network, appliance.folder, pool, RENEWAL))
+    servers.enter_context(leased.served(network, appliance.folder, pool, RENEWAL, *options))
 
 
 def four(appliance: Appliance, since: float = 0.0) -> list[Layer]:
@@ -127,12 +131,13 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     first address, none, or the second allows, in this order.
     """
     servers.close()
-    serve(appliance, servers, SECOND)
+    serve(appliance, servers, SECOND, f"--dhcp-option={ROUTES}")
     start = time.monotonic()
     inside, hardware = appliance.network.inside, GUEST_MAC
     inside.do(pester.start, hardware, (FIRST, SECOND), (MGMT, STRANGER, SERVER))
     appliance.guest.expect(r"wan: no lease", LEASE_SECONDS)
-    appliance.guest.expect(rf"wan: {SECOND}/24, gateway {SERVER} for 120 s from {SERVER}", 60)
+    given = f"{SECOND}/24, gateway {SERVER}, {BRANCH} via {BRANCHES_ROUTER}"
+    appliance.guest.expect(rf"wan: {given} for 120 s from {SERVER}", 60)
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
     time.sleep(5)
     assert inside.do(pester.stop) > 2000
@@ -143,6 +148,17 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     assert appliance.page(SECOND) == SERVED
     assert appliance.reached(FIRST) == NOBODY
     assert not appliance.serves(FIRST)
+
+
+def test_who_is_beyond_a_router_of_the_lease_is_asked_by_that_router(appliance: Appliance) -> None:
+    """The router is not there: so it is looked for, and neither he nor the gateway is."""
+    asked = time.monotonic()
+    appliance.guest.send_line("")
+    appliance.guest.wait_for_prompt()
+    assert "no answer" in appliance.guest.run("probe tcp 203.0.113.200 443 as updater")
+    sent = four(appliance, asked)
+    assert {packet[ARP].pdst for packet in sent if ARP in packet} == {BRANCHES_ROUTER}
+    assert not [packet for packet in sent if IP in packet and packet[IP].dst == "203.0.113.200"]
 
 
 def test_a_lease_that_nobody_renews_ends_and_nothing_but_dhcp_is_left(

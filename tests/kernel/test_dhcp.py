@@ -69,6 +69,15 @@ def is_dhcp(frame: Layer) -> bool:
     )
 
 
+def test_the_routes_of_a_real_server_come_with_the_lease(waiting: Lab, tmp_path: Path) -> None:
+    ways = f"203.0.113.0/25,{OTHER},10.99.0.0/16,{OTHER},192.0.2.0/25,{OTHER},0.0.0.0/0,{SERVER}"
+    option = f"--dhcp-option=option:classless-static-route,{ways}"
+    with leased.served(waiting.peer, tmp_path, POOL, option):
+        waiting.machine.do(leased.ask, str(tmp_path / "told"))
+        told = f"{WRITTEN},203.0.113.0/25={OTHER},10.99.0.0/16={OTHER}"
+        assert until(lambda: leased.leases(tmp_path) == ["none", told], 8)
+
+
 def test_a_lease_is_given_and_nothing_but_dhcp_leaves(waiting: Lab, tmp_path: Path) -> None:
     with leased.served(waiting.peer, tmp_path, POOL):
         waiting.machine.do(leased.ask, str(tmp_path / "told"))

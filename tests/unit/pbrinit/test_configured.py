@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 
 import pytest
 
@@ -17,6 +17,7 @@ from pbrinit.plan import Plan, Rule
 from pbrinit.policy import Policy
 from pbrinit.ruling import NOWHERE, Rulings
 from pbrinit.service import DHCP_CLIENT, Protocol
+from pbrinit.ways import Routed
 from tests.unit.pbrinit.proof.policies import refuted
 from tests.unit.pbrinit.written import ROOMS, ROUTER, by_dhcp, written
 
@@ -34,9 +35,16 @@ LEASES = {
     "as it was written": LEASE,
     "from anybody": replace(LEASE, server=None),
     "from beyond the gateway": replace(LEASE, server=IPv4Address("203.0.113.5")),
+    "with routes": replace(LEASE, routes=(
+        Routed(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
+        Routed(IPv4Network("100.64.0.0/10"), IPv4Address("192.0.2.8")),
+    )),
+    "with a route and no gateway": replace(LEASE, gateway=None, routes=(
+        Routed(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
+    )),
     "without a gateway": replace(LEASE, gateway=None),
     "with a server that nobody reaches": Given(LEASE.address, None, IPv4Address("203.0.113.5")),
-}
+}  # fmt: skip
 
 
 def sent(source: str | None, destination: str, ports: tuple[int, int] = (68, 67)) -> Packet:
@@ -222,10 +230,16 @@ def test_with_a_lease_no_rule_waits_for_a_server() -> None:
         ("192.0.2.9/24,,192.0.2.3", "192.0.2.9/24 from 192.0.2.3"),
         ("192.0.2.9/24,192.0.2.1,any", "192.0.2.9/24, gateway 192.0.2.1 from any server"),
         ("192.0.2.9/24,192.0.2.1,203.0.113.5", "192.0.2.9/24, gateway 192.0.2.1 from 203.0.113.5"),
+        (
+            "192.0.2.9/24,,192.0.2.3,203.0.113.0/24=192.0.2.4,9.0.0.0/8=192.0.2.5",
+            "192.0.2.9/24, 203.0.113.0/24 via 192.0.2.4, 9.0.0.0/8 via 192.0.2.5 from 192.0.2.3",
+        ),
     ],
 )
 def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
-    assert str(given(WAITING, text)) == expected
+    found = given(WAITING, text)
+    assert str(found) == expected
+    assert given(WAITING, found.text) == found
 
 
 @pytest.mark.parametrize(
@@ -237,6 +251,10 @@ def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
         ("192.0.2.9/33,192.0.2.1", "is no lease"),
         ("192.0.2.9/24,any", "is no lease"),
         ("192.0.2.9/24,192.0.2.1,192.0.2.1,", "is no lease"),
+        ("192.0.2.9/24,192.0.2.1,,203.0.113.0/24", "is no lease"),
+        ("192.0.2.9/24,192.0.2.1,,203.0.113.7/24=192.0.2.1", "is no lease"),
+        ("192.0.2.9/24,192.0.2.1,,10.0.5.0/24=192.0.2.1", "route to 10.0.5.0/24 by 192.0.2.1"),
+        ("192.0.2.9/24,192.0.2.1,,203.0.113.0/24=192.0.2.9", "by 192.0.2.9 leads nowhere"),
         ("2001:db8::9/64,fe80::1,any", "is no lease"),
         ("2001:db8::9/64,fe80::1", "gets its address by router advertisement"),
         ("192.0.2.9/24,192.0.2.9", "no host of the address's prefix"),

@@ -12,7 +12,7 @@ from pbrinit import inside
 from pbrinit.addresses import Family
 from pbrinit.boot import advertised
 from pbrinit.boot.advertised import Advertised, check_address, identified
-from pbrinit.boot.lease import LeaseError
+from pbrinit.boot.given import LeaseError
 
 ONE = Advertised(
     address="2001:db8:1::7",

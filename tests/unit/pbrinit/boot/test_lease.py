@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbrinit.boot import dhcpmessage, lease
+from pbrinit.boot import beyond, dhcpmessage, lease
 from pbrinit.boot.dhcpmessage import decode, encode
-from pbrinit.boot.lease import Lease, LeaseError
+from pbrinit.boot.given import LeaseError
+from pbrinit.boot.lease import Lease
 from tests.unit.pbrinit.boot.served import OFFERED, answer
 
 QUESTION = encode(dhcpmessage.DISCOVER, 1, bytes.fromhex("52540012345a"))
 TAKEN = ((10 << 24, 16),)
+ROUTES = "classless_static_routes"
 
 
 def offered(*changes: Any, address: str = "192.0.2.77") -> Lease:
@@ -34,6 +36,7 @@ def test_an_ordinary_offer() -> None:
         renew=1800,
         rebind=3150,
         resolvers=("192.0.2.53", "192.0.2.54"),
+        routes=(),
     )
 
 
@@ -109,10 +112,56 @@ def test_for_ever_is_a_long_time() -> None:
     assert offered(("lease_time", 0xFFFFFFFF)).seconds == 0x7FFFFFFF
 
 
-def test_of_routes_the_default_is_taken_and_the_router_is_not() -> None:
-    routes = ("classless_static_routes", ["198.51.100.0/24:192.0.2.9", "0.0.0.0/0:192.0.2.3"])
-    assert offered(routes).gateway == "192.0.2.3"
-    assert offered((routes[0], routes[1][:1])).gateway is None
+def test_of_routes_the_default_is_the_gateway_and_the_router_is_not() -> None:
+    """RFC 3442: where a client is told routes, it does not read the routers."""
+    told = ["198.51.100.0/24:192.0.2.9", "0.0.0.0/0:192.0.2.3"]
+    both, one = (offered((ROUTES, routes)) for routes in (told, told[:1]))
+    assert (both.gateway, one.gateway) == ("192.0.2.3", None)
+    assert both.routes == one.routes == (("198.51.100.0/24", "192.0.2.9"),)
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "198.51.100.0/24:198.51.100.1", "198.51.100.0/24:192.0.2.77", "198.51.100.0/24:192.0.2.255",
+        "198.51.100.0/24:0.0.0.0", "192.0.2.128/25:192.0.2.9", "192.0.0.0/8:192.0.2.9",
+        "10.0.5.0/24:192.0.2.9", "10.0.0.0/8:192.0.2.9", "127.0.0.0/8:192.0.2.9",
+        "169.254.77.0/24:192.0.2.9", "224.0.0.0/8:192.0.2.9", "64.0.0.0/7:192.0.2.9",
+        "203.0.113.64/26:192.0.2.8",
+    ],
+)  # fmt: skip
+def test_a_route_that_leads_to_nobody_or_by_nobody_is_left_out(route: str) -> None:
+    sound = "203.0.113.0/24:192.0.2.9"
+    assert offered((ROUTES, [sound, route])).routes == (("203.0.113.0/24", "192.0.2.9"),)
+
+
+def test_no_more_routes_are_used_than_have_a_place() -> None:
+    found = offered((ROUTES, [f"172.16.{number}.0/24:192.0.2.9" for number in range(20)]))
+    assert len(found.routes) == beyond.MOST
+    assert lease.unpack(found.pack(), TAKEN) == found
+
+
+@pytest.mark.parametrize("route", [("10.0.5.0/24", "192.0.2.9"), ("198.51.100.0/24", "10.0.0.9")])
+def test_bytes_with_a_route_that_cannot_be_used_are_no_lease(route: tuple[str, str]) -> None:
+    found = offered()
+    found.routes = (route,)
+    with pytest.raises(LeaseError, match=f"its route to {route[0]} by {route[1]} leads nowhere"):
+        lease.unpack(found.pack(), TAKEN)
+
+
+def test_a_route_twice_is_no_lease() -> None:
+    found = offered()
+    found.routes = (("198.51.100.0/24", "192.0.2.9"),) * 2
+    with pytest.raises(LeaseError, match="a route twice"):
+        lease.unpack(found.pack(), TAKEN)
+
+
+def test_a_lease_is_written_and_told_with_its_routes() -> None:
+    found = offered((ROUTES, ["198.51.100.0/24:192.0.2.9", "0.0.0.0/0:192.0.2.3"]))
+    assert found.written(0) == "192.0.2.77/24,192.0.2.3,192.0.2.1,198.51.100.0/24=192.0.2.9"
+    assert found.told(0) == (
+        "192.0.2.77/24, gateway 192.0.2.3, 198.51.100.0/24 via 192.0.2.9 for 3600 s from 192.0.2.1"
+    )
 
 
 def test_routes_that_are_cut_short_are_refused() -> None:
@@ -135,9 +184,8 @@ def test_a_lease_is_the_same_once_it_was_bytes() -> None:
 
 
 @settings(max_examples=500)
-@given(st.binary(min_size=37, max_size=37))
+@given(st.binary(min_size=lease.RECORD.size, max_size=lease.RECORD.size))
 def test_any_bytes_are_a_lease_that_can_be_used_or_none(data: bytes) -> None:
-    assert len(data) == lease.RECORD.size
     try:
         found = lease.unpack(data, TAKEN)
     except LeaseError:

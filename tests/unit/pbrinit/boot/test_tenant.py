@@ -20,7 +20,7 @@ from pbrinit.boot.tenant import Asker, Kind
 
 GIVEN = Lease(
     address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1",
-    seconds=3, renew=1, rebind=2, resolvers=(),
+    seconds=3, renew=1, rebind=2, resolvers=(), routes=(),
 )  # fmt: skip
 OTHER = Lease(**{**vars(GIVEN), "address": "192.0.2.78"})
 ABROAD = Lease(**{**vars(GIVEN), "address": "10.0.0.9", "gateway": None})
