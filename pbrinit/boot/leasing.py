@@ -107,7 +107,7 @@ def put_in_force(
         if not done:
             raise UseError(told)
     if any(program.room is not None for program in plan.programs):
-        roster.ask_for_rooms()
+        roster.ask_to_look()
     with open(RESOLVERS, "w") as file:  # noqa: PTH123  pathlib is not in the image
         file.write("".join(f"nameserver {resolver}\n" for resolver in resolvers))
     return told

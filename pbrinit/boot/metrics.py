@@ -7,6 +7,7 @@ more for asking often.  The program is that user's, and could do nothing more if
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import select
@@ -14,9 +15,10 @@ import signal
 import socket
 import time
 
-from pbrinit.boot import calls
+from pbrinit.boot import calls, standing
 from pbrinit.boot.page import TYPE, page
 from pbrinit.boot.say import say
+from pbrinit.bootfile import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +56,8 @@ class Server:
     """The page on a port, in both families."""
 
     def __init__(self, plan: BootPlan, port: int, uid: int) -> None:
-        self._plan = plan
+        self._image = self._plan = plan
+        self._stamp = (0, 0)
         self._listening = [_listen(family, port, uid) for family in FAMILIES]
         self._connections: dict[int, Connection] = {}
         self._page = b""
@@ -124,6 +127,17 @@ class Server:
             pass
         connection.plug.close()
 
+    def _in_force(self) -> BootPlan:
+        """The plan in force, read where it is another than it was: that takes longer than a page.
+        One that cannot be read changes nothing.
+        """
+        stamp = standing.stamp()
+        if stamp != self._stamp:
+            with contextlib.suppress(OSError, BootFileError):
+                self._plan = standing.read(self._image)
+                self._stamp = stamp
+        return self._plan
+
     def _answer(self, request: bytes) -> bytes:
         words = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):  # noqa: PLR2004  RFC 9112, 3
@@ -134,7 +148,7 @@ class Server:
         if target.partition("?")[0] != PATH:
             return _response(404, b"")
         if time.monotonic() - self._made >= KEPT_SECONDS:
-            self._page = page(self._plan).encode()
+            self._page = page(self._in_force()).encode()
             self._made = time.monotonic()
         return _response(200, self._page, only_head=method == "HEAD")
 

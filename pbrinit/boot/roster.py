@@ -63,8 +63,8 @@ def ask(name: str, pid_1: int = 1) -> None:
     os.kill(pid_1, ASK)
 
 
-def ask_for_rooms(pid_1: int = 1) -> None:
-    """Have PID 1 see that each room is as the plan in force has it."""
+def ask_to_look(pid_1: int = 1) -> None:
+    """Have PID 1 see that each room, and the log, is as the plan in force has it."""
     os.kill(pid_1, ASK)
 
 

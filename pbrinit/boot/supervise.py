@@ -2,7 +2,7 @@
 
 In: the plan, or why there is none in force.  Out: nothing; it ends with the machine.
 Signals: SIGUSR2 powers off, SIGTERM reboots, SIGINT is Ctrl-Alt-Del, SIGHUP says that the console
-wants a program started again, or that rooms may have other addresses.
+wants a program started again, or that rooms may have other addresses, or the log be wanted or not.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from pbrinit.boot import (
     powerbutton,
     refused,
     roster,
+    standing,
     terminals,
     watchdog,
 )
 from pbrinit.boot.programs import Programs
 from pbrinit.boot.say import say, seconds
+from pbrinit.bootfile import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
     programs = Programs(guarded, signals)
     running = {_start(duty, signals): duty for duty in _duties(plan, end, programs)}
     warden = _start(lambda: _guard(guarded), signals) if guarded else 0
+    logger = _logger(guarded, 0, signals)
     deaths: list[float] = []
     while True:
         programs.see_to()
@@ -81,9 +84,7 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
         if received in ENDS:
             _end(ENDS[received], programs)
         if received == roster.ASK:
-            programs.renew()
-            for name in roster.asked():
-                programs.restart(name)
+            _do_as_asked(programs)
         gone = _reap()
         programs.note(gone)
         if warden in gone:
@@ -96,9 +97,12 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
                 say("the guard ended, and is started again")
                 warden = _start(lambda: _guard(guarded), signals)
         ended = [running.pop(child) for child in gone if child in running]
-        if ended:
+        if ended or logger in gone:
             time.sleep(PAUSE_SECONDS)
             running |= {_start(duty, signals): duty for duty in ended}
+        if received == roster.ASK or logger in gone:
+            logger = 0 if logger in gone else logger
+            logger = _logger(guarded if end is None else None, logger, signals)
 
 
 def _duties(
@@ -116,13 +120,35 @@ def _duties(
         duties.append(lambda: metrics.serve(shown))
     if shown is not None and (asking := [p for p in shown.programs if p.ask]):
         duties.append(lambda: desk.serve(asking))
-    if shown is not None and shown.log:
-        duties.append(refused.watch)
     if shown is not None and shown.awaits:
         duties.append(lambda: _hold_addresses(shown))
     if buttons := powerbutton.devices():
         duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
     return duties
+
+
+def _do_as_asked(programs: Programs) -> None:
+    """Start those again whose rooms are to be others, and those that somebody named."""
+    programs.renew()
+    for name in roster.asked():
+        programs.restart(name)
+
+
+def _logger(image: BootPlan | None, logger: int, signals: set[int]) -> int:
+    """The process that writes down who is refused, 0 where the plan in force wants none; `logger`
+    is the one that there is.
+    """
+    try:
+        wanted = image is not None and standing.read(image).log
+    except (OSError, BootFileError) as error:
+        say(f"the log stays as it is: the plan in force cannot be read: {error}")
+        return logger
+    if wanted and not logger:
+        return _start(refused.watch, signals)
+    if logger and not wanted:
+        os.kill(logger, signal.SIGKILL)
+        return 0
+    return logger
 
 
 def _hold_addresses(plan: BootPlan) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LONGEST_SECONDS = 3600
 CHANGEABLE = {"hostname", "policy", "digest", "on_failure", "summary", "users", "sysctls", "rules",
-              "removals", "texts", "links", "last", "given"}  # fmt: skip
+              "removals", "texts", "links", "last", "log", "given"}  # fmt: skip
 """The parts of a plan in which two may differ while the machine runs."""
 
 

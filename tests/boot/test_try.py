@@ -29,7 +29,8 @@ HOST = Path("examples/host.toml").read_text()
 OTHER = HOST.replace("198.51.100.0/24", "203.0.113.0/24").replace("2001:db8:5::", "2001:db8:7::")
 BAD = HOST.replace('from    = "mgmt"', 'from    = "mgtm"').replace('"tcp/443"', '"tcp/99999"')
 BROKEN = HOST + '\n[[expect]]\nnever = { on = "wan", service = "ssh" }\n'
-POLICIES = {"other": OTHER, "bad": BAD, "broken": BROKEN}
+LOGGING = f"log = true\n{HOST}"
+POLICIES = {"other": OTHER, "bad": BAD, "broken": BROKEN, "logging": LOGGING}
 SECONDS = 15
 ANSWER_SECONDS = 3.0
 MEMORY = 96
@@ -63,9 +64,6 @@ def reached_by(machine: Booted) -> set[str]:
             if asked.verdict == "reply":
                 found.add(f"{name} {version}")
     return found
-
-
-OWN, OTHERS = {"mgmt 4", "mgmt 6"}, {"stranger 4", "stranger 6"}
 
 
 def as_planned(machine: Booted) -> None:
@@ -120,6 +118,27 @@ def test_what_is_tried_goes_by_itself(machine: Booted) -> None:
     assert SECONDS - 2 < time.monotonic() - start < SECONDS + 5
     assert reached_by(machine) == OWN
     as_planned(machine)
+
+
+def test_who_is_refused_is_logged_for_as_long_as_that_is_tried(machine: Booted) -> None:
+    def knock(version: int) -> str:
+        who = STRANGER[version]
+        assert machine.peer.tcp(who, SELF[version], 23, timeout=ANSWER_SECONDS).verdict == "silence"
+        return re.escape(who if version == 4 else f"[{who}]")
+
+    assert "the policy does not log" in machine.guest.run("refused")
+    assert "is in force for" in machine.guest.run(f"try /policies/logging.toml {SECONDS}")
+    for version in VERSIONS:
+        machine.guest.expect(rf"refused: tcp {knock(version)}:\d+ > \S+:23", 5)
+    assert reached_by(machine) == OWN
+    machine.guest.expect(IN_FORCE.format("host"), SECONDS + 5)
+    as_planned(machine)
+    said = machine.guest.transcript.count("refused: tcp")
+    for version in VERSIONS:
+        knock(version)
+    assert "the policy does not log" in machine.guest.run("refused")
+    assert machine.guest.transcript.count("refused: tcp") == said
+    assert reached_by(machine) == OWN
 
 
 def test_a_client_that_is_cut_off_leaves_a_trial_that_ends(machine: Booted) -> None:

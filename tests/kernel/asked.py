@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pbrinit.boot import closed, commands, drops, metrics, pbrctl, standing, status
+from pbrinit.boot import closed, commands, drops, metrics, pbrctl, standing, status, whole
 from pbrinit.bootfile import BootPlan, pack
 
 serving: list[int] = []
@@ -52,6 +52,9 @@ def program(plan: BootPlan, *words: str) -> tuple[int, str, str]:
 
 def serve_metrics(plan: BootPlan) -> None:
     """Serve the page in a process of its own, as PID 1 does."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    standing.IN_FORCE = str(folder / "plan")
     child = os.fork()
     if child == 0:
         try:
@@ -60,6 +63,14 @@ def serve_metrics(plan: BootPlan) -> None:
             os._exit(1)
     serving.append(child)
     time.sleep(0.3)
+
+
+def put_in_force(plan: BootPlan | None) -> None:
+    """Note that another plan is in force than the machine started with, or that none is."""
+    if plan is None:
+        Path(standing.IN_FORCE).unlink()
+    else:
+        whole.write(standing.IN_FORCE, pack(plan))
 
 
 def server_status() -> dict[str, str]:

@@ -95,7 +95,7 @@ def lease(plan: BootPlan) -> str:
     """Have the plan for a lease in force, as PID 1's duty does; what the guard says."""
     with (
         mock.patch.object(leasing, "RESOLVERS", "/run/resolv.conf"),
-        mock.patch.object(roster, "ask_for_rooms", partial(roster.ask_for_rooms, keepers[-1])),
+        mock.patch.object(roster, "ask_to_look", partial(roster.ask_to_look, keepers[-1])),
     ):
         return leasing.put_in_force(plan, (), anyhow=True)
 

@@ -101,6 +101,18 @@ def test_who_may_read_it_gets_a_page_in_the_format(
     assert '\npbrinit_link_up{device="eth0",interface="wan"} 1\n' in text
 
 
+def test_it_is_about_the_plan_in_force_and_not_the_one_of_the_start(
+    served: tuple[Lab, BootPlan],
+) -> None:
+    lab, plan = served
+    other = BootPlan(**{**vars(plan), "policy": "other", "digest": "d" * 64})
+    for now in (other, None):
+        lab.machine.do(asked.put_in_force, now)
+        time.sleep(1.1)
+        told = f'policy="{(now or plan).policy}",digest="{(now or plan).digest}"'
+        assert told in get(served)
+
+
 def test_it_counts_what_is_refused(served: tuple[Lab, BootPlan]) -> None:
     name = 'pbrinit_drops{kind="refused",family="IPv4"} '
 

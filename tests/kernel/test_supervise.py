@@ -10,7 +10,9 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys, time, types
-from pbrinit.boot import calls, closed, console, guard, powerbutton, supervise, terminals, watchdog
+from pbrinit.boot import (
+    calls, closed, console, guard, powerbutton, refused, standing, supervise, terminals, watchdog,
+)
 told = sys.argv[1]
 
 def note(word):
@@ -40,7 +42,15 @@ def watch(plan):
     note("guard")
     {guard}
 
-calls.reboot, console.run, guard.watch = reboot, run, watch
+def log():
+    note("log")
+    time.sleep(60)
+
+def in_force(image):
+    return types.SimpleNamespace(**{{**vars(image), "log": os.path.exists(told + ".log")}})
+
+calls.reboot, console.run, guard.watch, refused.watch = reboot, run, watch, log
+standing.read = in_force
 terminals.usable, powerbutton.devices = lambda: ['tty'], lambda: []
 watchdog.start = lambda: None
 supervise.PAUSE_SECONDS = 0.05
@@ -112,3 +122,24 @@ def test_a_closed_machine_ends_when_the_policy_wants_it(tmp_path: Path) -> None:
     end = "closed.Closed('why not', 'reboot', supervise.seconds() + 0.5)"
     told = pid_1(tmp_path, end=end)
     assert told == ["cad off", "console why not", "reboot 1234567"]
+
+
+def test_the_log_runs_for_as_long_as_the_plan_in_force_wants_it(tmp_path: Path) -> None:
+    """It is started again where it ends, and when PID 1 is told to look and it is not wanted any
+    more nothing of it is left.
+    """
+    mine = "[int(p) for p in os.listdir('/proc') if p.isdigit() and p != '1']"
+    others = f"sorted({mine})[-1]"
+    console = (
+        "look = lambda: (os.kill(1, signal.SIGHUP), time.sleep(0.5));"
+        f" time.sleep(0.3); first = len({mine}); look(); note('idle ' + str(len({mine}) - first));"
+        f" open(told + '.log', 'w').close(); look(); note('wanted ' + str(len({mine}) - first));"
+        f" look(); os.kill({others}, signal.SIGKILL); time.sleep(0.5);"
+        f" note('again ' + str(len({mine}) - first));"
+        f" os.unlink(told + '.log'); look(); note('over ' + str(len({mine}) - first));"
+        " os.kill(1, signal.SIGUSR2); time.sleep(9)"
+    )
+    told = [line for line in pid_1(tmp_path, console=console) if line not in ("cad off", "guard")]
+    assert told == [
+        "console None", "idle 0", "log", "wanted 1", "log", "again 1", "over 0", "reboot 4321fedc",
+    ]  # fmt: skip

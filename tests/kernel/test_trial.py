@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from pbrinit.boot import slots
 from pbrinit.bootfile import BootPlan
 from tests.kernel import flood, watched
 from tests.kernel.lab import Lab, until
-from tests.kernel.switching import W, X, Y, Z, hears, settles
+from tests.kernel.switching import W, X, Y, Z, boot_plan, hears, policy, settles
 
 
 def test_what_nobody_confirms_goes_by_itself(
@@ -90,6 +91,21 @@ def test_wherever_a_switch_is_cut_off_the_next_guard_ends_it(
         ends.add(now.policy)
     assert at > 10
     assert ends == {"a", "b"}
+
+
+def test_who_logs_is_told_when_what_is_logged_changes_and_only_then(
+    serving: Lab, plans: tuple[BootPlan, BootPlan], tmp_path: Path
+) -> None:
+    logging = boot_plan(tmp_path, "logging", f"log = true\n{policy(Y)}")
+    assert serving.machine.do(flood.request, "try 2", bootfile.pack(logging))[0]
+    assert until(lambda: serving.machine.do(watched.looks) == 1, 3)
+    assert (hears(serving, X), hears(serving, Y)) == (False, True)
+    assert settles(serving, slots.moved(logging, 1))
+    assert until(lambda: serving.machine.do(watched.looks) == 2, 5)
+    assert (hears(serving, X), hears(serving, Y)) == (True, False)
+    assert serving.machine.do(flood.request, "try 1", bootfile.pack(plans[1]))[0]
+    assert until(lambda: hears(serving, X), 5)
+    assert serving.machine.do(watched.looks) == 2
 
 
 def test_what_cannot_be_is_refused_and_changes_nothing(

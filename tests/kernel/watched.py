@@ -10,12 +10,15 @@ import signal
 import subprocess
 import sys
 import traceback
+from pathlib import Path
 
-from pbrinit.boot import audit, closed, guard, record, rtnetlink, sysctl
+from pbrinit.boot import audit, closed, guard, record, roster, rtnetlink, sysctl
 from pbrinit.boot.record import Record
 from pbrinit.bootfile import BootPlan
 
 guards: list[int] = []
+LOOKS = Path("/run/looks")
+"""A line each time that PID 1 would have been asked to look at rooms and log."""
 
 
 def start(plan: BootPlan) -> None:
@@ -31,6 +34,7 @@ def start_again(plan: BootPlan) -> None:
         guards.append(child)
         return
     os.dup2(2, 1)
+    roster.ask_to_look = _note_look
     try:
         guard.watch(plan)
     except guard.GuardError as error:
@@ -38,6 +42,16 @@ def start_again(plan: BootPlan) -> None:
     except BaseException:
         traceback.print_exc(file=sys.stderr)
     os._exit(3)
+
+
+def _note_look(pid_1: int = 1) -> None:
+    with LOOKS.open("a") as file:
+        file.write(f"{pid_1}\n")
+
+
+def looks() -> int:
+    """How often PID 1 was asked to look."""
+    return len(LOOKS.read_text().splitlines()) if LOOKS.exists() else 0
 
 
 def stop() -> None:

@@ -129,7 +129,7 @@ def test_pid_1_is_told_where_there_are_rooms_once_the_plan_is_in_force(
     asked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
-    monkeypatch.setattr(roster, "ask_for_rooms", lambda: told.append(len(asked)))
+    monkeypatch.setattr(roster, "ask_to_look", lambda: told.append(len(asked)))
     leasing.put_in_force(bootfile.unpack(OTHER), ())
     assert told == []
     leasing.put_in_force(bootfile.unpack(ROOMS), ())
