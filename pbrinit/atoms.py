@@ -242,6 +242,14 @@ def service(text: str) -> Service:
 
     Raises AtomError.
     """
+    found = _service(text)
+    if found is None:
+        raise AtomError(f'"{text}" is no service', _service_meant(text) or SERVICE_HINT)
+    return found
+
+
+def _service(text: str) -> Service | None:
+    """The service, None where it is written otherwise. Raises AtomError for its number alone."""
     protocol, slash, rest = text.partition("/")
     if text in ("icmp", "icmp/echo"):
         return Service(Protocol.ICMP, echo=bool(slash))
@@ -249,7 +257,7 @@ def service(text: str) -> Service:
         return Service(Protocol[protocol.upper()], _ports(text, rest, SERVICE_HINT))
     if protocol == "ip" and rest.isascii() and rest.isdigit():
         return Service(_protocol(rest))
-    raise AtomError(f'"{text}" is no service', _service_meant(text) or SERVICE_HINT)
+    return None
 
 
 def _service_meant(text: str) -> str | None:
@@ -259,7 +267,7 @@ def _service_meant(text: str) -> str | None:
         words.reverse()
     found = "/".join(words)
     try:
-        return f'did you mean "{found}"?' if found != text and service(found) else None
+        return f'did you mean "{found}"?' if _service(found) is not None else None
     except AtomError:
         return None
 

@@ -38,6 +38,8 @@ SOUND = Path("examples/host.toml").read_text()
         ("tcp/22", "TCP/22", 'service.ssh[1]: "TCP/22" is no service (did you mean "tcp/22"?)'),
         ("tcp/22", "22/tcp", 'service.ssh[1]: "22/tcp" is no service (did you mean "tcp/22"?)'),
         ("tcp/22", "tcp:22", 'service.ssh[1]: "tcp:22" is no service (did you mean "tcp/22"?)'),
+        ("tcp/22", "64/2", 'service.ssh[1]: "64/2" is no service (such as "tcp/22"'),
+        ("tcp/22", "2001:db8::2/64", 'service.ssh[1]: "2001:db8::2/64" is no service (such as'),
         ("tcp/22", "0/tcp", 'service.ssh[1]: "0/tcp" is no service (such as "tcp/22"'),
         ("198.51.100.0/24", "198.51.100.0/255.255.255.0",
          'network.mgmt[1]: 198.51.100.0/255.255.255.0 has no length from 0 to 32 after the / '
