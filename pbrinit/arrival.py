@@ -89,24 +89,22 @@ class Arrival:
 
     def _head(self, known: Label, refused: Label) -> None:
         """Nobody else has our address, nor one that lives behind another interface; by an
-        interface without a gateway come only addresses of its own prefixes.
+        interface without a gateway come only addresses of its own prefixes and its routes'.
 
         Where all that is refused is logged, so is this, but where others are told that they are
         rejected: who is forged would be.
         """
         code, places, family = self._code, self._places, self._family
         self._nobodys()
+        for source, owner in places.told_apart(self._interface):
+            if owner is self._interface:
+                code.goto(known, source=source, note="lives here")
+            else:
+                self._forged(refused, source=source, note=f"forged: lives behind {owner.name}")
         if self._interface.gateway(family) is None:
-            link_scope = (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 else ()
-            for source in (*places.networks(self._interface), *link_scope):
+            for source in (LINK_LOCAL, UNSPECIFIED_6) if family is Family.V6 else ():
                 code.goto(known, source=source, note="of this link")
-            self._forged(refused, note="forged: not of this link")
-            return
-        for other in places.interfaces:
-            if other is not self._interface:
-                for network in places.networks(other):
-                    self._forged(refused, source=network,
-                                 note=f"forged: lives behind {other.name}")  # fmt: skip
+            self._forged(refused, note="forged: does not live here")
 
     def _forged(self, refused: Label, **selectors: Any) -> None:
         if self._policy.log and not any(deny.reject for deny in self._policy.denies):

@@ -84,7 +84,8 @@ def given(policy: Policy, text: str) -> Given:
     """
     found = _written(text)
     if found is None:
-        raise GivenError(f'"{text}" is no lease and no advertisement: write {FORM}')
+        hint = f"write {FORM}, of a lease the gateway or the server at least"
+        raise GivenError(f'"{text}" is no lease and no advertisement: {hint}')
     family = found.family
     awaited = next((one for one in awaits(policy) if one.family is family), None)
     if awaited is None:

@@ -63,14 +63,13 @@ class Departure:
         for destination in (*places.own.prefixes, *places.nobody, *places.broadcasts):
             code.goto(refused, destination=destination, note="no one host's address")
         known = Label(f"to those behind {interface.name}")
+        for destination, owner in places.told_apart(interface):
+            if owner is interface:
+                code.goto(known, destination=destination, note="lives there")
+            else:
+                code.goto(refused, destination=destination, note=f"lives behind {owner.name}")
         if interface.gateway(family) is None:
-            for network in places.networks(interface):
-                code.goto(known, destination=network, note="of this link")
-            code.goto(refused, note="not of this link")
-        else:
-            for other in places.interfaces:
-                for network in places.networks(other) if other is not interface else ():
-                    code.goto(refused, destination=network, note=f"lives behind {other.name}")
+            code.goto(refused, note="lives elsewhere")
         code.mark(known)
         code.add(Action.NOP, note=f"to those behind {interface.name}")
         behind = places.behind(interface)

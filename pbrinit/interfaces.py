@@ -13,6 +13,7 @@ from pbrinit import routed
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.atoms import address, interface_address
 from pbrinit.document import Node
+from pbrinit.places import NOBODY, holds
 from pbrinit.problems import Problems
 from pbrinit.ways import GIVEN, ROOM_DEVICE, Interface
 
@@ -53,6 +54,7 @@ def _interface(name: str, node: Node) -> Interface:
             )
     addresses = [found for found in node.atoms("address", _written) if found is not None]
     gateways = node.atoms("gateway", address)
+    _nobodys(node, addresses)
     words = {word.text for word in node.texts("address")}
     asks = frozenset(family for word, family in ASKED.items() if word in words)
     for family in sorted(asks):
@@ -72,6 +74,15 @@ def _interface(name: str, node: Node) -> Interface:
 def _written(text: str) -> InterfaceAddress | None:
     """An address, where one is written."""
     return None if text in ASKED else interface_address(text)
+
+
+def _nobodys(node: Node, addresses: Iterable[InterfaceAddress]) -> None:
+    """Note prefixes that have more than hosts in them."""
+    for one in addresses:
+        for nobody in NOBODY[Family.of(one)]:
+            if holds(one.network, nobody):
+                node.problems.add(node.path("address"), f"{one.network} has all of {nobody} in it",
+                                  "nobody on a link has such an address")  # fmt: skip
 
 
 def _word(family: Family) -> str:

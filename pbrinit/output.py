@@ -27,7 +27,7 @@ from pbrinit.layout import (
 )
 from pbrinit.links import hairpins
 from pbrinit.lpm import pieces
-from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4
+from pbrinit.places import LOOPBACK_PREFIX, UNSPECIFIED_4, holds
 from pbrinit.plan import TABLE_LOCAL, TABLE_MAIN, Action
 from pbrinit.regions import NAMING, Side
 from pbrinit.selection import Choice, among, by_protocol, to_table
@@ -99,18 +99,16 @@ class Output:
         self._waiting()
         for interface in places.interfaces:
             here = {address: host(address) for address in interface.own(family)}
-            elsewhere = [n for i in places.interfaces if i is not interface
-                         for n in places.networks(i)]  # fmt: skip
             for source in here.values():
-                if interface.gateway(family) is not None:
-                    for network in elsewhere:
-                        code.goto(self._refused, source=source, destination=network,
-                                  note="another interface's link has another source")  # fmt: skip
-                    code.goto(self._asks, source=source, note="from ourselves")
-                else:
-                    for network in places.networks(interface):
-                        code.goto(self._asks, source=source, destination=network,
+                for destination, owner in places.told_apart(interface):
+                    if owner is interface:
+                        code.goto(self._asks, source=source, destination=destination,
                                   note="from ourselves")  # fmt: skip
+                    else:
+                        code.goto(self._refused, source=source, destination=destination,
+                                  note="another interface's link has another source")  # fmt: skip
+                if interface.gateway(family) is not None:
+                    code.goto(self._asks, source=source, note="from ourselves")
         if family is Family.V4:
             code.goto(self._asks, source=UNSPECIFIED_4, note="source not chosen yet")
             code.goto(self._refused, note="from a foreign source")
@@ -119,19 +117,22 @@ class Output:
                 code.goto(self._refused, source=source, note="from a foreign source")
 
     def _other_links(self) -> None:
-        """A socket that is bound to the device with the gateway passes over the other links' routes
-        (fib_lookup_good_nhc, rt6_score_route), and would find the gateway's.
+        """A socket that is bound to a device passes over the routes by others (fib_lookup_good_nhc,
+        rt6_score_route), and would find a wider one: the gateway's, or one around their prefixes.
         """
+        code = self._code
         for interface in self._places.interfaces:
-            if interface.gateway(self._family) is None:
-                continue
-            for other in self._places.interfaces:
-                networks = self._places.networks(other) if other is not interface else ()
-                for network in networks:
-                    self._code.goto(
-                        self._refused, iif=LOOPBACK, oif=interface.device, destination=network,
-                        note=f"a bound socket's, to the link of {other.name}",
-                    )  # fmt: skip
+            apart = self._places.told_apart(interface)
+            ours = Label(f"a bound socket's, by {interface.name}")
+            for destination, owner in apart:
+                if owner is not interface:
+                    code.goto(self._refused, iif=LOOPBACK, oif=interface.device,
+                              destination=destination,
+                              note=f"a bound socket's, to the link of {owner.name}")  # fmt: skip
+                elif any(o is not interface and holds(p, destination) for p, o in apart):
+                    code.goto(ours, iif=LOOPBACK, oif=interface.device, destination=destination,
+                              note=f"a bound socket's, to the link of {owner.name}")  # fmt: skip
+            code.mark(ours)
 
     def _waiting(self) -> None:
         """What asks for an address leaves without a look-up, to everybody. The return path of the
@@ -144,10 +145,8 @@ class Output:
             "iif": LOOPBACK, "source": UNSPECIFIED_4, "protocol": Protocol.UDP,
             "source_ports": DHCP_CLIENT, "destination_ports": DHCP_SERVER, "uid": ROOT,
         }  # fmt: skip
-        for interface in self._places.interfaces:
-            for network in self._places.networks(interface):
-                self._code.goto(self._asks, destination=network, note="not by another's link",
-                                **shape)  # fmt: skip
+        for prefix, _ in self._places.prefixes:
+            self._code.goto(self._asks, destination=prefix, note="not by another's link", **shape)
         self._code.add(Action.LOOKUP, TABLE_DHCP, note="an address is asked for", **shape)
 
     def _routers(self) -> None:

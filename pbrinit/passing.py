@@ -66,15 +66,15 @@ class Passing:
         nobody = places.nobody if self._family is Family.V6 else places.inside
         for destination in (*own, *places.broadcasts, *nobody):
             code.goto(refused, destination=destination, note="no one host beyond us")
+        for destination, owner in places.told_apart(self._interface):
+            if owner is self._interface:
+                code.goto(refused, destination=destination, note="behind this interface itself")
+            else:
+                code.goto(self._start, destination=destination, note="to be passed on")
         if self._interface.gateway(self._family) is None:
-            for network in places.networks(self._interface):
-                code.goto(refused, destination=network, note="of this link itself")
             code.goto(self._start, note="to be passed on")
-            return
-        for other in places.interfaces:
-            for network in places.networks(other) if other is not self._interface else ():
-                code.goto(self._start, destination=network, note="to be passed on")
-        code.goto(refused, note="behind this interface itself")
+        else:
+            code.goto(refused, note="behind this interface itself")
 
     def write(self, refused: Label) -> None:
         """The rules that `dispatch` leads to."""
@@ -189,10 +189,15 @@ class Passing:
         both(self._code, sources, destinations, then, notes, iif=self._interface.device)
 
     def _by_source(self, product: Product, notes: tuple[str, str]) -> None:
-        """IPv6: for each way out the few destinations there, and a table of the many sources."""
+        """IPv6: for each way out the few destinations there, and a table of the many sources. These
+        tables lead everybody out, so that who lives nowhere is to be told apart as well.
+        """
         anywhere = (Piece(None, yes=True),)
-        for hop, there in hops(self._places):
-            found = pieces(product.destinations & there, self._destinations)
+        places = self._places
+        settled = AddressSet.of(self._family, (*places.nobody, *places.broadcasts))
+        matter = ~(places.behind(self._interface) | places.own | settled)
+        for hop, there in hops(places):
+            found = pieces(product.destinations & there, matter)
             if found:
                 table = self._table(Use.VIA_FROM, product.sources, self._sources, hop)
                 self._choose(anywhere, found, to_table(self._code, table), notes)

@@ -33,6 +33,13 @@ LAST_WITH_BROADCAST = 30
 """The longest IPv4 prefix that has a broadcast address (RFC 3021)."""
 
 
+def holds(wide: Prefix, narrow: Prefix) -> bool:
+    """Whether all of a prefix is in another of its family."""
+    shift = wide.max_prefixlen - wide.prefixlen
+    same = int(wide.network_address) >> shift == int(narrow.network_address) >> shift
+    return wide.prefixlen <= narrow.prefixlen and same
+
+
 class Places:
     """The addresses behind each interface, in one family; behind none are those that rooms have
     `inside` of the machine.
@@ -71,10 +78,35 @@ class Places:
         """The prefixes of an interface's own addresses."""
         return tuple(dict.fromkeys(a.network for a in interface.own(self.family)))
 
-    def networks(self, interface: Interface) -> tuple[Prefix, ...]:
-        """These, and the prefixes beyond routers of its link."""
-        routed = (route.prefix for route in interface.routed(self.family))
-        return (*self.links(interface), *routed)
+    @cached_property
+    def prefixes(self) -> tuple[tuple[Prefix, Interface], ...]:
+        """The prefixes of all links, and those beyond routers of these, each with its interface.
+        No two are the same; of those that hold an address the longest decides.
+        """
+        return tuple(
+            (prefix, interface)
+            for interface in self.interfaces
+            for prefix in (
+                *self.links(interface),
+                *(route.prefix for route in interface.routed(self.family)),
+            )
+        )
+
+    def told_apart(self, interface: Interface) -> tuple[tuple[Prefix, Interface], ...]:
+        """By which prefixes those behind an interface are told from all others, and behind which
+        those in one live; the first that holds an address decides, and where none does, whether
+        the gateway is here.
+        """
+        asked: list[tuple[int, Prefix, Interface]] = []
+        default = interface.gateway(self.family) is not None
+        for prefix, owner in self.prefixes:
+            wider = [(p, i) for p, i in self.prefixes if p != prefix and holds(p, prefix)]
+            around = max(wider, key=lambda each: each[0].prefixlen, default=None)
+            here = default if around is None else around[1] is interface
+            if here != (owner is interface):
+                asked.append((len(wider), prefix, owner))
+        asked.sort(key=lambda each: -each[0])
+        return tuple((prefix, owner) for _, prefix, owner in asked)
 
     def behind(self, *interfaces: Interface) -> AddressSet:
         """Everybody who lives behind one of these."""
@@ -91,15 +123,15 @@ class Places:
     @cached_property
     def elsewhere(self) -> AddressSet:
         """Everybody who may live somewhere, but those whom prefixes put behind an interface."""
-        near = (n for interface in self.interfaces for n in self.networks(interface))
+        near = (prefix for prefix, _ in self.prefixes)
         return ~AddressSet.of(self.family, (*near, *self.nobody))
 
     def _find(self, interface: Interface) -> AddressSet:
-        near = {i.name: AddressSet.of(self.family, self.networks(i)) for i in self.interfaces}
-        found = near.pop(interface.name)
+        found = AddressSet(self.family)
         if interface.gateway(self.family) is not None:
             found = AddressSet.everything(self.family)
-            for other in near.values():
-                found = found - other
+        for prefix, owner in reversed(self.told_apart(interface)):
+            there = AddressSet.of(self.family, [prefix])
+            found = found | there if owner is interface else found - there
         nobody = AddressSet.of(self.family, (*self.nobody, *self.broadcasts))
         return found - nobody - self.own

@@ -7,28 +7,29 @@ between it and other interfaces, is noted.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 
 from pbrinit.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.atoms import AtomError, address, block
 from pbrinit.document import Node
-from pbrinit.places import NOBODY
+from pbrinit.places import NOBODY, holds
 from pbrinit.problems import Problems
 from pbrinit.ways import GIVEN, Interface, Routed
 
 FORM = 'such as "10.1.0.0/16 via 10.0.0.254"'
-EVERYBODY = ("default", "0.0.0.0/0", "::/0")
-ALONE = "an address lives behind one interface, by one way"
+EVERYBODY = {Family.V4: "0.0.0.0/0", Family.V6: "::/0"}
+ON_LINK = "who is in a link's prefix is on that link"
 
 
 def routes(
     node: Node, addresses: Iterable[InterfaceAddress], asks: Iterable[Family]
 ) -> tuple[Routed, ...]:
-    """The routes of one interface; of a family in `asks` they come with its address."""
+    """The routes of one interface. Of IPv4 they come with its address where that does."""
     found, key = node.atoms("route", route), node.path("route")
     for one in found:
-        family = Family.of(one.via)
-        if family in asks:
-            node.problems.add(key, f"{one} is written", f"{GIVEN[family]} the way comes too")
+        if Family.of(one.via) is Family.V4 and Family.V4 in asks:
+            hint = f"{GIVEN[Family.V4]} the way comes too"
+            node.problems.add(key, f"{one} is written", hint)
         else:
             reached(node.problems, key, one.via, addresses)
     return tuple(found)
@@ -42,24 +43,29 @@ def route(text: str) -> Routed:
     words = text.split()
     if len(words) != 3 or words[1] != "via":  # noqa: PLR2004
         raise AtomError(f'"{text}" is no route', FORM)
-    if words[0] in EVERYBODY:
-        raise AtomError(f"{text} leads to everybody else", f'write gateway = "{words[2]}"')
-    family, first, last = block(words[0])
-    prefix = family.prefix(first, family.bits - (last - first).bit_length())
     hop = address(words[2])
+    named = EVERYBODY[Family.of(hop)] if words[0] == "default" else words[0]
+    family, first, last = block(named)
+    prefix = family.prefix(first, family.bits - (last - first).bit_length())
     if Family.of(hop) is not family:
         raise AtomError(f"{text} is of two families", "each has routers of its own")
-    if any(_holds(nobody, prefix) for nobody in NOBODY[family]):
-        raise AtomError(f"{prefix} is nobody's beyond a router")
+    if not prefix.prefixlen:
+        raise AtomError(f"{text} leads to everybody else", f'write gateway = "{hop}"')
+    for nobody in NOBODY[family]:
+        if prefix.overlaps(nobody):
+            raise AtomError(f"{prefix} has some of {nobody}, which is nobody's beyond a router")
     return Routed(prefix, hop)
 
 
 def reached(
     problems: Problems, key: str, hop: Address, addresses: Iterable[InterfaceAddress]
 ) -> None:
-    """Note a router that no link with these addresses has."""
+    """Note a router that no link with these addresses has. By its address of the link alone
+    (fe80::/10) any link can have it.
+    """
     own = tuple(addresses)
-    if not any(hop in one.network for one in own):
+    near = isinstance(hop, IPv6Address) and hop.is_link_local
+    if not near and not any(hop in one.network for one in own):
         problems.add(key, f"{hop} is in no prefix of this interface's addresses")
     if any(hop == one.ip for one in own):
         problems.add(key, f"{hop} is this machine's own address")
@@ -68,30 +74,19 @@ def reached(
 
 
 def side_by_side(problems: Problems, interfaces: Iterable[Interface]) -> None:
-    """Note prefixes beyond a router that overlap with a link's, or with one another."""
+    """Note prefixes beyond a router that are a link's, and those that are beyond two."""
     found = tuple(interfaces)
-    known: list[tuple[Prefix, str]] = [
-        (one.network, f"{interface.name}'s {one}")
-        for interface in found
-        for one in interface.addresses
-    ]
+    seen: dict[Prefix, str] = {}
     for interface in found:
+        key = f"interface.{interface.name}.route"
         for one in interface.routes:
-            for prefix, whose in known:
-                if _holds(prefix, one.prefix) or _holds(one.prefix, prefix):
-                    problems.add(
-                        f"interface.{interface.name}.route",
-                        f"{one.prefix} overlaps with {whose}",
-                        ALONE,
-                    )
-            known.append((one.prefix, f"{interface.name}'s route {one}"))
-
-
-def _holds(wide: Prefix, narrow: Prefix) -> bool:
-    """Whether all of a prefix is in another."""
-    first = int(narrow.network_address) >> wide.max_prefixlen - wide.prefixlen
-    near = int(wide.network_address) >> wide.max_prefixlen - wide.prefixlen
-    return wide.version == narrow.version and wide.prefixlen <= narrow.prefixlen and first == near
+            for other in found:
+                for own in other.own(Family.of(one.via)):
+                    if holds(own.network, one.prefix):
+                        problems.add(key, f"{one.prefix} lies in {other.name}'s {own}", ON_LINK)
+            if one.prefix in seen:
+                problems.add(key, f"{one.prefix} is beyond another router too: {seen[one.prefix]}")
+            seen[one.prefix] = f"{interface.name}'s {one.via}"
 
 
 def _names_no_host(hop: Address, own: InterfaceAddress) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pbrinit.addresses import Address, AddressSet, Family, Prefix
 from pbrinit.layout import LOOPBACK, TABLE_SETS
 from pbrinit.lpm import Piece, pieces
-from pbrinit.places import Places
+from pbrinit.places import Places, holds
 from pbrinit.plan import Route, RouteKind
 
 LEFT_OUT = "left out: on to the next rule"
@@ -84,19 +84,20 @@ class Tables:
 
 def hops(places: Places) -> Iterator[tuple[Hop, AddressSet]]:
     """Each way out, with who is reached by it."""
-    prefixes: dict[Hop, list[Prefix]] = {}
-    for prefix, hop in _ways(places):
-        prefixes.setdefault(hop, []).append(prefix)
+    ways = dict(_ways(places))
     for interface in places.interfaces:
         left = places.behind(interface)
-        here = {hop: found for hop, found in prefixes.items() if hop.device == interface.device}
-        for hop, found in here.items():
-            there = AddressSet.of(places.family, found)
-            yield hop, left & there
+        here = {prefix: hop for prefix, hop in ways.items() if hop.device == interface.device}
+        found = {hop: AddressSet(places.family) for hop in here.values()}
+        for prefix in sorted(here, key=lambda prefix: -prefix.prefixlen):
+            there = AddressSet.of(places.family, [prefix])
+            found[here[prefix]] = found[here[prefix]] | (left & there)
             left = left - there
         gateway = interface.gateway(places.family)
         if gateway is not None:
-            yield Hop(interface.device, gateway), left
+            hop = Hop(interface.device, gateway)
+            found[hop] = found.get(hop, AddressSet(places.family)) | left
+        yield from found.items()
 
 
 def _ways(places: Places) -> Iterator[tuple[Prefix, Hop]]:
@@ -164,14 +165,9 @@ def _wider(prefix: Prefix) -> Iterator[Prefix]:
 
 
 def _enclosing(prefix: Prefix, ways: dict[Prefix, Hop]) -> Prefix | None:
-    """The prefix that holds this one and has a way out; no two of these overlap."""
-    return next((network for network in ways if _holds(network, prefix)), None)
-
-
-def _holds(network: Prefix, prefix: Prefix) -> bool:
-    shift = network.max_prefixlen - network.prefixlen
-    same = int(network.network_address) >> shift == int(prefix.network_address) >> shift
-    return network.prefixlen <= prefix.prefixlen and same
+    """The longest prefix that holds this one and has a way out."""
+    found = (network for network in ways if holds(network, prefix))
+    return max(found, key=lambda network: network.prefixlen, default=None)
 
 
 def _inherits(prefix: Prefix, said: dict[Prefix | None, bool]) -> bool:

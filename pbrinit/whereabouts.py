@@ -49,24 +49,22 @@ class Whereabouts:
         """Those who live behind an interface."""
         if not interface.own(family):
             return AddressSet(family)
-        near = self._named(interface, family)
+        found, decided = AddressSet(family), AddressSet(family)
+        for prefix, owner in self._longest_first(family):
+            there = AddressSet.of(family, [prefix]) - decided
+            found = found | there if owner is interface else found
+            decided = decided | there
         if interface.gateway(family) is not None:
-            near = ~self._elsewhere(interface, family)
-        return near - self._nowhere[family]
+            found = found | ~decided
+        return found - self._nowhere[family]
 
-    def _named(self, interface: Interface, family: Family) -> AddressSet:
-        """Those whom the prefixes of an interface and its routes name."""
-        found: list[Prefix] = [address.network for address in interface.own(family)]
-        found += [route.prefix for route in interface.routed(family)]
-        return AddressSet.of(family, found)
-
-    def _elsewhere(self, interface: Interface, family: Family) -> AddressSet:
-        """Those whom the prefixes of all other interfaces name."""
-        found = AddressSet(family)
-        for other in self._policy.interfaces:
-            if other is not interface:
-                found = found | self._named(other, family)
-        return found
+    def _longest_first(self, family: Family) -> list[tuple[Prefix, Interface]]:
+        """The prefixes of links and of routes, each with its interface."""
+        found: list[tuple[Prefix, Interface]] = []
+        for interface in self._policy.interfaces:
+            found += [(address.network, interface) for address in interface.own(family)]
+            found += [(route.prefix, interface) for route in interface.routed(family)]
+        return sorted(found, key=lambda each: -each[0].prefixlen)
 
     def _routers(
         self, interface: Interface, family: Family
@@ -76,11 +74,9 @@ class Whereabouts:
         """
         left = self.behind(interface, family)
         found: dict[Address | None, AddressSet] = {}
-        ways: list[tuple[Address | None, Prefix]] = [
-            (None, address.network) for address in interface.own(family)
-        ]
-        ways += [(route.via, route.prefix) for route in interface.routed(family)]
-        for router, prefix in ways:
+        routers = {route.prefix: route.via for route in interface.routed(family)}
+        for prefix in (p for p, owner in self._longest_first(family) if owner is interface):
+            router = routers.get(prefix)
             there = left & AddressSet.of(family, [prefix])
             found[router] = found.get(router, AddressSet(family)) | there
             left = left - there
@@ -91,7 +87,9 @@ class Whereabouts:
 
     def servers(self, interface: Interface) -> AddressSet:
         """Those who may give an interface its IPv4 address: all but those behind the others."""
-        return ~self._elsewhere(interface, Family.V4) - self._nowhere[Family.V4]
+        family = Family.V4
+        others = (p for p, owner in self._longest_first(family) if owner is not interface)
+        return ~AddressSet.of(family, others) - self._nowhere[family]
 
     def _peers(self, peers: Peers, interface: Interface, family: Family) -> AddressSet:
         """Those of some peers who live behind an interface."""

@@ -2,7 +2,7 @@
 
 In: option 121 of a message (classless static routes, RFC 3442), or the bytes that `pack` made of
 routes.  Out: the routes that a policy can use, each a prefix and a router, as text; or a
-`LeaseError`.  What cannot be used is left out: the gateway then leads there, if anything does.
+`LeaseError`.  One that cannot be used is left out, as if it had not been told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pbrinit.boot.prefix import BITS, NOBODY, is_neighbour, overlap, value, writ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pbrinit.boot.prefix import Prefix
 
@@ -51,6 +51,8 @@ def _routes(data: bytes) -> Iterator[tuple[Prefix, str]]:
         if length > BITS or end > len(data):
             raise LeaseError("its routes are none")
         first = int.from_bytes(data[at + 1 : at + 1 + size].ljust(4, b"\0"), "big")
+        # A server may leave bits beyond the length; these are not looked at (RFC 3442).
+        first &= ~_rest(length)
         yield (first, length), socket.inet_ntoa(data[end - 4 : end])
         at = end
 
@@ -58,28 +60,46 @@ def _routes(data: bytes) -> Iterator[tuple[Prefix, str]]:
 def usable(
     routes: Iterable[Route], address: str, length: int, taken: Iterable[Prefix]
 ) -> tuple[Route, ...]:
-    """Those that lead to somebody: by another host of the address's prefix, to a prefix that is
-    nobody else's, on no link (`taken` are those of others), and beyond no router before.
-    """
-    own = value(address)
-    known = [*NOBODY, *taken, (own, length)]
+    """Those that are none's fault, as many as there is a place for."""
+    others = tuple(taken)
     found: list[Route] = []
     for route in routes:
-        prefix, hop = _prefix(route), value(route[1])
-        free = not any(overlap(prefix, other, BITS) for other in known)
-        if len(found) < MOST and _is_sound(prefix) and free and is_neighbour(hop, own, length):
+        if len(found) < MOST and _fault(route, found, (value(address), length), others) is None:
             found.append(route)
-            known.append(prefix)
     return tuple(found)
 
 
 def check(routes: tuple[Route, ...], address: str, length: int, taken: Iterable[Prefix]) -> None:
     """Raises LeaseError where one of them cannot be used."""
-    found = usable(routes, address, length, taken)
-    for prefix, hop in (route for route in routes if route not in found):
-        raise LeaseError(f"its route to {prefix} by {hop} leads nowhere")
-    if len(found) != len(routes):
-        raise LeaseError("it has a route twice")
+    if len(routes) > MOST:
+        raise LeaseError(f"it has {len(routes)} routes; {MOST} are used at most")
+    others = tuple(taken)
+    for number, route in enumerate(routes):
+        fault = _fault(route, routes[:number], (value(address), length), others)
+        if fault is not None:
+            raise LeaseError(f"its route to {route[0]} by {route[1]}: {fault}")
+
+
+def _fault(
+    route: Route, before: Sequence[Route], own: Prefix, taken: Iterable[Prefix]
+) -> str | None:
+    """Why a route leads to nobody, or by nobody: `own` is the lease's address with its length,
+    `taken` are the prefixes of other interfaces.
+    """
+    prefix, hop = _prefix(route), value(route[1])
+    first, length = prefix
+    if not SHORTEST <= length <= BITS:
+        return f"its length is not from {SHORTEST} to {BITS}"
+    if first & _rest(length):
+        return "it has bits set beyond its length"
+    if length >= own[1] and overlap(prefix, own, BITS):
+        return "who is in the address's own prefix is on the link"
+    for other in (*NOBODY, *taken):
+        if overlap(prefix, other, BITS):
+            return f"it overlaps with {written(other)}"
+    if not is_neighbour(hop, *own):
+        return "the router is no host of the address's prefix"
+    return "it is there twice" if route[0] in (known for known, _ in before) else None
 
 
 def pack(routes: Iterable[Route]) -> bytes:
@@ -103,10 +123,9 @@ def unpack(data: bytes) -> tuple[Route, ...]:
     )
 
 
-def _is_sound(prefix: Prefix) -> bool:
-    """Whether it is a prefix that is used, no bits set beyond its length."""
-    first, length = prefix
-    return SHORTEST <= length <= BITS and not first & ((1 << BITS - length) - 1)
+def _rest(length: int) -> int:
+    """The bits beyond the length of a prefix."""
+    return (1 << BITS - length) - 1
 
 
 def _prefix(route: Route) -> Prefix:

@@ -26,7 +26,7 @@ from pbrinit.policy import Policy
 from pbrinit.proof.classes import Classes
 from pbrinit.proof.lookups import Rules
 from pbrinit.proof.steps import Steps
-from pbrinit.proof.terms import SPECIAL, Result, Variables, any_of, in_ports
+from pbrinit.proof.terms import SPECIAL, Result, Variables, any_of, failed, in_ports
 from pbrinit.ways import Way
 
 NOTHING = Part(())
@@ -149,15 +149,22 @@ class Case:
 
     # The meaning as a condition
 
-    def astray(self, found: z3.BitVecRef, device: str, packet: Variables) -> z3.BoolRef:
-        """Whether what leaves by a device is handed to another than leads to its destination."""
+    def astray(
+        self, found: z3.BitVecRef, device: str, packet: Variables, *, bound: bool = False
+    ) -> z3.BoolRef:
+        """Whether what leaves by a device is handed to another than leads to its destination. What
+        is `bound` to it and finds no route IPv4 sends on the link (`Steps.sent`).
+        """
         results, routers = self.rules.results, self._routers.get(device, {})
+        known = {r.router for r in results.known if r.device == device} if routers else set()
         wrong = []
-        for router in {r.router for r in results.known if r.device == device} if routers else ():
+        for router in known | ({None} if bound and routers else set()):
             others = (there for other, there in routers.items() if other != router)
             mask = reduce(or_, map(self.classes.mask, others), 0)
-            by = partial(_leads_by, device, router)
-            wrong.append(z3.And(results.among(found, by), packet.destination.within(mask)))
+            by = results.among(found, partial(_leads_by, device, router))
+            if bound and router is None and self.family is Family.V4:
+                by = z3.Or(by, failed(results, found))
+            wrong.append(z3.And(by, packet.destination.within(mask)))
         return any_of(wrong)
 
     def passes(

@@ -113,10 +113,11 @@ class Judge:
         asked = (t.hit for t in verdict.traces if t.lookup is not Lookup.RETURN_PATH)
         hit = next((hit for hit in asked if hit is not None), None)
         way = next((i for i in self._interfaces if i.device == verdict.device), None)
-        if hit is None or way is None or not verdict.allowed:
+        if way is None or not verdict.traces or not verdict.allowed:
             return False
+        router = hit.gateway if hit is not None else None
         routers = self._rulings.homes.routers(way, packet.family)
-        return any(packet.destination in there for by, there in routers if by != hit.gateway)
+        return any(packet.destination in there for by, there in routers if by != router)
 
     def _mistold(self, packet: Packet, direction: In, verdict: Verdict, means: Ruling) -> bool:
         """IPv4 tells nobody where nothing is passed on (ip_error, net/ipv4/route.c)."""

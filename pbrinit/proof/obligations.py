@@ -164,7 +164,8 @@ def _leaves(case: Case, bound: Way | None, protocols: frozenset[int]) -> Obligat
             means = case.passes(case.part(None, way), protocol, steps.packet, outgoing=True)
             sent = steps.sent(found, way.device, oif)
             pairs.append((sent, means))
-            differ.append(z3.And(sent, case.astray(found, way.device, steps.packet)))
+            astray = case.astray(found, way.device, steps.packet, bound=oif == way.device)
+            differ.append(z3.And(sent, astray))
         differ += [z3.And(does, z3.Not(means)) for does, means in pairs]
         if bound is None:
             differ += [z3.And(means, z3.Not(does)) for does, means in pairs]

@@ -180,11 +180,14 @@ def _same(verdict: Verdict, told: Told, judge: Machine) -> bool:
 
 
 def _router(verdict: Verdict) -> Address | None:
-    """Whom an IPv4 packet is handed to; what is bound to a device and found no route to its
-    destination (ip_route_output_key_hash_rcu).
+    """Whom an IPv4 packet is handed to. What is for groups or for all goes to the link whatever the
+    route says (__mkroute_output), and so does what is bound to a device and finds no route
+    (ip_route_output_key_hash_rcu).
     """
     hit = verdict.traces[0].hit if verdict.traces else None
-    return hit.gateway if hit is not None else None
+    if hit is None or _made(hit, verdict.traces[0].flow.destination) != Kind.UNICAST.value:
+        return None
+    return hit.gateway
 
 
 def _made(hit: Entry, destination: Address) -> str:

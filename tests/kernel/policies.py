@@ -37,14 +37,16 @@ ROUTERS = {
     "10.1.0.129/25": ("10.1.0.254", "10.1.0.200"),
     "172.16.3.6/30": ("172.16.3.5",),
     "100.64.0.1/31": ("100.64.0.0",),
-    "2001:db8::2/64": ("2001:db8::9", "2001:db8::1"),
+    "2001:db8::2/64": ("2001:db8::9", "2001:db8::1", "fe80::9"),
     "2001:db8:1::aa/120": ("2001:db8:1::9",),
     "fd00:2::1/126": ("fd00:2::2",),
     "fd00:3::5/127": ("fd00:3::4",),
 }
 BEYOND = (
     "198.51.100.0/24", "203.0.113.0/29", "203.0.113.128/25", "10.128.0.0/9", "192.168.1.1/32",
+    "192.0.0.0/9", "10.0.0.0/8", "172.16.0.0/12", "100.64.0.0/10", "203.0.113.0/24",
     "2001:db8:5::/48", "2001:db8:7::/48", "fd00:8000::/17", "3fff::/20", "2001:db8:6::1/128",
+    "2001:db8::/32", "2001:db8:1::/64", "fd00::/8", "2001:db8:5:6::/64", "2000::/3",
 )  # fmt: skip
 """Routers of the links, and who may live beyond one."""
 
@@ -209,7 +211,7 @@ def _named(random: Random, pool: tuple[object, ...], prefix: str) -> Named:
 
 def _routes(random: Random, addresses: list[str], beyond: list[str]) -> Iterator[str]:
     """Who lives beyond routers of one link: taken from those who are nowhere so far."""
-    for prefix in [*beyond[: random.randint(1, 4)]]:
+    for prefix in [*beyond[: random.randint(1, 6)]]:
         routers = [router for address in addresses for router in ROUTERS.get(address, ())
                    if (":" in router) == (":" in prefix)]  # fmt: skip
         if routers:

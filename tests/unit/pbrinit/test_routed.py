@@ -12,14 +12,16 @@ import pytest
 from pbrinit import rooms
 from pbrinit.addresses import Family
 from pbrinit.compiler import compile_policy
+from pbrinit.configured import states
 from pbrinit.fib import Lookup
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
 from pbrinit.model import decide
-from pbrinit.packet import In, Packet
+from pbrinit.packet import In, Out, Packet
 from pbrinit.plan import Route
-from pbrinit.proof.judge import Judgement
-from pbrinit.proof.prover import Proof
+from pbrinit.policy import Policy
+from pbrinit.proof.judge import Judge, Judgement
+from pbrinit.proof.prover import Finding, Proof
 from pbrinit.prove import ASTRAY, text
 from pbrinit.ruling import HERE, NOWHERE
 from tests.unit.pbrinit.written import ROOMS, ROUTER, check, problems, where, written
@@ -42,18 +44,24 @@ WEB = '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
         ("10.1.0.1/16 via 10.0.0.2", 'did you mean "10.1.0.0/16"?'),
         ("10.1.0.0/16 via nobody", '"nobody" is no address'),
         ("fd00:11::/32 via 10.0.0.2", "is of two families"),
+        ("::/0 via 10.0.0.2", "is of two families"),
         ("default via 10.0.0.2", 'write gateway = "10.0.0.2"'),
+        ("default via nobody", '"nobody" is no address'),
         ("0.0.0.0/0 via 10.0.0.2", 'write gateway = "10.0.0.2"'),
-        ("127.1.0.0/16 via 10.0.0.2", "127.1.0.0/16 is nobody's beyond a router"),
-        ("fe80::/64 via fd00:10::2", "fe80::/64 is nobody's beyond a router"),
+        ("0::0/0 via fd00:10::2", 'write gateway = "fd00:10::2"'),
+        ("127.1.0.0/16 via 10.0.0.2", "has some of 127.0.0.0/8, which is nobody's"),
+        ("126.0.0.0/7 via 10.0.0.2", "has some of 127.0.0.0/8, which is nobody's"),
+        ("fe80::/64 via fd00:10::2", "has some of fe80::/10, which is nobody's"),
+        ("fe00::/7 via fd00:10::2", "has some of fe80::/10, which is nobody's"),
+        ("::/3 via fd00:10::2", "has some of ::/128, which is nobody's"),
         ("224.0.1.0/24 via 10.0.0.2", "224.0.1.0/24 is multicast"),
         ("10.1.0.0/16 via 10.2.0.1", "10.2.0.1 is in no prefix of this interface's addresses"),
         ("10.1.0.0/16 via 192.0.2.1", "192.0.2.1 is in no prefix"),
         ("10.1.0.0/16 via 10.0.0.1", "10.0.0.1 is this machine's own address"),
         ("10.1.0.0/16 via 10.0.255.255", "10.0.255.255 is the network itself or its broadcast"),
-        ("10.0.9.0/24 via 10.0.0.2", "10.0.9.0/24 overlaps with lan's 10.0.0.1/16"),
-        ("192.0.2.128/25 via 10.0.0.2", "192.0.2.128/25 overlaps with wan's 192.0.2.2/24"),
-        ("192.0.0.0/8 via 10.0.0.2", "192.0.0.0/8 overlaps with wan's 192.0.2.2/24"),
+        ("10.0.9.0/24 via 10.0.0.2", "10.0.9.0/24 lies in lan's 10.0.0.1/16"),
+        ("10.0.0.0/16 via 10.0.0.2", "10.0.0.0/16 lies in lan's 10.0.0.1/16"),
+        ("192.0.2.128/25 via 10.0.0.2", "192.0.2.128/25 lies in wan's 192.0.2.2/24"),
     ],
 )
 def test_what_is_no_route_is_said(tmp_path: Path, written_: str, expected: str) -> None:
@@ -63,28 +71,46 @@ def test_what_is_no_route_is_said(tmp_path: Path, written_: str, expected: str) 
 
 
 def test_nobody_is_reached_by_two_routers(tmp_path: Path) -> None:
-    two = '["10.1.0.0/16 via 10.0.0.2", "10.1.5.0/24 via 10.0.0.3"]'
+    two = '["10.1.0.0/16 via 10.0.0.2", "10.1.0.0/16 via 10.0.0.3"]'
     (found,) = problems(tmp_path, ROUTER.replace(LAN, f"{LAN}route = {two}\n"))
     assert found == (
-        "interface.lan.route: 10.1.5.0/24 overlaps with lan's route 10.1.0.0/16 via 10.0.0.2"
-        " (an address lives behind one interface, by one way)"
+        "interface.lan.route: 10.1.0.0/16 is beyond another router too: lan's 10.0.0.2"
     )
 
 
 @pytest.mark.parametrize(
     ("word", "route", "how"),
     [
-        ("dhcp", "10.1.0.0/16 via 192.0.2.9", "by DHCP the way comes too"),
-        ("ra", "fd00:11::/32 via fe80::9", "by router advertisement the way comes too"),
+        ("dhcp", "10.1.0.0/16 via 192.0.2.9", "is written (by DHCP the way comes too)"),
+        ("ra", "fd00:11::/32 via fd00::9", "is in no prefix of this interface's addresses"),
     ],
 )
-def test_where_an_address_is_given_the_way_comes_with_it(
+def test_where_an_address_is_given_no_router_is_known_by_its_prefix(
     tmp_path: Path, word: str, route: str, how: str
 ) -> None:
     given = f'hostname = "h"\n[interface.wan]\ndevice = "eth0"\naddress = "{word}"\n'
-    assert problems(tmp_path, f'{given}route = "{route}"\n') == [
-        f"interface.wan.route: {route} is written ({how})"
-    ]
+    (found,) = problems(tmp_path, f'{given}route = "{route}"\n')
+    assert how in found
+
+
+@pytest.mark.parametrize("address", ["ra", "2001:db8::2/64"])
+def test_a_router_may_be_known_by_its_address_on_the_link(tmp_path: Path, address: str) -> None:
+    path = tmp_path / "near.toml"
+    path.write_text(
+        f'hostname = "h"\n[interface.wan]\ndevice = "eth0"\naddress = "{address}"\n'
+        'route = "2001:db8:9::/48 via fe80::9"\n[service]\nweb = "tcp/80"\n'
+        '[[output]]\nservice = "web"\n'
+    )
+    for _, policy in states(read(path)):
+        assert not unproved(policy)
+
+
+def test_the_gateway_too(tmp_path: Path) -> None:
+    path = tmp_path / "near.toml"
+    near = OFFICE.read_text().replace('"2001:db8::1"]', '"fe80::1"]')
+    assert near.count("fe80::1") == 1
+    path.write_text(near)
+    assert not unproved(read(path))
 
 
 @pytest.mark.parametrize(
@@ -101,6 +127,67 @@ def test_those_beyond_a_router_live_behind_its_interface(address: str, behind: s
         i.name for i in policy.interfaces if ip_address(address) in meaning.homes.behind(i, family)
     ]
     assert found == [behind]
+
+
+NESTED = ROUTER.replace(
+    LAN,
+    LAN + 'route = ["10.0.0.0/8 via 10.0.0.254", "10.7.0.0/16 via 10.0.0.253",'
+    ' "172.16.0.0/12 via 10.0.0.254", "203.0.113.0/24 via 10.0.0.252"]\n',
+).replace('gateway = ["192.0.2.1"', 'route = ["10.7.7.0/24 via 192.0.2.9"]\ngateway = ["192.0.2.1"')
+
+
+@pytest.mark.parametrize(
+    ("address", "behind", "router"),
+    [
+        ("10.9.9.9", "lan", "10.0.0.254"), ("10.0.3.3", "lan", None),
+        ("10.7.1.1", "lan", "10.0.0.253"), ("10.7.7.7", "wan", "192.0.2.9"),
+        ("172.16.0.2", "dmz", None),
+        ("172.16.0.5", "lan", "10.0.0.254"), ("203.0.113.1", "lan", "10.0.0.252"),
+        ("203.0.114.1", "wan", "192.0.2.1"), ("192.0.2.77", "wan", None),
+    ],
+)  # fmt: skip
+def test_of_prefixes_that_hold_an_address_the_longest_decides(
+    address: str, behind: str, router: str | None
+) -> None:
+    policy, there = written("", NESTED), ip_address(address)
+    homes = Meaning(policy).homes
+    for interface in policy.interfaces:
+        found = [by for by, some in homes.routers(interface, Family.V4) if there in some]
+        if interface.name == behind:
+            assert found == [ip_address(router) if router else None]
+        assert (there in homes.behind(interface, Family.V4)) == (interface.name == behind)
+
+
+def test_a_policy_of_prefixes_within_prefixes_is_proved() -> None:
+    policy = written(
+        f'{WEB}[[input]]\nservice = "ssh"\n[[output]]\nservice = "dns"\n'
+        '[[output]]\nservice = "web"\nrun = "updater"\n',
+        ROOMS.replace(ROUTER, NESTED),
+    )
+    assert "route" in NESTED
+    assert not unproved(policy)
+
+
+@pytest.mark.parametrize(("address", "leaves"), [("10.7.7.7", False), ("10.9.9.9", True)])
+def test_a_bound_socket_does_not_reach_who_lives_elsewhere_by_a_wider_route(
+    address: str, leaves: bool
+) -> None:
+    plan = compile_policy(written('[[output]]\nservice = "dns"\n', NESTED))
+    asks = Packet(17, ip_address("10.0.0.1"), ip_address(address), 40000, 53)
+    verdict = decide(plan, asks, Out(0, "eth1", bound=True), {})
+    assert (verdict.allowed, verdict.device) == ((True, "eth1") if leaves else (False, None))
+
+
+def test_who_lives_nowhere_is_led_nowhere_by_a_table_of_sources() -> None:
+    """Those tables have a way for everybody; without a gateway many live nowhere."""
+    many = ",".join(f'"fd00:10::{number:x}:0/112"' for number in range(1, 40, 2))
+    names = ROUTER.replace('gateway = ["192.0.2.1", "2001:db8::1"]\n', "")
+    names = names[: names.index("[network]")] + f"[network]\nmany = [{many}]\n"
+    policy = written(
+        '[[forward]]\nin = "lan"\nout = "wan"\nfrom = "many"\nservice = "dns"\n',
+        names + '[service]\ndns = ["udp/53"]\n',
+    )
+    assert not unproved(policy)
 
 
 def test_they_ask_and_are_asked_as_those_on_the_link() -> None:
@@ -159,6 +246,12 @@ def test_with_others_they_must_not_be_among_the_addresses_that_rooms_have(tmp_pa
     ]
 
 
+def unproved(policy: Policy) -> list[Finding]:
+    """What is not proved of a policy's plan."""
+    findings = Proof(policy, compile_policy(policy)).findings()
+    return [finding for finding in findings if finding.counterexample is not None]
+
+
 def changed(change: Callable[[Route], Route]) -> Proof:
     """The proof of the office where each route to a branch is changed."""
     policy = read(OFFICE)
@@ -193,3 +286,20 @@ def test_it_is_told_what_is_wrong_with_it() -> None:
     told = "\n".join(text("office", read(OFFICE), proof, list(proof.findings()), 0.1))
     assert f"  its way:    {ASTRAY}" in told
     assert "via 10.20.0.253" in told
+
+
+def test_where_a_bound_socket_finds_no_route_it_speaks_to_the_link() -> None:
+    """IPv4 sends it there (ip_route_output_key_hash_rcu), so that it is astray but for neighbours;
+    the hairpin keeps every plan from that.
+    """
+    policy = read(OFFICE)
+    plan = compile_policy(policy)
+    bare = tuple(
+        replace(link, early_routes=(), routes=tuple(r for r in link.routes if not is_to_branch(r)))
+        for link in plan.links
+    )
+    judge = Judge(policy, replace(plan, links=bare), {})
+    asks = Packet(17, ip_address("10.20.0.1"), ip_address("10.21.0.53"), 40000, 53)
+    judgement = judge.judge(asks, Out(0, "eth1", bound=True))
+    assert judgement.verdict.allowed
+    assert judgement.astray

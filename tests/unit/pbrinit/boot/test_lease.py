@@ -124,15 +124,25 @@ def test_of_routes_the_default_is_the_gateway_and_the_router_is_not() -> None:
     "route",
     [
         "198.51.100.0/24:198.51.100.1", "198.51.100.0/24:192.0.2.77", "198.51.100.0/24:192.0.2.255",
-        "198.51.100.0/24:0.0.0.0", "192.0.2.128/25:192.0.2.9", "192.0.0.0/8:192.0.2.9",
+        "198.51.100.0/24:0.0.0.0", "192.0.2.128/25:192.0.2.9", "192.0.2.0/24:192.0.2.9",
         "10.0.5.0/24:192.0.2.9", "10.0.0.0/8:192.0.2.9", "127.0.0.0/8:192.0.2.9",
         "169.254.77.0/24:192.0.2.9", "224.0.0.0/8:192.0.2.9", "64.0.0.0/7:192.0.2.9",
-        "203.0.113.64/26:192.0.2.8",
+        "203.0.113.0/24:192.0.2.8",
     ],
 )  # fmt: skip
 def test_a_route_that_leads_to_nobody_or_by_nobody_is_left_out(route: str) -> None:
     sound = "203.0.113.0/24:192.0.2.9"
     assert offered((ROUTES, [sound, route])).routes == (("203.0.113.0/24", "192.0.2.9"),)
+
+
+def test_routes_may_lie_in_one_another_and_around_the_link() -> None:
+    told = ["192.0.0.0/8:192.0.2.9", "203.0.113.0/24:192.0.2.9", "203.0.113.64/26:192.0.2.8"]
+    assert len(offered((ROUTES, told)).routes) == 3
+
+
+def test_bits_beyond_a_routes_length_are_not_looked_at() -> None:
+    option = bytes((25, 203, 0, 113, 132, 192, 0, 2, 9))
+    assert offered((dhcpmessage.ROUTES, option)).routes == (("203.0.113.128/25", "192.0.2.9"),)
 
 
 def test_no_more_routes_are_used_than_have_a_place() -> None:
@@ -141,18 +151,23 @@ def test_no_more_routes_are_used_than_have_a_place() -> None:
     assert lease.unpack(found.pack(), TAKEN) == found
 
 
-@pytest.mark.parametrize("route", [("10.0.5.0/24", "192.0.2.9"), ("198.51.100.0/24", "10.0.0.9")])
-def test_bytes_with_a_route_that_cannot_be_used_are_no_lease(route: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("routes", "why"),
+    [
+        ([("10.0.5.0/24", "192.0.2.9")], "overlaps with 10.0.0.0/16"),
+        ([("198.51.100.0/24", "10.0.0.9")], "router is no host of the address's prefix"),
+        ([("198.51.100.1/24", "192.0.2.9")], "bits set beyond its length"),
+        ([("192.0.2.0/25", "192.0.2.9")], "own prefix is on the link"),
+        ([("198.51.100.0/200", "192.0.2.9")], "length is not from 8 to 32"),
+        ([("198.51.100.0/24", "192.0.2.9")] * 2, "is there twice"),
+    ],
+)
+def test_bytes_with_a_route_that_cannot_be_used_are_no_lease(
+    routes: list[tuple[str, str]], why: str
+) -> None:
     found = offered()
-    found.routes = (route,)
-    with pytest.raises(LeaseError, match=f"its route to {route[0]} by {route[1]} leads nowhere"):
-        lease.unpack(found.pack(), TAKEN)
-
-
-def test_a_route_twice_is_no_lease() -> None:
-    found = offered()
-    found.routes = (("198.51.100.0/24", "192.0.2.9"),) * 2
-    with pytest.raises(LeaseError, match="a route twice"):
+    found.routes = tuple(routes)
+    with pytest.raises(LeaseError, match=why):
         lease.unpack(found.pack(), TAKEN)
 
 
