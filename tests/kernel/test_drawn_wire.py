@@ -46,13 +46,15 @@ def worth_it(seed: str) -> tuple[Policy, Plan]:
         return next((policy, plan) for policy, plan in spoken if policy.rooms[1:])
     logs = seed.startswith("logged")
     return next((policy, plan) for policy, plan in made
-                if plan.forwards and not policy.rooms
-                and (not logs or (policy.logged and passes(plan))))  # fmt: skip
+                if plan.forwards and not policy.rooms and (policy.logged or not logs)
+                and passes(plan, seed))  # fmt: skip
 
 
-def passes(plan: Plan) -> bool:
-    """Whether it lets something pass through, and not only speaks of what it refuses."""
-    return any(sysctl.note.startswith("the policy forwards") for sysctl in plan.last)
+def passes(plan: Plan, seed: str) -> bool:
+    """Whether something that is sent passes through."""
+    model = Model(plan, {})
+    sent = ((packet, direction) for _, packet, direction in drawn(plan, seed))
+    return any(model.decide(*each).outcome is Outcome.FORWARDED for each in sent)
 
 
 def to_one_host(packet: Packet) -> bool:
