@@ -1,7 +1,7 @@
-"""Entries of a sound policy that do nothing.
+"""Entries of a sound policy that do nothing, and expectations that say nothing.
 
 In: a `Policy`.  Out: for each entry of which deny entries leave nothing, or that allows nothing
-which another one does not, what is odd about it.
+which another one does not, and each expectation that is about nobody, what is odd about it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pbrinit.addresses import Family
 from pbrinit.boxes import Part
 from pbrinit.cells import Grid, minus
+from pbrinit.expectations import asked
 from pbrinit.meaning import Meaning
 from pbrinit.policy import Deny, Direction, Entry, Policy
 from pbrinit.problems import Problems
@@ -21,8 +22,9 @@ Path = tuple[Family, Part]
 
 
 def remark(policy: Policy, remarks: Problems) -> None:
-    """Take note of the entries of a policy that do nothing."""
+    """Take note of the entries of a policy that do nothing, and of empty expectations."""
     meaning = Meaning(policy)
+    _empty(policy, meaning, remarks)
     for number, entry in enumerate(policy.entries):
         paths = list(_asking(entry, policy, meaning))
         if takers := _takers(entry, policy, paths):
@@ -34,6 +36,19 @@ def remark(policy: Policy, remarks: Problems) -> None:
             if other is not entry and _within(entry, other) and (other_number < number or not same):
                 remarks.add(entry.key, f"allows nothing that {other.key} does not allow as well")
                 break
+
+
+def _empty(policy: Policy, meaning: Meaning, remarks: Problems) -> None:
+    """Who lives behind an interface that is to be given its address shows when it is."""
+    if any(interface.asks for interface in policy.interfaces):
+        return
+    boxes = [(one.key, one.box) for family in Family for one in asked(meaning, family)]
+    about = {key for key, box in boxes if box.sources and box.destinations}
+    for expected in policy.expectations:
+        if expected.key not in about:
+            remarks.add(
+                expected.key, "holds whatever is allowed: nobody it names is where it looks"
+            )
 
 
 def _takers(entry: Entry, policy: Policy, paths: list[Path]) -> tuple[Deny, ...]:

@@ -137,3 +137,30 @@ def test_an_entry_that_adds_something_is_none_to_remark_upon(
     assert list(changes(written(one + other), written(one))) != []
     assert not any(f"{key}[2]" in remark.partition(":")[0] for key in ("input", "forward")
                    for remark in remarks(tmp_path, one + other))  # fmt: skip
+
+
+EMPTY = "holds whatever is allowed: nobody it names is where it looks"
+
+
+@pytest.mark.parametrize(
+    ("expectation", "said"),
+    [
+        ('never = { on = "lan", from = "mgmt" }', [f"expect[1].never: {EMPTY}"]),
+        ('never = { on = "dmz", from = "six" }', [f"expect[1].never: {EMPTY}"]),
+        ('never = { in = "wan", to = "mgmt" }', [f"expect[1].never: {EMPTY}"]),
+        ('never = { on = "wan", from = "not mgmt", service = "ssh" }', []),
+        ('always = { on = "wan", from = "mgmt", service = "ssh" }', []),
+    ],
+)
+def test_an_expectation_about_nobody_is_remarked_upon(
+    tmp_path: Path, expectation: str, said: list[str]
+) -> None:
+    found = remarks(tmp_path, f"{SSH}[[expect]]\n{expectation}\n")
+    assert [remark for remark in found if remark.startswith("expect")] == said
+
+
+def test_who_is_behind_an_interface_that_waits_is_not_known_before(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    text = Path("examples/dhcp.toml").read_text() + '[[expect]]\nnever = { from = "mgmt" }\n'
+    path.write_text(text)
+    assert not [str(one) for one in examine(path).remarks if "nobody it names" in str(one)]
