@@ -6,6 +6,7 @@ entry is about; what is wrong is noted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_, sub
@@ -73,7 +74,8 @@ def _in_file(problems: Problems, word: Word) -> list[Block]:
     """The prefixes in a file beside the policy, one a line; what follows a # is not read."""
     path, key = Path(problems.file).parent / word.text, word.key
     try:
-        if path.exists() and not path.is_file():
+        # Those of Path raise where a name is too long.
+        if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
             problems.add(key, f"{path} is no file")
             return []
         lines = textfile.text(path).split("\n")

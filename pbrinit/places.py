@@ -6,7 +6,7 @@ In: the interfaces and a `Family`.  Out: `Places`.  docs/meaning.md has the defi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.addresses import AddressSet, Family, Prefix
@@ -51,6 +51,7 @@ class Places:
         self.family = family
         self.inside = tuple(inside)
         self.interfaces = tuple(i for i in interfaces if i.own(family))
+        self.told_apart = cache(self._told_apart)
         self._behind = {interface.name: self._find(interface) for interface in self.interfaces}
 
     @cached_property
@@ -92,7 +93,7 @@ class Places:
             )
         )
 
-    def told_apart(self, interface: Interface) -> tuple[tuple[Prefix, Interface], ...]:
+    def _told_apart(self, interface: Interface) -> tuple[tuple[Prefix, Interface], ...]:
         """By which prefixes those behind an interface are told from all others, and behind which
         those in one live; the first that holds an address decides, and where none does, whether
         the gateway is here.

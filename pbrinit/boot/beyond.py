@@ -60,7 +60,7 @@ def _routes(data: bytes) -> Iterator[tuple[Prefix, str]]:
 def usable(
     routes: Iterable[Route], address: str, length: int, taken: Iterable[Prefix]
 ) -> tuple[Route, ...]:
-    """Those that are none's fault, as many as there is a place for."""
+    """Those that have no fault, as many as there is a place for."""
     others = tuple(taken)
     found: list[Route] = []
     for route in routes:

@@ -36,12 +36,15 @@ WORDS = st.sampled_from(
         '"fe80::1%eth0"', '"ip/0"', '"tcp/1-65534"', f'"tcp/{"9" * 5000}"', f'"ip/{"9" * 5000}"',
         f'"{"y" * 100_000}"', "[" * 500 + "]" * 500, "[" * 20_000,
         "{ a = " * 200 + "1" + "}" * 200, '["a", "a"]', '["wan", 3]', '"wan"', '"lan"', '"mgmt"',
-        '"ssh"', "\N{BOM}", "\x00",
+        '"ssh"', "\N{BOM}", "\x00", '"10.9.0.0/16 via 192.0.2.1"', '"default via fe80::1"',
+        f'{{ file = "{"n" * 300}" }}', f'"{"n" * 300}"',
+        '"64/2"', '"dhcp"', '["ra", "dhcp"]', '"fe80::1"', '"10.0.0.0/8 via 10.0.0.254"',
     ]
 )  # fmt: skip
 KEYS = st.sampled_from(
     ["on", "in", "out", "from", "to", "service", "user", "clients", "reject", "log", "device",
-     "mac", "address", "gateway", "hostname", "never", "always", "a.b.c", '""', '"a b"', "[deny]",
+     "mac", "address", "gateway", "route", "hostname", "never", "always", "run", "keep", "ask",
+     "isolate", "between", "metrics", "on-failure", "a.b.c", '""', '"a b"', "[deny]",
      "[[deny]]", "[[forward]]", "[[expect]]", "[interface]", "[[interface]]", "[network.a.b]"]
 )  # fmt: skip
 

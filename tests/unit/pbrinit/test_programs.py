@@ -201,6 +201,11 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert told == f"run.sshd.files./etc/key: there is no file {tmp_path / 'key'}"
 
 
+def test_nor_one_whose_name_no_file_system_takes(tmp_path: Path) -> None:
+    (told,) = problems(tmp_path, SSHD + f'[run.sshd.files]\n"/etc/key" = "{"k" * 300}"\n')
+    assert told.startswith("run.sshd.files./etc/key: there is no file")
+
+
 def test_on_the_machine_files_are_in_their_places_and_their_sources_nowhere(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(HEAD + SSHD + '[run.sshd.files]\n"/etc/key" = "key"\n')
