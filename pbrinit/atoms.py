@@ -16,34 +16,21 @@ from typing import NamedTuple
 from pbrinit.addresses import Address, Family, InterfaceAddress
 from pbrinit.boot import password
 from pbrinit.policy import STAY, Ending, OnFailure
-from pbrinit.service import Ports, Protocol, Service
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
-LOWEST_PORT, HIGHEST_PORT = 1, 65534  # fib_rule_port_range_valid, include/net/fib_rules.h
-HIGHEST_PROTOCOL = 255
 LAST_WITH_ANYCAST = 126  # a link of two has no address of all its routers (RFC 6164, section 6)
-LONGEST_NUMBER = 5
 LENGTH = re.compile(r"[0-9]{1,3}")
 MAPPED = 0xFFFF
 MULTICAST = {
     Family.V4: (224 << 24, (240 << 24) - 1),
     Family.V6: (0xFF << 120, (1 << 128) - 1),
 }
-WITH_OWN_WORD = {
-    Protocol.TCP: 'write "tcp/…"',
-    Protocol.UDP: 'write "udp/…"',
-    Protocol.ICMP: 'write "icmp", or "icmp/echo" for ping',
-    Protocol.ICMPV6: 'write "icmp", or "icmp/echo" for ping: they are for both families',
-}
-SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo", "icmp" or "ip/47"'
 ON_FAILURE = re.compile(r"([a-z]+)(?: after ([0-9]{1,5}) s)?")
 ON_FAILURE_HINT = '"stay", "reboot after 30 s" or "poweroff after 5 s"'
 LONGEST_PAUSE = 86400
 REBOOT_PAUSE = 30
 """Between reboots of a machine that fails each time, so that a person can read why."""
-
-PORTS_HINT = 'such as "1024-65534"'
 
 
 class AtomError(Exception):
@@ -235,71 +222,3 @@ def _mapped(ip: ipaddress.IPv6Address) -> AtomError:
         f"{ip} is IPv4 in IPv6's clothes, which no packet carries",
         f'did you mean "{ip.ipv4_mapped}"?',
     )
-
-
-def service(text: str) -> Service:
-    """`tcp/22`, `udp/5000-5010`, `icmp/echo`, `icmp`, or `ip/47` for any other protocol by number.
-
-    Raises AtomError.
-    """
-    found = _service(text)
-    if found is None:
-        raise AtomError(f'"{text}" is no service', _service_meant(text) or SERVICE_HINT)
-    return found
-
-
-def _service(text: str) -> Service | None:
-    """The service, None where it is written otherwise. Raises AtomError for its number alone."""
-    protocol, slash, rest = text.partition("/")
-    if text in ("icmp", "icmp/echo"):
-        return Service(Protocol.ICMP, echo=bool(slash))
-    if protocol in ("tcp", "udp") and slash:
-        return Service(Protocol[protocol.upper()], _ports(text, rest, SERVICE_HINT))
-    if protocol == "ip" and rest.isascii() and rest.isdigit():
-        return Service(_protocol(rest))
-    return None
-
-
-def _service_meant(text: str) -> str | None:
-    """The service in what others write for one: TCP/22, 22/tcp, tcp:22, "tcp 22"."""
-    words = re.split(r"[/:\s]+", text.strip().lower())
-    if words[0].isdigit():
-        words.reverse()
-    found = "/".join(words)
-    try:
-        return f'did you mean "{found}"?' if _service(found) is not None else None
-    except AtomError:
-        return None
-
-
-def ports(text: str) -> Ports:
-    """A port or a range of ports: `1024-65534`.
-
-    Raises AtomError.
-    """
-    return _ports(text, text, PORTS_HINT)
-
-
-def _ports(text: str, rest: str, hint: str) -> Ports:
-    first, dash, last = rest.partition("-")
-    ends = (first, last if dash else first)
-    if not all(end.isascii() and end.isdigit() and len(end) <= LONGEST_NUMBER for end in ends):
-        raise AtomError(f'"{text}" has no port number', hint)
-    found = Ports(*(int(end) for end in ends))
-    if found.first > found.last:
-        raise AtomError(f"{text} ends before it begins", f"did you mean {last}-{first}?")
-    if found.first < LOWEST_PORT or found.last > HIGHEST_PORT:
-        raise AtomError(
-            f"{text} is not within {LOWEST_PORT}-{HIGHEST_PORT}",
-            "the kernel's rules cannot name port 0 and port 65535",
-        )
-    return found
-
-
-def _protocol(text: str) -> int:
-    number = int(text) if len(text) <= LONGEST_NUMBER else HIGHEST_PROTOCOL + 1
-    if not 1 <= number <= HIGHEST_PROTOCOL:
-        raise AtomError(f"ip/{text} is not within 1-{HIGHEST_PROTOCOL}")
-    if number in WITH_OWN_WORD:
-        raise AtomError(f"ip/{number} has a word of its own", WITH_OWN_WORD[Protocol(number)])
-    return number

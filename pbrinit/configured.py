@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from itertools import product
 
-from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress
+from pbrinit.addresses import Address, AddressSet, Family, InterfaceAddress, Prefix
 from pbrinit.boot import advertised, beyond, lease
 from pbrinit.boot.given import LeaseError
 from pbrinit.claim import ROOT
@@ -139,11 +139,20 @@ def awaits(policy: Policy) -> tuple[Awaits, ...]:
 
 
 def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
+    """The prefixes of other interfaces; and of the one that asks those of its routes that a link's
+    prefix must not have in it. Around it a route may be.
+    """
     for interface in policy.interfaces:
-        if family not in interface.asks:
-            near = (address.network for address in interface.own(family))
-            for prefix in (*near, *(route.prefix for route in interface.routed(family))):
-                yield int(prefix.network_address), prefix.prefixlen
+        asks = family in interface.asks
+        near: list[Prefix] = [] if asks else [a.network for a in interface.own(family)]
+        near += [
+            route.prefix
+            for route in interface.routes
+            if Family.of(route.via) is family
+            and (not asks or route.prefix.prefixlen >= advertised.LENGTH)
+        ]
+        for prefix in near:
+            yield int(prefix.network_address), prefix.prefixlen
 
 
 def states(policy: Policy) -> Iterator[tuple[str, Policy]]:

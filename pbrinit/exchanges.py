@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pbrinit.atoms import ports
 from pbrinit.document import Node
 from pbrinit.keys import NO_USER
 from pbrinit.policy import ANYBODY, Between, Direction, Entry, Expectation, Peers
 from pbrinit.service import CLIENTS, EPHEMERAL, Protocol, Service
+from pbrinit.services import ports
 from pbrinit.vocabulary import Vocabulary
 from pbrinit.ways import Interface, Run
 

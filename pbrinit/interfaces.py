@@ -59,7 +59,7 @@ def _interface(name: str, node: Node) -> Interface:
     asks = frozenset(family for word, family in ASKED.items() if word in words)
     for family in sorted(asks):
         _given_too(node, family, addresses, gateways)
-    _gateways(node, [g for g in gateways if Family.of(g) not in asks], addresses)
+    _gateways(node, [g for g in gateways if Family.of(g) not in asks], addresses, asks)
     return Interface(
         name=name,
         device=device.text if device is not None else name,
@@ -128,12 +128,17 @@ def _mac(problems: Problems, key: str, text: str) -> None:
         problems.add(key, "is the MAC address of a group", "no device has an odd first octet")
 
 
-def _gateways(node: Node, gateways: list[Address], addresses: list[InterfaceAddress]) -> None:
+def _gateways(
+    node: Node,
+    gateways: list[Address],
+    addresses: list[InterfaceAddress],
+    asks: Iterable[Family],
+) -> None:
     """Note gateways that cannot be reached, and more than one a family."""
     known: set[int] = set()
     key = node.path("gateway")
     for gateway in gateways:
-        routed.reached(node.problems, key, gateway, addresses)
+        routed.reached(node.problems, key, gateway, addresses, asks)
         if gateway.version in known:
             node.problems.add(key, f"there are two gateways for IPv{gateway.version}")
         known.add(gateway.version)

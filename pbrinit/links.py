@@ -99,9 +99,10 @@ def _link(policy: Policy, interface: Interface, tables: Tables) -> Link:
         if (gateway := interface.gateway(family)) is not None
     )
     routed = (
-        Route(Family.of(route.via), TABLE_MAIN, RouteKind.UNICAST, route.prefix, route.via,
+        Route(family, TABLE_MAIN, RouteKind.UNICAST, route.prefix, route.via,
               note="beyond a router of this link")
-        for route in interface.routes
+        for family in Family
+        for route in interface.routed(family)
     )  # fmt: skip
     return Link(
         name=interface.name,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pbrinit.atoms import AtomError, block, listed, parted, quoted, service
+from pbrinit.atoms import AtomError, block, listed, parted, quoted
+from pbrinit.services import service
 from pbrinit.ways import Interface
 
 LEFT_OUT = {

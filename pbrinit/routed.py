@@ -31,7 +31,7 @@ def routes(
             hint = f"{GIVEN[Family.V4]} the way comes too"
             node.problems.add(key, f"{one} is written", hint)
         else:
-            reached(node.problems, key, one.via, addresses)
+            reached(node.problems, key, one.via, addresses, asks)
     return tuple(found)
 
 
@@ -58,13 +58,18 @@ def route(text: str) -> Routed:
 
 
 def reached(
-    problems: Problems, key: str, hop: Address, addresses: Iterable[InterfaceAddress]
+    problems: Problems,
+    key: str,
+    hop: Address,
+    addresses: Iterable[InterfaceAddress],
+    asks: Iterable[Family],
 ) -> None:
     """Note a router that no link with these addresses has. By its address of the link alone
-    (fe80::/10) any link can have it.
+    (fe80::/10) any link can have it that speaks IPv6.
     """
     own = tuple(addresses)
-    near = isinstance(hop, IPv6Address) and hop.is_link_local
+    six = Family.V6 in asks or any(Family.of(one) is Family.V6 for one in own)
+    near = isinstance(hop, IPv6Address) and hop.is_link_local and six
     if not near and not any(hop in one.network for one in own):
         problems.add(key, f"{hop} is in no prefix of this interface's addresses")
     if any(hop == one.ip for one in own):

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from pbrinit import meant, networks, programs
-from pbrinit.atoms import service
 from pbrinit.document import Node, Word
 from pbrinit.interfaces import interfaces
 from pbrinit.policy import ANYBODY, Peers
 from pbrinit.problems import Problem
 from pbrinit.reach import Reach
 from pbrinit.service import Ports, Service
+from pbrinit.services import service
 from pbrinit.ways import Interface, Run, User
 
 T = TypeVar("T")

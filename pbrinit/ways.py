@@ -62,8 +62,9 @@ class Interface:
         return tuple(a for a in self.addresses if a.version == family.version)
 
     def routed(self, family: Family) -> tuple[Routed, ...]:
-        """The routes of one family."""
-        return tuple(route for route in self.routes if route.via.version == family.version)
+        """The routes of one family: none as long as there is no address of it."""
+        found = self.routes if self.own(family) else ()
+        return tuple(route for route in found if route.via.version == family.version)
 
     def gateway(self, family: Family) -> Address | None:
         """The gateway of one family, where there is one."""

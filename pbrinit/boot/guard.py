@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import time
 
-from pbrinit.boot import roster, sysctl
+from pbrinit.boot import sysctl
 from pbrinit.boot.adopt import AdoptError
 from pbrinit.boot.audit import Audit
 from pbrinit.boot.events import Changes, Events
@@ -97,8 +97,6 @@ class Guard:
             self._trial.end()
         changes = self._events.wait(0) if self._events in ready else Changes()
         if self._trial.plan is not self._plan:
-            if self._trial.plan.log != self._plan.log:
-                roster.ask_to_look()
             self._take()
             changes.all = True
         return changes

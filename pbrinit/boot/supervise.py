@@ -33,7 +33,7 @@ from pbrinit.bootfile import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from pbrinit.boot.closed import Closed
     from pbrinit.boot.watchdog import Watchdog
@@ -76,7 +76,7 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
     programs = Programs(guarded, signals)
     running = {_start(duty, signals): duty for duty in _duties(plan, end, programs)}
     warden = _start(lambda: _guard(guarded), signals) if guarded else 0
-    logger = _logger(guarded, 0, signals)
+    logger = _logger(guarded, 0, {}, signals)
     deaths: list[float] = []
     while True:
         programs.see_to()
@@ -87,7 +87,8 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
             _do_as_asked(programs)
         gone = _reap()
         programs.note(gone)
-        if warden in gone:
+        died = warden in gone
+        if died:
             deaths = [at for at in (*deaths, seconds()) if at > seconds() - DEATHS_SECONDS]
             if gone[warden] == CLOSED_STATUS or len(deaths) >= DEATHS:
                 end = closed.close(closed.reason() or "the guard ends again and again")
@@ -100,9 +101,9 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
         if ended or logger in gone:
             time.sleep(PAUSE_SECONDS)
             running |= {_start(duty, signals): duty for duty in ended}
-        if received == roster.ASK or logger in gone:
-            logger = 0 if logger in gone else logger
-            logger = _logger(guarded if end is None else None, logger, signals)
+        # A guard that ended may have put another plan in force before.
+        if received == roster.ASK or died or logger in gone:
+            logger = _logger(guarded if end is None else None, logger, gone, signals)
 
 
 def _duties(
@@ -134,21 +135,31 @@ def _do_as_asked(programs: Programs) -> None:
         programs.restart(name)
 
 
-def _logger(image: BootPlan | None, logger: int, signals: set[int]) -> int:
+def _logger(image: BootPlan | None, logger: int, gone: Container[int], signals: set[int]) -> int:
     """The process that writes down who is refused, 0 where the plan in force wants none; `logger`
-    is the one that there is.
+    is the one that there was, and may be among those that are gone.
     """
     try:
         wanted = image is not None and standing.read(image).log
     except (OSError, BootFileError) as error:
         say(f"the log stays as it is: the plan in force cannot be read: {error}")
-        return logger
-    if wanted and not logger:
-        return _start(refused.watch, signals)
-    if logger and not wanted:
-        os.kill(logger, signal.SIGKILL)
-        return 0
-    return logger
+        wanted = logger != 0
+    alive = 0 if logger in gone else logger
+    if wanted:
+        return alive or _start(refused.watch, signals)
+    if alive:
+        _kill_with_others(alive)
+    return 0
+
+
+def _kill_with_others(leader: int) -> None:
+    """End a duty and what it has started. One that was just started may have no group yet, and
+    nothing else either (`_start`).
+    """
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(leader, signal.SIGKILL)
 
 
 def _hold_addresses(plan: BootPlan) -> None:

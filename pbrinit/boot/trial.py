@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from pbrinit.boot import adopt, keeping, slots, standing
+from pbrinit.boot import adopt, keeping, roster, slots, standing
 from pbrinit.boot.say import seconds
 from pbrinit.bootfile import FIELDS, BootPlan, ProgramPlan, RoomPlan
 
@@ -162,7 +162,9 @@ class Trial:
         except Exception as error:
             self._record.say(f'policy "{new.policy}" cannot be put in force: {error}')
             self._put_back(old, trial)
+            _tell(old, new)
             raise RefusedError(f"it cannot be put in force, and was taken back: {error}") from None
+        _tell(old, new)
         self._record.say(
             f'policy "{new.policy}" {new.digest[:16]}: {len(new.rules)} rules in force'
         )
@@ -173,6 +175,12 @@ class Trial:
             self.plan, self._before = old, before
 
         adopt.adopt(old, commit)
+
+
+def _tell(old: BootPlan, new: BootPlan) -> None:
+    """Have PID 1 look where one of two plans logs: it may have seen either in force."""
+    if old.log != new.log:
+        roster.ask_to_look()
 
 
 def _without_addresses(plan: BootPlan) -> BootPlan:

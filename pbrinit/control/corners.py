@@ -66,6 +66,8 @@ class _Pools:
         sets = [found for box in boxes for found in (box.sources, box.destinations)]
         ports = [found for b in boxes for found in (b.form.source_ports, b.form.destination_ports)]
         own = [int(a.ip) for i in policy.interfaces for a in i.own(family)]
+        sets += [AddressSet.of(family, [route.prefix]) for i in policy.interfaces
+                 for route in i.routes if Family.of(route.via) is family]  # fmt: skip
         protocols = (box.form.protocol for box in boxes if box.form.protocol is not None)
         self.addresses = _some([*own, *(end for found in sets for end in _ends(found))])
         self.ports = _some([port for found in ports for port in _edges(found)])
@@ -92,6 +94,7 @@ def check(policy: Policy, plan: Plan) -> Corners:
             told = _told(packet, direction)
             if found.wrong or found.mistold:
                 means = "another answer" if found.mistold else found.means.where
+                means = "by another router" if found.astray else means
                 wrong[f"{told}: {found.does}, and it should be {means}"] = None
             for one in expected:
                 if _breaks(meaning, one, packet, direction, found.does):

@@ -44,6 +44,7 @@ def watch(plan):
 
 def log():
     note("log")
+    os.fork()
     time.sleep(60)
 
 def in_force(image):
@@ -126,20 +127,32 @@ def test_a_closed_machine_ends_when_the_policy_wants_it(tmp_path: Path) -> None:
 
 def test_the_log_runs_for_as_long_as_the_plan_in_force_wants_it(tmp_path: Path) -> None:
     """It is started again where it ends, and when PID 1 is told to look and it is not wanted any
-    more nothing of it is left.
+    more nothing of it is left, nor what it has started.
     """
     mine = "[int(p) for p in os.listdir('/proc') if p.isdigit() and p != '1']"
-    others = f"sorted({mine})[-1]"
+    leader = f"sorted({mine})[-2]"
     console = (
         "look = lambda: (os.kill(1, signal.SIGHUP), time.sleep(0.5));"
         f" time.sleep(0.3); first = len({mine}); look(); note('idle ' + str(len({mine}) - first));"
         f" open(told + '.log', 'w').close(); look(); note('wanted ' + str(len({mine}) - first));"
-        f" look(); os.kill({others}, signal.SIGKILL); time.sleep(0.5);"
+        f" look(); os.killpg({leader}, signal.SIGKILL); time.sleep(0.5);"
         f" note('again ' + str(len({mine}) - first));"
         f" os.unlink(told + '.log'); look(); note('over ' + str(len({mine}) - first));"
         " os.kill(1, signal.SIGUSR2); time.sleep(9)"
     )
     told = [line for line in pid_1(tmp_path, console=console) if line not in ("cad off", "guard")]
     assert told == [
-        "console None", "idle 0", "log", "wanted 1", "log", "again 1", "over 0", "reboot 4321fedc",
+        "console None", "idle 0", "log", "wanted 2", "log", "again 2", "over 0", "reboot 4321fedc",
     ]  # fmt: skip
+
+
+def test_a_guard_that_ends_may_have_put_another_plan_in_force_before(tmp_path: Path) -> None:
+    """It then had no time to say that what is logged is another."""
+    guard = "first = not os.path.exists(told + '.log'); open(told + '.log', 'w').close();"
+    told = pid_1(
+        tmp_path,
+        guard=f"{guard} time.sleep(0.3 if first else 60)",
+        console="time.sleep(1.5); os.kill(1, signal.SIGUSR2); time.sleep(9)",
+    )
+    assert told.count("guard") == 2
+    assert told.count("log") == 1

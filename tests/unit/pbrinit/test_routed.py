@@ -12,7 +12,8 @@ import pytest
 from pbrinit import rooms
 from pbrinit.addresses import Family
 from pbrinit.compiler import compile_policy
-from pbrinit.configured import states
+from pbrinit.configured import GivenError, configured, given, states
+from pbrinit.control.corners import check as check_corners
 from pbrinit.fib import Lookup
 from pbrinit.language import read
 from pbrinit.meaning import Meaning
@@ -78,19 +79,26 @@ def test_nobody_is_reached_by_two_routers(tmp_path: Path) -> None:
     )
 
 
+NOT_NEAR = "is in no prefix of this interface's addresses"
+
+
 @pytest.mark.parametrize(
-    ("word", "route", "how"),
+    ("address", "key", "why"),
     [
-        ("dhcp", "10.1.0.0/16 via 192.0.2.9", "is written (by DHCP the way comes too)"),
-        ("ra", "fd00:11::/32 via fd00::9", "is in no prefix of this interface's addresses"),
+        ("dhcp", 'route = "10.1.0.0/16 via 192.0.2.9"', "is written (by DHCP the way comes too)"),
+        ("ra", 'route = "fd00:11::/32 via fd00::9"', NOT_NEAR),
+        ("dhcp", 'route = "fd00:11::/32 via fe80::9"', NOT_NEAR),
+        ("dhcp", 'gateway = "fe80::9"', NOT_NEAR),
+        ("192.0.2.2/24", 'gateway = "fe80::9"', NOT_NEAR),
+        ("192.0.2.2/24", 'route = "fd00:11::/32 via fe80::9"', NOT_NEAR),
     ],
 )
-def test_where_an_address_is_given_no_router_is_known_by_its_prefix(
-    tmp_path: Path, word: str, route: str, how: str
+def test_a_router_is_one_that_the_link_can_have(
+    tmp_path: Path, address: str, key: str, why: str
 ) -> None:
-    given = f'hostname = "h"\n[interface.wan]\ndevice = "eth0"\naddress = "{word}"\n'
-    (found,) = problems(tmp_path, f'{given}route = "{route}"\n')
-    assert how in found
+    given = f'hostname = "h"\n[interface.wan]\ndevice = "eth0"\naddress = "{address}"\n'
+    (found,) = problems(tmp_path, f"{given}{key}\n")
+    assert why in found
 
 
 @pytest.mark.parametrize("address", ["ra", "2001:db8::2/64"])
@@ -103,6 +111,71 @@ def test_a_router_may_be_known_by_its_address_on_the_link(tmp_path: Path, addres
     )
     for _, policy in states(read(path)):
         assert not unproved(policy)
+
+
+BESIDE_OTHERS = """
+hostname = "h"
+[interface.wan]
+device = "eth0"
+address = "ra"
+route = ["2001:db8:9::/48 via fe80::9", "2001:db8:77:77::/64 via fe80::8"]
+[interface.lan]
+device = "eth1"
+address = "2001:db8:1::1/64"
+route = "2001:db8::/32 via fe80::5"
+[interface.dmz]
+device = "eth2"
+address = "2001:db8:2::1/64"
+[service]
+web = "tcp/80"
+[[forward]]
+in = "lan"
+out = "dmz"
+service = "web"
+[[output]]
+on = ["lan", "dmz"]
+service = "web"
+"""
+
+
+def test_as_long_as_an_interface_has_no_address_nobody_lives_beyond_its_routers() -> None:
+    """IPv6 is on before, for routers' words; a route in the table main would lead out."""
+    waiting, given_ = (policy for _, policy in states(written("", BESIDE_OTHERS)))
+    for policy, routes in ((waiting, 0), (given_, 2)):
+        plan = compile_policy(policy)
+        wan = next(link for link in plan.links if link.name == "wan")
+        assert sum(route.note == "beyond a router of this link" for route in wan.routes) == routes
+        assert not unproved(policy)
+        assert not check_corners(policy, plan).wrong
+
+
+def test_what_would_lead_out_then_is_found_at_the_corners_too() -> None:
+    """Where there is no z3, on the machine."""
+    waiting, given_ = (policy for _, policy in states(written("", BESIDE_OTHERS)))
+    plan, later = compile_policy(waiting), compile_policy(given_)
+    routes = next(link.routes for link in later.links if link.name == "wan")
+    links = tuple(
+        replace(link, routes=(*link.routes, *(r for r in routes if is_to_branch(r))))
+        if link.name == "wan"
+        else link
+        for link in plan.links
+    )
+    assert check_corners(waiting, replace(plan, links=links)).wrong
+
+
+@pytest.mark.parametrize(
+    ("prefix", "taken"),
+    [("2001:db8:77:77", True), ("2001:db8:9:1", False), ("2001:db8:8:8", False)],
+)
+def test_no_router_advertises_what_is_beyond_another(prefix: str, taken: bool) -> None:
+    """A link's prefix may lie in a wide route, and has no route in it."""
+    policy = written("", BESIDE_OTHERS.replace('route = "2001:db8::/32 via fe80::5"', ""))
+    text_ = f"{prefix}:5054:ff:fe12:3456/64,fe80::1"
+    if taken:
+        with pytest.raises(GivenError, match="overlaps with 2001:db8:77:77::/64"):
+            given(policy, text_)
+    else:
+        assert not unproved(configured(policy, given(policy, text_)))
 
 
 def test_the_gateway_too(tmp_path: Path) -> None:
@@ -159,12 +232,13 @@ def test_of_prefixes_that_hold_an_address_the_longest_decides(
 
 
 def test_a_policy_of_prefixes_within_prefixes_is_proved() -> None:
+    names = ROOMS.replace(ROUTER, NESTED)
+    assert names != ROOMS
     policy = written(
         f'{WEB}[[input]]\nservice = "ssh"\n[[output]]\nservice = "dns"\n'
         '[[output]]\nservice = "web"\nrun = "updater"\n',
-        ROOMS.replace(ROUTER, NESTED),
+        names,
     )
-    assert "route" in NESTED
     assert not unproved(policy)
 
 
