@@ -22,7 +22,7 @@ desks: list[int] = []
 
 CLIENT = """
 import contextlib, socket, struct
-def say(said, path="/run/desk/socket"):
+def say(said, path="/run/desk/socket", whole=False):
     plug = socket.socket(socket.AF_UNIX)
     plug.settimeout(30)
     plug.connect(path)
@@ -33,11 +33,13 @@ def say(said, path="/run/desk/socket"):
         while piece := plug.recv(65536):
             heard += piece
     except OSError as error:
+        if whole:
+            raise
         heard += str(error).encode()
     return heard
 def ask(*words):
     said = "\\0".join(words).encode()
-    heard = say(struct.pack("!II", len(said), 0) + said)
+    heard = say(struct.pack("!II", len(said), 0) + said, whole=True)
     told = {1: b"", 2: b"", 3: None}
     while heard:
         kind, size = struct.unpack_from("!BI", heard)
