@@ -17,7 +17,6 @@ from tests.boot.conftest import (
     GUEST_MAC,
     LOGS,
     MEMORY,
-    SELF,
     Booted,
     boot,
     direct,
@@ -26,15 +25,10 @@ from tests.boot.conftest import (
 from tests.boot.peer import Peer
 from tests.boot.probe import Ping, Probe, Tcp, Udp
 from tests.boot.wire import Wire
+from tests.office import NAMES, ROUTERS, SECOND, SELF_LAN, SELF_WAN, TECHNICIAN, WORLD
 
 versions = pytest.mark.parametrize("version", [4, 6])
 MACS = ("52:54:00:00:01:fe", "52:54:00:00:01:fd")
-ROUTERS = {4: ("10.20.0.254", "10.20.0.253"), 6: ("fd00:20::fe", "fd00:20::fd")}
-LAN_SELF = {4: "10.20.0.1", 6: "fd00:20::1"}
-TECHNICIAN = {4: "10.21.0.9", 6: "fd00:21::9"}
-NAMES = {4: "10.21.0.53", 6: "fd00:21::53"}
-SECOND = {4: "10.22.0.7", 6: "fd00:22::7"}
-WORLD = {4: "198.51.100.9", 6: "2001:db8:7::9"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def test_a_branch_is_answered_by_its_own_router(office: Office, version: int) ->
 @versions
 def test_the_technician_of_one_branch_gets_in_and_nobody_else(office: Office, version: int) -> None:
     """Where nothing listens who may get in is told so."""
-    own = LAN_SELF[version]
+    own = SELF_LAN[version]
     assert office.first.tcp(TECHNICIAN[version], own, 22).verdict == "rst"
     fence = Tcp(TECHNICIAN[version], own, 22)
     asked = [Tcp(NAMES[version], own, 22), Tcp(TECHNICIAN[version], own, 80)]
@@ -93,7 +87,7 @@ def test_nobody_in_the_world_is_one_of_a_branch_or_reaches_one(
     start = time.monotonic()
     who, world = TECHNICIAN[version], WORLD[version]
     asked: list[Probe] = [
-        Tcp(who, SELF[version], 22),
+        Tcp(who, SELF_WAN[version], 22),
         Tcp(who, world, 80),
         Tcp(world, NAMES[version], 53),
         Udp(world, SECOND[version], 53),

@@ -12,16 +12,18 @@ from pbrinit.cli import load
 from pbrinit.netlink import encode
 from tests.kernel import acts
 from tests.kernel.lab import Lab, Namespace
+from tests.office import (
+    CLERK,
+    NAMES,
+    ROUTERS,
+    SECOND,
+    SELF_LAN,
+    SELF_WAN,
+    TECHNICIAN,
+    WORLD,
+)  # fmt: skip
 
 versions = pytest.mark.parametrize("version", [4, 6])
-SELF_WAN = {4: "192.0.2.2", 6: "2001:db8::2"}
-SELF_LAN = {4: "10.20.0.1", 6: "fd00:20::1"}
-WORLD = {4: "198.51.100.9", 6: "2001:db8:5::9"}
-CLERK = {4: "10.20.0.7", 6: "fd00:20::7"}
-TECHNICIAN = {4: "10.21.0.9", 6: "fd00:21::9"}
-NAMES = {4: "10.21.0.53", 6: "fd00:21::53"}
-SECOND = {4: "10.22.0.7", 6: "fd00:22::7"}
-ROUTERS = {4: ("10.20.0.254", "10.20.0.253"), 6: ("fd00:20::fe", "fd00:20::fd")}
 LENGTHS = {4: 24, 6: 64}
 
 
