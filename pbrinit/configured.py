@@ -147,9 +147,8 @@ def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
         near: list[Prefix] = [] if asks else [a.network for a in interface.own(family)]
         near += [
             route.prefix
-            for route in interface.routes
-            if Family.of(route.via) is family
-            and (not asks or route.prefix.prefixlen >= advertised.LENGTH)
+            for route in interface.routes_of(family)
+            if not asks or route.prefix.prefixlen >= advertised.LENGTH
         ]
         for prefix in near:
             yield int(prefix.network_address), prefix.prefixlen

@@ -61,10 +61,13 @@ class Interface:
         """The addresses of one family."""
         return tuple(a for a in self.addresses if a.version == family.version)
 
+    def routes_of(self, family: Family) -> tuple[Routed, ...]:
+        """The routes of one family, as they are written."""
+        return tuple(route for route in self.routes if route.via.version == family.version)
+
     def routed(self, family: Family) -> tuple[Routed, ...]:
-        """The routes of one family: none as long as there is no address of it."""
-        found = self.routes if self.own(family) else ()
-        return tuple(route for route in found if route.via.version == family.version)
+        """The same, for as long as there is an address of the family: before nobody lives there."""
+        return self.routes_of(family) if self.own(family) else ()
 
     def gateway(self, family: Family) -> Address | None:
         """The gateway of one family, where there is one."""

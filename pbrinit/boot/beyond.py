@@ -11,7 +11,7 @@ import socket
 import struct
 
 from pbrinit.boot.given import LeaseError
-from pbrinit.boot.prefix import BITS, NOBODY, is_neighbour, overlap, value, written
+from pbrinit.boot.prefix import BITS, NOBODY, is_neighbour, overlap, rest, value, written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _routes(data: bytes) -> Iterator[tuple[Prefix, str]]:
             raise LeaseError("its routes are none")
         first = int.from_bytes(data[at + 1 : at + 1 + size].ljust(4, b"\0"), "big")
         # A server may leave bits beyond the length; these are not looked at (RFC 3442).
-        first &= ~_rest(length)
+        first &= ~rest(length)
         yield (first, length), socket.inet_ntoa(data[end - 4 : end])
         at = end
 
@@ -90,7 +90,7 @@ def _fault(
     first, length = prefix
     if not SHORTEST <= length <= BITS:
         return f"its length is not from {SHORTEST} to {BITS}"
-    if first & _rest(length):
+    if first & rest(length):
         return "it has bits set beyond its length"
     if length >= own[1] and overlap(prefix, own, BITS):
         return "who is in the address's own prefix is on the link"
@@ -105,10 +105,9 @@ def _fault(
 def pack(routes: Iterable[Route]) -> bytes:
     """Routes as SIZE bytes, however many there are."""
     found = b"".join(
-        RECORD.pack(socket.inet_aton(prefix.partition("/")[0]), _prefix((prefix, hop))[1],
-                    socket.inet_aton(hop))
-        for prefix, hop in routes
-    )  # fmt: skip
+        RECORD.pack(first.to_bytes(4, "big"), length, socket.inet_aton(hop))
+        for (first, length), hop in ((_prefix(route), route[1]) for route in routes)
+    )
     return found.ljust(SIZE, b"\0")
 
 
@@ -121,11 +120,6 @@ def unpack(data: bytes) -> tuple[Route, ...]:
         (f"{socket.inet_ntoa(first)}/{length}", socket.inet_ntoa(hop))
         for first, length, hop in map(RECORD.unpack, (one for one in found if one != NONE))
     )
-
-
-def _rest(length: int) -> int:
-    """The bits beyond the length of a prefix."""
-    return (1 << BITS - length) - 1
 
 
 def _prefix(route: Route) -> Prefix:

@@ -28,6 +28,11 @@ def written(prefix: Prefix) -> str:
     return f"{socket.inet_ntoa(prefix[0].to_bytes(4, 'big'))}/{prefix[1]}"
 
 
+def rest(length: int) -> int:
+    """The bits beyond the length of a prefix, all set."""
+    return (1 << BITS - length) - 1
+
+
 def overlap(one: Prefix, other: Prefix, bits: int) -> bool:
     """Whether two prefixes, of addresses of so many bits, have some in common."""
     shift = bits - min(one[1], other[1])
@@ -42,8 +47,7 @@ def is_host(address: bytes) -> bool:
 
 def is_end(address: int, length: int) -> bool:
     """Whether it is the first or the last address of its prefix."""
-    rest = (1 << BITS - length) - 1
-    return address & rest in (0, rest)
+    return address & rest(length) in (0, rest(length))
 
 
 def is_neighbour(hop: int, address: int, length: int) -> bool:

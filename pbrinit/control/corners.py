@@ -66,8 +66,8 @@ class _Pools:
         sets = [found for box in boxes for found in (box.sources, box.destinations)]
         ports = [found for b in boxes for found in (b.form.source_ports, b.form.destination_ports)]
         own = [int(a.ip) for i in policy.interfaces for a in i.own(family)]
-        sets += [AddressSet.of(family, [route.prefix]) for i in policy.interfaces
-                 for route in i.routes if Family.of(route.via) is family]  # fmt: skip
+        sets += [AddressSet.of(family, [route.prefix])
+                 for i in policy.interfaces for route in i.routes_of(family)]  # fmt: skip
         protocols = (box.form.protocol for box in boxes if box.form.protocol is not None)
         self.addresses = _some([*own, *(end for found in sets for end in _ends(found))])
         self.ports = _some([port for found in ports for port in _edges(found)])

@@ -155,10 +155,11 @@ class Case:
         """Whether what leaves by a device is handed to another than leads to its destination. What
         is `bound` to it and finds no route IPv4 sends on the link (`Steps.sent`).
         """
-        results, routers = self.rules.results, self._routers.get(device, {})
-        known = {r.router for r in results.known if r.device == device} if routers else set()
+        results, routers = self.rules.results, self._routers.get(device)
+        if not routers:
+            return z3.BoolVal(val=False)
         wrong = []
-        for router in known | ({None} if bound and routers else set()):
+        for router in {None, *(r.router for r in results.known if r.device == device)}:
             others = (there for other, there in routers.items() if other != router)
             mask = reduce(or_, map(self.classes.mask, others), 0)
             by = results.among(found, partial(_leads_by, device, router))
