@@ -57,13 +57,13 @@ test: ## build what is tested, then run everything: lint, unit, kernel and boot 
 
 fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)
 	@$(PYTHON) -m factory.host test
-	@$(AS_ROOT) $(VENV) -m tests.kernel.fuzz --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+	@$(AS_ROOT) $(VENV) -m tests.tools.fuzz --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
 
 soak: ## pull cables, replace cards, fault every message, ask and scan every port (N=1000 MINUTES=30)
 	@$(PYTHON) -m factory.host test
 	@$(VENV) -m factory image --output build/test examples/host.toml
-	@$(AS_ROOT) $(VENV) -m tests.boot.soak --count $(or $(N),1000) --minutes $(or $(MINUTES),30)
-	@STRIDE=1 $(AS_ROOT) $(VENV) -m pytest tests/boot/test_faults.py
+	@$(AS_ROOT) $(VENV) -m tests.tools.soak --count $(or $(N),1000) --minutes $(or $(MINUTES),30)
+	@STRIDE=1 $(AS_ROOT) $(VENV) -m pytest tests/vm/test_faults.py
 	@$(AS_ROOT) $(VENV) -m pytest -m soak
 
 bench: ## measure what the rules and a room cost a packet (JSON=1)

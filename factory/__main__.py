@@ -10,12 +10,15 @@ import sys
 from ipaddress import ip_network
 from pathlib import Path
 
-from factory import image, kernel, qemu, review, selftest
-from factory.say import die, size, step
-from pbrinit.addresses import Family
-from pbrinit.language import read
-from pbrinit.problems import PolicyError
-from pbrinit.ways import Interface
+from factory.image import build
+from factory.kernel import build as kernel
+from factory.log import die, size, step
+from factory.review import review
+from factory.vm import kernel_selftest, qemu
+from pbrinit.net.addresses import Family
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.problems import PolicyError
+from pbrinit.policy.reader.reader import read
 
 BUILD = Path("build")
 CARD: dict[str, qemu.Card] = {"vm": "virtio-net-pci", "pc": "e1000e"}
@@ -72,12 +75,12 @@ def _review(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    found = selftest.run(options.variant)
+    found = kernel_selftest.run(options.variant)
     for one in found:
         step(f"{one.script} {one.test}: {len(one.passed)} passed, {len(one.failed)} failed")
         for what in one.failed:
             step(f"  FAIL {what}")
-    for script, test, reason in selftest.left_out():
+    for script, test, reason in kernel_selftest.left_out():
         step(f"{script} {test}: not run, it asks for {reason}")
     passed, failed = (sum(len(getattr(one, how)) for one in found) for how in ("passed", "failed"))
     step(f"{passed} passed, {failed} failed")
@@ -85,7 +88,7 @@ def _selftest(options: argparse.Namespace) -> int:
 
 
 def _image(options: argparse.Namespace) -> int:
-    image.make(options.policy, options.output, options.variant)
+    build.make(options.policy, options.output, options.variant)
     return 0
 
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from factory import cache
-from factory.say import die, run, step
+from factory.log import die, run, step
 
 OLDEST_PYTHON = (3, 11)
 LOCK = Path("requirements.lock")

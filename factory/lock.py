@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from factory import say
+from factory import log
 
 
 @contextmanager
@@ -23,6 +23,6 @@ def held(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say.step(f"waiting for another build that works in {directory}")
+            log.step(f"waiting for another build that works in {directory}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

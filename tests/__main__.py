@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-FIRST = ("tests/boot", "tests/adversary")
-OTHERS = ("tests/unit", "tests/kernel", "tests/oracle", "tests/judges")
+FIRST = ("tests/vm", "tests/adversary")
+OTHERS = ("tests/unit", "tests/netns", "tests/nftables", "tests/scanners")
 LOG = Path("build/log/tests-beside.log")
 BESIDE = "--basetemp=build/pytest-beside"
 """Each part empties the folder of its own when it starts, and not the other's."""

@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import os
 
-from pbrinit import bootfile
-from pbrinit.boot import calls, links, rules, sysctl, terminals
-from pbrinit.boot.hardening import SYSCTLS
-from pbrinit.boot.rtnetlink import Kernel
-from pbrinit.boot.say import others, say, seconds
+from pbrinit.boot.network import links, rules
+from pbrinit.boot.system import syscalls, sysctl, terminals
+from pbrinit.boot.system.hardening import SYSCTLS
+from pbrinit.boot.system.log import others, say, seconds
+from pbrinit.wire import bootplan
+from pbrinit.wire.netlink.socket import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from pbrinit.bootfile import BootPlan
+    from pbrinit.wire.bootplan import BootPlan
 
-PLAN = bootfile.PATH
+PLAN = bootplan.PATH
 MOUNTS = (
-    ("proc", "/proc", "proc", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, ""),
-    ("sysfs", "/sys", "sysfs", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, ""),
-    ("devtmpfs", "/dev", "devtmpfs", calls.MS_NOSUID | calls.MS_NOEXEC, "mode=755"),
-    ("tmpfs", "/run", "tmpfs", calls.MS_NOSUID | calls.MS_NODEV | calls.MS_NOEXEC, "mode=755"),
+    ("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC, ""),
+    ("sysfs", "/sys", "sysfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC, ""),
+    ("devtmpfs", "/dev", "devtmpfs", syscalls.MS_NOSUID | syscalls.MS_NOEXEC, "mode=755"),
+    (
+        "tmpfs",
+        "/run",
+        "tmpfs",
+        syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC,
+        "mode=755",
+    ),
 )
 """Source, target, kind, flags and data of each mount, in order."""
 
@@ -86,7 +93,7 @@ def before_links() -> BootPlan:
         links.bring_up(kernel, plan.links[0])
     poured = seconds()
     with Step("reading the routes back"):
-        from pbrinit.boot import audit  # noqa: PLC0415  not before the rules
+        from pbrinit.boot.network import audit  # noqa: PLC0415  not before the rules
 
         routes = audit.check_routes(plan)
     say(
@@ -134,7 +141,7 @@ def bring_up(plan: BootPlan) -> None:
 
 def _mount() -> None:
     for source, target, kind, flags, data in MOUNTS:
-        calls.mount(source, target, kind, flags, data)
+        syscalls.mount(source, target, kind, flags, data)
     for number in range(3):
         console = os.open("/dev/console", os.O_RDWR | os.O_CLOEXEC)
         os.dup2(console, number)
@@ -145,4 +152,4 @@ def _mount() -> None:
 
 def _read_plan() -> BootPlan:
     with open(PLAN, "rb") as file:  # noqa: PTH123  pathlib is not in the image
-        return bootfile.unpack(file.read())
+        return bootplan.unpack(file.read())

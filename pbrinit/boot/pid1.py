@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from pbrinit.boot import closed
+from pbrinit.boot.network import fail_closed
 
 PAUSE_SECONDS = 1.0
 
@@ -23,26 +23,26 @@ def main() -> None:
         plan = init.before_links()
         init.bring_up(plan)
     except BaseException as error:
-        end = closed.close(told(error))
+        end = fail_closed.close(told(error))
     while True:
         try:
             from pbrinit.boot import supervise  # noqa: PLC0415  not before the rules
 
             supervise.forever(plan, end)
         except BaseException as error:
-            end = end or closed.close(f"PID 1 failed: {told(error)}")
+            end = end or fail_closed.close(f"PID 1 failed: {told(error)}")
             time.sleep(PAUSE_SECONDS)  # what fails at once must not spin
             _end_if_due(end)
 
 
-def _end_if_due(end: closed.Closed) -> None:
+def _end_if_due(end: fail_closed.Closed) -> None:
     """Do what the policy wants on failure, where the one whose duty that is has failed."""
     if end.is_due():
         # Without calls, PID 1 ends: then the kernel panics, and starts again.
-        from pbrinit.boot import calls  # noqa: PLC0415
+        from pbrinit.boot.system import syscalls  # noqa: PLC0415
 
         poweroff = end.ending == "poweroff"
-        calls.reboot(calls.RB_POWER_OFF if poweroff else calls.RB_AUTOBOOT)
+        syscalls.reboot(syscalls.RB_POWER_OFF if poweroff else syscalls.RB_AUTOBOOT)
 
 
 def told(error: BaseException) -> str:

@@ -12,39 +12,32 @@ import resource
 import signal
 import time
 
-from pbrinit.boot import (
-    calls,
-    closed,
-    console,
-    desk,
-    guard,
-    journal,
-    metrics,
-    powerbutton,
-    refused,
-    roster,
-    standing,
-    terminals,
-    watchdog,
-)
-from pbrinit.boot.programs import Programs
-from pbrinit.boot.say import say, seconds
-from pbrinit.bootfile import BootFileError
+from pbrinit.boot.console import shell
+from pbrinit.boot.control import broker
+from pbrinit.boot.guard import guard
+from pbrinit.boot.network import fail_closed
+from pbrinit.boot.observe import metrics_server, reject_log
+from pbrinit.boot.programs import output_log
+from pbrinit.boot.programs.supervisor import Programs
+from pbrinit.boot.state import active_plan, program_status
+from pbrinit.boot.system import powerbutton, syscalls, terminals, watchdog
+from pbrinit.boot.system.log import say, seconds
+from pbrinit.wire.bootplan import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
-    from pbrinit.boot.closed import Closed
-    from pbrinit.boot.watchdog import Watchdog
-    from pbrinit.bootfile import BootPlan
+    from pbrinit.boot.network.fail_closed import Closed
+    from pbrinit.boot.system.watchdog import Watchdog
+    from pbrinit.wire.bootplan import BootPlan
 
 ENDS: dict[int, int] = {
-    calls.POWER_OFF: calls.RB_POWER_OFF,
-    calls.REBOOT: calls.RB_AUTOBOOT,
-    signal.SIGINT: calls.RB_AUTOBOOT,
+    syscalls.POWER_OFF: syscalls.RB_POWER_OFF,
+    syscalls.REBOOT: syscalls.RB_AUTOBOOT,
+    signal.SIGINT: syscalls.RB_AUTOBOOT,
 }
-ENDINGS = {"poweroff": calls.RB_POWER_OFF, "reboot": calls.RB_AUTOBOOT}
+ENDINGS = {"poweroff": syscalls.RB_POWER_OFF, "reboot": syscalls.RB_AUTOBOOT}
 LIMITS = ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024), (resource.RLIMIT_NPROC, 512))
 """What a program may have: no core dump, and so many files and processes (setrlimit(2))."""
 
@@ -62,9 +55,9 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
     """A console on each terminal, the power button, the watchdog and, unless closed, a guard and
     the policy's programs; reap; obey the signals and what is to follow.
     """
-    signals = {signal.SIGCHLD, roster.ASK, *ENDS}
+    signals = {signal.SIGCHLD, program_status.ASK, *ENDS}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    calls.reboot(calls.RB_DISABLE_CAD)
+    syscalls.reboot(syscalls.RB_DISABLE_CAD)
     for what, most in LIMITS:
         resource.setrlimit(what, (most, most))
     fed = watchdog.start()
@@ -83,7 +76,7 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
         received = _next(signals, fed, end, programs)
         if received in ENDS:
             _end(ENDS[received], programs)
-        if received == roster.ASK:
+        if received == program_status.ASK:
             _do_as_asked(programs)
         gone = _reap()
         programs.note(gone)
@@ -91,7 +84,7 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
         if died:
             deaths = [at for at in (*deaths, seconds()) if at > seconds() - DEATHS_SECONDS]
             if gone[warden] == CLOSED_STATUS or len(deaths) >= DEATHS:
-                end = closed.close(closed.reason() or "the guard ends again and again")
+                end = fail_closed.close(fail_closed.reason() or "the guard ends again and again")
                 warden = 0
                 programs.stop()
             else:
@@ -102,7 +95,7 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
             time.sleep(PAUSE_SECONDS)
             running |= {_start(duty, signals): duty for duty in ended}
         # A guard that ended may have put another plan in force before.
-        if received == roster.ASK or died or logger in gone:
+        if received == program_status.ASK or died or logger in gone:
             logger = _logger(guarded if end is None else None, logger, gone, signals)
 
 
@@ -114,24 +107,24 @@ def _duties(
     shown = plan if end is None else None
     duties: list[Callable[[], None]] = []
     for terminal in terminals.usable():
-        duties.append(lambda terminal=terminal: console.run(terminal, shown, why))  # type: ignore[misc]
+        duties.append(lambda terminal=terminal: shell.run(terminal, shown, why))  # type: ignore[misc]
     if outputs := programs.outputs:
-        duties.append(lambda: journal.run(outputs))
+        duties.append(lambda: output_log.run(outputs))
     if shown is not None and shown.metrics is not None:
-        duties.append(lambda: metrics.serve(shown))
+        duties.append(lambda: metrics_server.serve(shown))
     if shown is not None and (asking := [p for p in shown.programs if p.ask]):
-        duties.append(lambda: desk.serve(asking))
+        duties.append(lambda: broker.serve(asking))
     if shown is not None and shown.awaits:
         duties.append(lambda: _hold_addresses(shown))
     if buttons := powerbutton.devices():
-        duties.append(lambda: powerbutton.watch(buttons, 1, calls.POWER_OFF))
+        duties.append(lambda: powerbutton.watch(buttons, 1, syscalls.POWER_OFF))
     return duties
 
 
 def _do_as_asked(programs: Programs) -> None:
     """Start those again whose rooms are to be others, and those that somebody named."""
     programs.renew()
-    for name in roster.asked():
+    for name in program_status.asked():
         programs.restart(name)
 
 
@@ -140,13 +133,13 @@ def _logger(image: BootPlan | None, logger: int, gone: Container[int], signals: 
     is the one that there was, and may be among those that are gone.
     """
     try:
-        wanted = image is not None and standing.read(image).log
+        wanted = image is not None and active_plan.read(image).log
     except (OSError, BootFileError) as error:
         say(f"the log stays as it is: the plan in force cannot be read: {error}")
         wanted = logger != 0
     alive = 0 if logger in gone else logger
     if wanted:
-        return alive or _start(refused.watch, signals)
+        return alive or _start(reject_log.watch, signals)
     if alive:
         _kill_with_others(alive)
     return 0
@@ -163,19 +156,19 @@ def _kill_with_others(leader: int) -> None:
 
 
 def _hold_addresses(plan: BootPlan) -> None:
-    from pbrinit.boot import leasing  # noqa: PLC0415  few machines need it, and it brings sockets
+    from pbrinit.boot.autoconf import address_manager  # noqa: PLC0415  few machines need it, and it brings sockets
 
-    leasing.hold(plan)
+    address_manager.hold(plan)
 
 
 def _guard(plan: BootPlan | None) -> None:
     """Guard the machine; where that cannot be done, take its links down and say so by a status."""
-    calls.die_with_parent(signal.SIGKILL)
+    syscalls.die_with_parent(signal.SIGKILL)
     try:
         if plan is not None:
             guard.watch(plan)
     except guard.GuardError as error:
-        closed.take_down(str(error))
+        fail_closed.take_down(str(error))
         os._exit(CLOSED_STATUS)
 
 
@@ -245,7 +238,7 @@ def _end(command: int, programs: Programs) -> None:
         programs.see_to()
     _kill_all(signal.SIGTERM, signal.SIGKILL)
     os.sync()
-    calls.reboot(command)
+    syscalls.reboot(command)
 
 
 def _kill_all(*numbers: signal.Signals) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from factory.image import Artefacts
-from factory.qemu import Accelerator
-from tests.adversary import images
-from tests.adversary.bench import Bench
-from tests.boot.conftest import accelerated, artefacts
+from factory.image.build import Artefacts
+from factory.vm.qemu import Accelerator
+from tests.support.attack import images
+from tests.support.attack.range import Bench
+from tests.vm.conftest import accelerated, artefacts
 
 __all__ = ["accelerated", "artefacts"]
 

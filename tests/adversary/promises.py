@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.adversary import (
-    call,
+from tests.adversary.tables import (
     host_fields,
     host_groups,
     host_inside,
@@ -20,6 +19,7 @@ from tests.adversary import (
     host_wire,
     router_wire,
 )
+from tests.support.attack import held_connection
 
 PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("A port is reached by those whom an entry names, and by nobody else", host_wire.ports),
@@ -41,7 +41,7 @@ PROMISES: tuple[tuple[str, Callable[[], Iterable[Any]]], ...] = (
     ("What is within a tunnel or a VLAN is not unpacked", host_tricks.inside_others),
     ("Fields that no rule looks at open and close nothing", host_fields.headers),
     ("What comes with TCP fast open is let in as a plain SYN is", host_fields.fast_open),
-    ("Errors that are forged about a connection do not end it", call.errors),
+    ("Errors that are forged about a connection do not end it", held_connection.errors),
     ("Between two networks passes what a forward entry names, and its answer", router_wire.passing),
     ("A source that lives behind another interface passes nothing", router_wire.spoofed),
     ("Fragments, options and headers open no way through", router_wire.tricks),
@@ -66,7 +66,8 @@ def table() -> str:
         count = sum(1 for _ in probes())
         total += count
         module = probes.__module__.rpartition(".")[2]
-        where = f"[`{module}.{probes.__name__}`](../tests/adversary/{module}.py)"
+        file = probes.__module__.replace(".", "/")
+        where = f"[`{module}.{probes.__name__}`](../{file}.py)"
         rows.append(f"| {promise} | {count:,} | {where} |")
     rows.append(f"| | **{total:,}** | |")
     return "\n".join(rows)

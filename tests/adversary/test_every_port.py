@@ -6,10 +6,10 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import Packet, Raw
 
-from tests.adversary.bench import Bench
-from tests.adversary.fences import GUEST_MACS, PEER_MACS
-from tests.adversary.shot import MAGIC, ether, ip
-from tests.boot.conftest import MGMT, SELF, STRANGER
+from tests.support.attack.markers import GUEST_MACS, PEER_MACS
+from tests.support.attack.range import Bench
+from tests.support.attack.shot import MAGIC, ether, ip
+from tests.vm.conftest import MGMT, SELF, STRANGER
 
 CHUNK = 500
 PORTS = range(1, 65536)

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from pbrinit.cli import load
-from pbrinit.language import read
-from tests.adversary.acts import UPDATER
-from tests.adversary.bench import Bench
-from tests.adversary.call import Call, errors
-from tests.adversary.images import HOST
-from tests.adversary.report import report
-from tests.boot.conftest import MGMT, STRANGER
+from pbrinit.cli.main import load
+from pbrinit.policy.reader.reader import read
+from tests.support.attack.act import UPDATER
+from tests.support.attack.held_connection import Call, errors
+from tests.support.attack.images import HOST
+from tests.support.attack.range import Bench
+from tests.support.attack.report import report
+from tests.vm.conftest import MGMT, STRANGER
 
 SSH, HTTPS = 22, 443
 LISTENERS = {4: 0, 6: 1}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.adversary import host_groups, host_inside, host_kernel, host_raw
-from tests.adversary.acts import Act
-from tests.adversary.bench import Bench
+from tests.adversary.tables import host_groups, host_inside, host_kernel, host_raw
+from tests.support.attack.act import Act
+from tests.support.attack.range import Bench
 
 TABLES = (*host_inside.TABLES, *host_raw.TABLES, *host_groups.TABLES, *host_kernel.TABLES)
 

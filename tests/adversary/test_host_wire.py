@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from pbrinit.cli import load
-from pbrinit.language import read
-from tests.adversary import host_fields, host_tricks, host_wire
-from tests.adversary.bench import Bench
-from tests.adversary.images import HOST
-from tests.adversary.question import verdict
-from tests.adversary.report import report
-from tests.adversary.shot import Shot
+from pbrinit.cli.main import load
+from pbrinit.policy.reader.reader import read
+from tests.adversary.tables import host_fields, host_tricks, host_wire
+from tests.support.attack.images import HOST
+from tests.support.attack.model_opinion import verdict
+from tests.support.attack.range import Bench
+from tests.support.attack.report import report
+from tests.support.attack.shot import Shot
 
 PLAN = load(HOST)
 TABLES = (*host_wire.TABLES, *host_tricks.TABLES, *host_fields.TABLES)

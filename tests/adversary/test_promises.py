@@ -6,8 +6,9 @@ import importlib
 import re
 from pathlib import Path
 
-from tests.adversary import host_groups, host_inside, host_raw, promises
-from tests.boot.conftest import NEIGHBOUR
+from tests.adversary import promises
+from tests.adversary.tables import host_groups, host_inside, host_raw
+from tests.vm.conftest import NEIGHBOUR
 
 SECURITY = Path("docs/security.md").read_text()
 WAYS_OUT = Path("docs/ways-out.md").read_text()
@@ -18,9 +19,11 @@ def test_the_table_of_promises_is_what_the_probes_are() -> None:
 
 
 def test_every_table_of_probes_is_for_a_promise() -> None:
-    here = Path(__file__).parent
-    names = [path.stem for path in here.glob("*.py") if not path.stem.startswith("test_")]
-    modules = (importlib.import_module(f"tests.adversary.{name}") for name in names)
+    files = [
+        *Path("tests/adversary/tables").glob("*.py"),
+        *Path("tests/support/attack").glob("*.py"),
+    ]
+    modules = (importlib.import_module(".".join(path.with_suffix("").parts)) for path in files)
     tables = {table for module in modules for table in getattr(module, "TABLES", ())}
     assert {probes for _, probes in promises.PROMISES} == tables
 

@@ -13,16 +13,17 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
-from factory.image import Artefacts
-from factory.qemu import Accelerator
-from pbrinit.language import read
-from tests.adversary import host_kernel, images, room_kernel, room_wire
-from tests.adversary.acts import Act
-from tests.adversary.bench import Bench
-from tests.adversary.fences import GUEST_MACS, PEER_MACS
-from tests.adversary.seen import words
-from tests.boot.conftest import MGMT, SELF, STRANGER, VERSIONS
-from tests.boot.wire import Frame
+from factory.image.build import Artefacts
+from factory.vm.qemu import Accelerator
+from pbrinit.policy.reader.reader import read
+from tests.adversary.tables import host_kernel, room_kernel, room_wire
+from tests.support.attack import images
+from tests.support.attack.act import Act
+from tests.support.attack.markers import GUEST_MACS, PEER_MACS
+from tests.support.attack.observation import words
+from tests.support.attack.range import Bench
+from tests.support.vm.wire import Frame
+from tests.vm.conftest import MGMT, SELF, STRANGER, VERSIONS
 
 QUIET = ("sshd", "updater", "resolver")
 WIRE = [act for table in room_wire.IN_A_ROOM for act in table()]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from pbrinit.cli import load
-from pbrinit.language import read
-from tests.adversary import router_wire
-from tests.adversary.bench import Bench
-from tests.adversary.images import ROUTER_POLICY
-from tests.adversary.report import report
-from tests.adversary.shot import Shot
+from pbrinit.cli.main import load
+from pbrinit.policy.reader.reader import read
+from tests.adversary.tables import router_wire
+from tests.support.attack.images import ROUTER_POLICY
+from tests.support.attack.range import Bench
+from tests.support.attack.report import report
+from tests.support.attack.shot import Shot
 
 PLAN = load(ROUTER_POLICY)
 

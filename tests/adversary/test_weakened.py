@@ -1,6 +1,7 @@
 """Plans that are weaker than the compiler's, each in one thing: some probe finds each out.
 
-The image is the shipped one; a second archive writes over its plan (tests/adversary/images.py).
+The image is the shipped one; a second archive writes over its plan
+(tests/support/attack/images.py).
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from dataclasses import replace
 
 import pytest
 
-from factory.image import Artefacts
-from factory.qemu import Accelerator
-from pbrinit.cli import load
-from pbrinit.plan import Plan, Rule
-from pbrinit.service import Ports
-from tests.adversary import host_inside, host_tricks, host_wire, images
-from tests.adversary.acts import NOBODY
-from tests.adversary.bench import Bench
+from factory.image.build import Artefacts
+from factory.vm.qemu import Accelerator
+from pbrinit.cli.main import load
+from pbrinit.net.services import Ports
+from pbrinit.plan.plan import Plan, Rule
+from tests.adversary.tables import host_inside, host_tricks, host_wire
+from tests.support.attack import images
+from tests.support.attack.act import NOBODY
+from tests.support.attack.range import Bench
 
 PLAN = load(images.HOST)
 SSH = Ports(22, 22)

@@ -22,10 +22,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pbrinit.cli import load
-from tests.bench import acts
-from tests.kernel import rooms
-from tests.kernel.lab import Lab, Namespace
+from pbrinit.cli.main import load
+from tests.support.namespaces import bench_acts, room_netns
+from tests.support.namespaces.lab import Lab, Namespace
 
 POLICY = """
 hostname = "bench"
@@ -84,7 +83,7 @@ def with_rules(*, isolated: bool) -> Iterator[tuple[Lab, Namespace]]:
     with tempfile.TemporaryDirectory() as folder, Lab(PEER, ()) as lab:
         policy = Path(folder, "bench.toml")
         policy.write_text(POLICY.format(isolate=str(isolated).lower()))
-        inside = rooms.in_force(lab.machine, load(policy))
+        inside = room_netns.in_force(lab.machine, load(policy))
         try:
             yield lab, inside.get("echo", lab.machine)
         finally:
@@ -102,16 +101,16 @@ WAYS: dict[str, Callable[[], AbstractContextManager[tuple[Lab, Namespace]]]] = {
 def measure(way: str) -> Iterator[Cost]:
     """What one way costs, in each family."""
     with WAYS[way]() as (lab, where):
-        where.do(acts.serve, PORT, UID)
+        where.do(bench_acts.serve, PORT, UID)
         try:
             for version, address in ADDRESSES.items():
-                lab.peer.do(acts.ask, address, PORT, 100)
+                lab.peer.do(bench_acts.ask, address, PORT, 100)
                 rounds = range(ROUNDS)
-                asked = [lab.peer.do(acts.ask, address, PORT, QUESTIONS) for _ in rounds]
-                made = [lab.peer.do(acts.connect, address, PORT, CONNECTIONS) for _ in rounds]
-                where.do(acts.signal_all, signal.SIGSTOP)
-                sent = [lab.peer.do(acts.send, address, PORT, PACKETS) for _ in rounds]
-                where.do(acts.signal_all, signal.SIGCONT)
+                asked = [lab.peer.do(bench_acts.ask, address, PORT, QUESTIONS) for _ in rounds]
+                made = [lab.peer.do(bench_acts.connect, address, PORT, CONNECTIONS) for _ in rounds]
+                where.do(bench_acts.signal_all, signal.SIGSTOP)
+                sent = [lab.peer.do(bench_acts.send, address, PORT, PACKETS) for _ in rounds]
+                where.do(bench_acts.signal_all, signal.SIGCONT)
                 time.sleep(DRAIN_SECONDS)
                 yield Cost(
                     way,
@@ -121,7 +120,7 @@ def measure(way: str) -> Iterator[Cost]:
                     min(map(statistics.median, made)) * MICRO,
                 )
         finally:
-            where.do(acts.stop)
+            where.do(bench_acts.stop)
 
 
 def main() -> int:

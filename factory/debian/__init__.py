@@ -1,0 +1,1 @@
+"""The Debian archive: indexes, packages, mirrors."""

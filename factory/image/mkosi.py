@@ -1,0 +1,188 @@
+"""mkosi: which one, with which tools, and how it is run.
+
+In: the host's mkosi where it is recent enough, else Debian's package of it; the recipe of the
+tools, `tools/mkosi.conf`.  Out: images of a recipe, and commands run among the tools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory import cache, lock
+from factory import log as say
+from factory.debian import archive
+
+SUITE = "trixie"
+MINIMUM = 25
+"""From here on mkosi brings its own sandbox, and newuidmap is all that it asks of a host."""
+
+TOOLS = Path(__file__).with_name("tools")
+
+# Only what the distribution put there: another Python in front breaks mkosi and its tools.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PASSED_ON = (
+    "HOME",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
+
+# Ubuntu from 24.04 on; its mkosi package has a profile that lets that one through.
+RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+
+
+@dataclass(frozen=True)
+class Mkosi:
+    """A mkosi with its tools: the command, its environment, the tools' root."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    tools: Path
+
+
+def get(log: Path) -> Mkosi:
+    """mkosi and its tools, fetched and made where the cache does not have them.
+
+    Ends the program where the archive cannot be reached or the host refuses.
+    """
+    with lock.held(place()):
+        command, environment = _host_mkosi() or _debian_mkosi()
+        tools = place("tools-" + key(TOOLS, TOOLS.rglob("*"))) / "tools"
+        mkosi = Mkosi(command, environment, tools)
+        if not tools.is_dir():
+            what = "making the image's tools, once, in a minute or two"
+            _build(mkosi, TOOLS, tools.parent, (), what=what, log=log)
+    return mkosi
+
+
+def build(mkosi: Mkosi, recipe: Path, output: Path, *, what: str, log: Path) -> None:
+    """The image of the recipe in the folder `recipe`, with the outputs in the folder `output`.
+
+    mkosi moves an output there when it is finished, so what is there is whole.
+    """
+    with lock.held(place()):
+        # Not for the tools: mkosi would clear the recipe's installed packages for theirs.
+        arguments = (f"--tools-tree={mkosi.tools}", f"--cache-directory={place('cache')}")
+        _build(mkosi, recipe, output, arguments, what=what, log=log)
+
+
+def run_in_tools(
+    mkosi: Mkosi, command: Sequence[str | Path], *, what: str, log: Path, epoch: int
+) -> None:
+    """Run a command with the tools' /usr, the host's other folders, and dates set to `epoch`."""
+    say.run(
+        [
+            *mkosi.command,
+            "--directory=",
+            f"--tools-tree={mkosi.tools}",
+            "--tools-tree-certificates=no",
+            "sandbox",
+            *command,
+        ],
+        what=what,
+        log=log,
+        env={**mkosi.environment, "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"},
+    )
+
+
+def place(*parts: str) -> Path:
+    """A folder of the cache, for what mkosi makes."""
+    return cache.directory("mkosi", *parts)
+
+
+def key(base: Path, files: Iterable[Path]) -> str:
+    """A name for the content of files below `base`: their paths, modes and bytes."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        name = path.relative_to(base)
+        if path.is_symlink():
+            digest.update(f"{name} -> {path.readlink()}\0".encode())
+        elif path.is_file():
+            content = path.read_bytes()
+            mode = "x" if os.access(path, os.X_OK) else "-"
+            digest.update(f"{name} {mode} {len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _build(
+    mkosi: Mkosi, recipe: Path, output: Path, arguments: Sequence[str], *, what: str, log: Path
+) -> None:
+    say.run(
+        [
+            *mkosi.command,
+            f"--directory={recipe}",
+            f"--package-cache-directory={place('packages')}",
+            f"--workspace-directory={place('workspace')}",
+            f"--output-directory={output}",
+            f"--sandbox-tree={_sources()}",
+            *arguments,
+            "--force",
+            "build",
+        ],
+        what=what,
+        log=log,
+        env=mkosi.environment,
+    )
+
+
+def _sources() -> Path:
+    """A tree with apt's sources as this host has them; mkosi's own list names mirrors."""
+    tree = place("sandbox")
+    apt = tree / "etc/apt"
+    (apt / "sources.list.d").mkdir(parents=True, exist_ok=True)
+    (apt / "apt.conf.d").mkdir(exist_ok=True)
+    (apt / "sources.list.d/mkosi.sources").write_text(archive.sources_for(SUITE))
+    proxies = subprocess.run(
+        ["apt-config", "dump", "Acquire::http::Proxy", "Acquire::https::Proxy"],
+        stdout=subprocess.PIPE,
+        check=False,
+        text=True,
+    ).stdout
+    (apt / "apt.conf.d/50proxy").write_text(proxies)
+    return tree
+
+
+def _environment() -> dict[str, str]:
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return {"PATH": PATH, "LC_ALL": "C.UTF-8", **passed_on}
+
+
+def _host_mkosi() -> tuple[tuple[str, ...], dict[str, str]] | None:
+    path = shutil.which("mkosi", path=PATH)
+    if path is None:
+        return None
+    answer = subprocess.run(
+        [path, "--version"], capture_output=True, text=True, check=False, env=_environment()
+    ).stdout
+    version = re.search(r"\d+", answer)
+    if version is None or int(version[0]) < MINIMUM:
+        return None
+    return (path,), _environment()
+
+
+def _debian_mkosi() -> tuple[tuple[str, ...], dict[str, str]]:
+    """mkosi from the package of `SUITE`, unpacked: it is Python and needs no other package."""
+    if os.geteuid() != 0 and RESTRICTED.exists() and RESTRICTED.read_text().strip() != "0":
+        say.die(
+            "mkosi needs a user namespace, which AppArmor keeps from ordinary users here",
+            hint="run this as root, or lift it: sudo sysctl kernel." + RESTRICTED.name + "=0",
+        )
+    deb = archive.fetch_deb("mkosi", (SUITE,))
+    home = place() / f"mkosi-{deb.version}"
+    if not home.is_dir():
+        with tempfile.TemporaryDirectory(dir=place()) as partial:
+            subprocess.run(["dpkg-deb", "-x", deb.path, f"{partial}/mkosi"], check=True)
+            Path(partial, "mkosi").replace(home)
+    modules = home / "usr/lib/python3/dist-packages"
+    return ("/usr/bin/python3", "-m", "mkosi"), {**_environment(), "PYTHONPATH": str(modules)}

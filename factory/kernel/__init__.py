@@ -1,0 +1,1 @@
+"""The kernel: source, options, command line, compilation, what is in it."""

@@ -1,0 +1,118 @@
+"""What a compiled kernel is made of, written down before its build tree goes.
+
+In: a build tree with its source.  Out: an Anatomy: the objects that were linked with their
+sizes, the source files that were read for them, the system calls that do something.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from factory.kernel.makefiles import Built, calls_in, table
+from factory.review.debian_kernels import count_lines
+
+ARCHIVES = ("vmlinux.a", "lib/lib.a", "arch/x86/lib/lib.a")
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Paths are relative to the source. `objects` has bytes of code and constants, and of data.
+
+    `lines`: of the C and assembler files among the sources, by subsystem.
+    """
+
+    objects: dict[str, tuple[int, int]]
+    sources: tuple[str, ...]
+    lines: dict[str, int]
+    calls: tuple[str, ...]
+    numbers: int
+
+    def write(self, path: Path) -> None:
+        """Keep it at `path`."""
+        path.write_text(json.dumps(asdict(self), indent=0) + "\n")
+
+
+def read(path: Path) -> Anatomy:
+    """What `Anatomy.write` left at `path`."""
+    data = json.loads(path.read_text())
+    return Anatomy(
+        objects={name: (sizes[0], sizes[1]) for name, sizes in data["objects"].items()},
+        sources=tuple(data["sources"]),
+        lines=data["lines"],
+        calls=tuple(data["calls"]),
+        numbers=data["numbers"],
+    )
+
+
+def of(output: Path, tree: Path, llvm: str) -> Anatomy:
+    """The anatomy of the kernel that was just built in `output` from the source `tree`.
+
+    Raises CalledProcessError where a tool of LLVM fails.
+    """
+    listed = [
+        name
+        for archive in ARCHIVES
+        for name in _tool([f"llvm-ar{llvm}", "t", archive], output).split()
+    ]
+    numbers = table(tree)
+    strong, weak = _entries((output / "System.map").read_text())
+    sources = {source for name in listed for source in _read(output, tree, name)}
+    code = [source for source in sources if source.endswith((".c", ".S"))]
+    return Anatomy(
+        objects=dict(_sizes(_tool([f"llvm-size{llvm}", *listed], output))),
+        sources=tuple(sorted(sources)),
+        lines=count_lines(tree, code),
+        calls=tuple(sorted(name for name, entry in numbers.items() if entry in strong - weak)),
+        numbers=len(numbers),
+    )
+
+
+def misread(inside: Anatomy, tree: Path, settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Where reading Makefiles (`kbuild`) and the build itself differ: files and system calls.
+
+    By that reading Debian's kernels are counted, which nobody builds here.
+    """
+    built = Built(tree, settings).files
+    on = {name for name, value in settings.items() if value in ("y", "m")}
+    compiled = {name for name in inside.sources if name.endswith((".c", ".S"))}
+    calls = calls_in(tree, built, on) ^ set(inside.calls)
+    return tuple(sorted((built ^ compiled) | {f"{name}()" for name in calls}))
+
+
+def _sizes(told: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Lines of size(1) in Berkeley's format: text, data, bss, dec, hex, filename."""
+    for line in told.splitlines()[1:]:
+        text, data, bss, _, _, name = line.split()
+        yield name, (int(text), int(data) + int(bss))
+
+
+def _read(output: Path, tree: Path, name: str) -> Iterator[str]:
+    """The files of the source that the compiler read for an object (scripts/basic/fixdep.c)."""
+    place = output / name
+    command = place.with_name(f".{place.name}.cmd")
+    if not command.exists():
+        return
+    start = f"{tree}/"
+    for line in command.read_text().splitlines():
+        path = line.removesuffix("\\").rpartition(" := ")[2].strip()
+        if path.startswith(start) and path.endswith((".c", ".h", ".S")):
+            yield path.removeprefix(start)
+
+
+def _entries(system_map: str) -> tuple[set[str], set[str]]:
+    """Entry points that are there, and those that only say so (COND_SYSCALL, syscall_wrapper.h)."""
+    found = re.findall(r"^\w+ (\w) __x64_(sys_\w+)$", system_map, re.MULTILINE)
+    return _of_kind(found, "Tt"), _of_kind(found, "Ww")
+
+
+def _of_kind(found: Iterable[tuple[str, str]], kinds: str) -> set[str]:
+    return {name for kind, name in found if kind in kinds}
+
+
+def _tool(command: list[str], folder: Path) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout

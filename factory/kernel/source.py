@@ -1,0 +1,80 @@
+"""The source that a kernel is made from: Debian's, newer or not, or a tar archive of kernel.org's.
+
+In: one word, $KERNEL.  Out: a Source: what it is, which version, and a way to unpack it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory import log as say
+from factory.debian import archive
+
+DEFAULT = "linux-source-6.12@trixie"
+HINT = (
+    "KERNEL=linux-source-VERSION@SUITE takes a source package of Debian's, "
+    "KERNEL=FILE@sha256:DIGEST a kernel.org tar archive"
+)
+
+_PACKAGE = re.compile(r"(linux-source-[\d.]+)@([a-z-]+)")
+_TARBALL = re.compile(r"(.+)@sha256:([0-9a-f]{64})")
+_VERSION = re.compile(r"linux-(\d+\.\d+(?:\.\d+)?(?:-rc\d+)?)\.tar\.(?:xz|gz|zst|bz2)")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source that is here and was checked: `version` names it, `file` holds it."""
+
+    name: str
+    version: str
+    file: Path
+
+    def unpack(self, tree: Path, log: Path, part: str | None = None) -> None:
+        """The kernel's tree, or the folder `part` of it, as `tree`, which is an empty folder."""
+        packed = self.file
+        if packed.suffix == ".deb":
+            package = tree.parent / "package"
+            what = f"unpacking {packed.name}"
+            say.run(["dpkg-deb", "-x", packed, package], what=what, log=log)
+            packed = package / "usr/src" / f"{self.name}.tar.xz"
+        only = ["--wildcards", f"*/{part}"] if part else []
+        say.run(
+            ["tar", "-xf", packed, "-C", tree, "--strip-components=1", "--no-same-owner", *only],
+            what=f"unpacking {packed.name}",
+            log=log,
+        )
+
+
+def choose(word: str) -> Source:
+    """The source that `word` names; DEFAULT where it is empty.
+
+    A package is the newest of its name in the suite, its signature checked.  Ends the program
+    where the word names neither, where there is no such file, or where the digest is another.
+    """
+    word = word or DEFAULT
+    if package := _PACKAGE.fullmatch(word):
+        name, suite = package.groups()
+        deb = archive.fetch_deb(name, (suite,))
+        return Source(name, deb.version, deb.path)
+    if tarball := _TARBALL.fullmatch(word):
+        return _tarball(Path(tarball[1]), tarball[2])
+    return say.die(f"{word!r} names no kernel source", hint=HINT)
+
+
+def _tarball(file: Path, digest: str) -> Source:
+    version = _VERSION.fullmatch(file.name)
+    if version is None:
+        say.die(f"{file.name} is not named as kernel.org does, linux-6.12.60.tar.xz", hint=HINT)
+    if not file.is_file():
+        say.die(f"there is no file {file}")
+    with file.open("rb") as opened:
+        found = hashlib.file_digest(opened, "sha256").hexdigest()
+    if found != digest:
+        say.die(
+            f"{file} has the SHA-256 {found}, not the one that was named",
+            hint="kernel.org lists those of its releases in sha256sums.asc, signed",
+        )
+    return Source("linux", version[1], file)

@@ -1,0 +1,118 @@
+"""What Debian's own kernels are made of, to compare with: counted from source, not compiled.
+
+In: Debian's kernel source and the configurations that it builds with.  Out: a Survey for the
+stock and for the cloud kernel. It is counted once for a version, and kept in the cache.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from factory import cache
+from factory import log as say
+from factory.debian import archive
+from factory.kernel import fragments, makefiles, source
+from factory.review import hardening
+
+# Part of the key: raise it where something else is counted.
+RECIPE = 1
+
+PACKAGE = "linux-config-6.12"
+SUITE = "trixie"
+KERNELS = {
+    "Debian": "config.amd64_none_amd64.xz",
+    "Debian cloud": "config.amd64_none_cloud-amd64.xz",
+}
+"""Debian's name for each, and its configuration in the package."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """`lines`: of source, by subsystem; `checks`: of the hardening checker's on options."""
+
+    name: str
+    options: int
+    modules: int
+    files: tuple[str, ...]
+    lines: dict[str, int]
+    calls: tuple[str, ...]
+    checks_met: int
+    checks_open: int
+
+
+def subsystem(path: str) -> str:
+    """Where a file belongs, as people speak of the kernel: `net/ipv4`, `drivers/usb`, `mm`.
+
+    The packet filter is one, in whichever folder of the network its files are.
+    """
+    parts = path.split("/")
+    if "netfilter" in parts:
+        return "netfilter"
+    depth = 2 if parts[0] in ("arch", "drivers", "net") else 1
+    return "/".join(parts[: min(depth, len(parts) - 1)]) or parts[0]
+
+
+def count_lines(tree: Path, files: Iterable[str]) -> dict[str, int]:
+    """Lines of the files, by subsystem."""
+    found: Counter[str] = Counter()
+    for name in files:
+        found[subsystem(name)] += (tree / name).read_bytes().count(b"\n")
+    return dict(sorted(found.items()))
+
+
+def of(name: str, config: Path, tree: Path) -> Survey:
+    """The survey of one configuration for the source `tree`."""
+    settings = fragments.settings(config.read_text())
+    on = {option for option, value in settings.items() if value in ("y", "m")}
+    files = makefiles.Built(tree, settings).files
+    checks = hardening.ask(config)
+    return Survey(
+        name=name,
+        options=len(on),
+        modules=sum(value == "m" for value in settings.values()),
+        files=tuple(sorted(files)),
+        lines=count_lines(tree, files),
+        calls=tuple(sorted(makefiles.calls_in(tree, files, on))),
+        checks_met=sum(check.met for check in checks),
+        checks_open=sum(not check.met for check in checks),
+    )
+
+
+def debian() -> tuple[Survey, ...]:
+    """Debian's stock and cloud kernel, of the stable release."""
+    configs = archive.fetch_deb(PACKAGE, (SUITE,))
+    origin = source.choose(source.DEFAULT)
+    place = cache.directory("survey")
+    kept = place / f"{RECIPE}-{origin.version}-{configs.version}.json"
+    if not kept.exists():
+        found = _count(origin, configs, place)
+        kept.write_text(json.dumps([asdict(one) for one in found]) + "\n")
+    return tuple(
+        Survey(**{**entry, "files": tuple(entry["files"]), "calls": tuple(entry["calls"])})
+        for entry in json.loads(kept.read_text())
+    )
+
+
+def _count(origin: source.Source, configs: archive.Deb, place: Path) -> list[Survey]:
+    log = cache.directory("log") / "survey.log"
+    with tempfile.TemporaryDirectory(dir=place) as name:
+        folder = Path(name)
+        tree = folder / "source"
+        tree.mkdir()
+        origin.unpack(tree, log)
+        package = folder / "configs"
+        say.run(["dpkg-deb", "-x", configs.path, package], what="unpacking Debian's", log=log)
+        found = []
+        for title, packed in KERNELS.items():
+            say.step(f"counting what is in Debian's kernel ({title})")
+            config = folder / "config"
+            text = next(package.rglob(packed)).read_bytes()
+            config.write_bytes(lzma.decompress(text))
+            found.append(of(title, config, tree))
+    return found

@@ -1,0 +1,1 @@
+"""QEMU: firmware, boots, the kernel's own selftests."""

@@ -1,0 +1,153 @@
+"""`pbrctl prove`: that a plan does what its policy means, for every packet.
+
+In: a `Policy` and its `Plan`.  Out: for each obligation a `Finding`: that it holds, or one packet
+that shows the contrary, judged by the model and the meaning themselves; and for each slice of
+client's ports that it is nobody else's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import z3
+
+from pbrinit.analysis.conformance import Judge, Judgement
+from pbrinit.analysis.proof.encoding import Case, link_local
+from pbrinit.analysis.proof.obligation import Obligation
+from pbrinit.analysis.proof.obligations import obligations
+from pbrinit.analysis.proof.port_slices import Clash, Slice, slices
+from pbrinit.analysis.proof.representative import wishes
+from pbrinit.net.addresses import Family
+from pbrinit.net.packet import ECHO_REQUEST, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.net.services import Protocol
+from pbrinit.plan.plan import Plan
+from pbrinit.policy.policy import Policy
+
+TIMEOUT = 60_000
+"""Milliseconds for one obligation; they take some."""
+
+PATIENCE = 2_000
+"""Milliseconds for a wish, without which a counter-example is as good."""
+
+
+class UndecidedError(Exception):
+    """z3 came to no end with an obligation, or to one that the model does not confirm."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One obligation, and a packet, or a port, that shows the contrary where there is one."""
+
+    obligation: Obligation | Slice
+    seconds: float
+    counterexample: Judgement | Clash | None
+
+
+class Proof:
+    """The proof of one policy and its plan; findings come as they are made."""
+
+    def __init__(self, policy: Policy, plan: Plan, families: Iterable[Family] = Family) -> None:
+        self.link_local = link_local(policy)
+        self.cases = {f: Case(policy, plan, f, self.link_local) for f in families}
+        self._policy, self._plan = policy, plan
+
+    @cached_property
+    def judge(self) -> Judge:
+        """Who is asked about single packets: made where there is one to ask about."""
+        return Judge(self._policy, self._plan, self.link_local)
+
+    def obligations(self) -> Iterator[Obligation]:
+        """Everything that is to be shown."""
+        for case in self.cases.values():
+            yield from obligations(case)
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything, shown or refuted.
+
+        Raises UndecidedError.
+        """
+        for found in slices(self._policy, self._plan):
+            yield Finding(found, 0.0, found.clash())
+        for obligation in self.obligations():
+            yield self.find(obligation)
+
+    def find(self, obligation: Obligation) -> Finding:
+        """Show or refute one obligation.
+
+        Raises UndecidedError.
+        """
+        case = self.cases[obligation.family]
+        if obligation.arrives and not case.rules.dissects and case.steps.hears_fragments:
+            why = "no rule for what arrives asks for a protocol, so fragments show none (IPv6)"
+            raise UndecidedError(f"{obligation}: {why}")
+        start = time.monotonic()
+        solver = z3.SolverFor("QF_BV")
+        solver.set("timeout", TIMEOUT)
+        solver.add(*obligation.wrong())
+        result = solver.check()
+        if result == z3.unknown:
+            raise UndecidedError(f"{obligation}: {solver.reason_unknown()}")
+        found = None
+        if result == z3.sat:
+            found = self._counterexample(obligation, _ordinary(solver, case, obligation))
+        return Finding(obligation, time.monotonic() - start, found)
+
+    def _counterexample(self, obligation: Obligation, found: z3.ModelRef) -> Judgement:
+        """The packet of a solution, put to the model and to the meaning."""
+        judgement = self.judge.judge(*self.packet(obligation, found))
+        if not obligation.confirms(judgement):
+            packet = f"{judgement.packet} {judgement.direction}"
+            raise UndecidedError(f"{obligation}: model and proof are not of one mind on {packet}")
+        return judgement
+
+    def packet(self, obligation: Obligation, found: z3.ModelRef) -> tuple[Packet, Direction]:
+        """A packet of a solution: of each class of addresses an ordinary one."""
+        case = self.cases[obligation.family]
+        given = case.steps.packet
+        source, destination, source_port, destination_port, uid = (
+            found.eval(value, model_completion=True).as_long()
+            for value in (
+                given.source.value,
+                given.destination.value,
+                given.source_port,
+                given.destination_port,
+                given.uid,
+            )
+        )
+        protocol = min(obligation.protocols)
+        outgoing = not obligation.arrives
+        chosen = not (outgoing and source == case.steps.unchosen)
+        icmp = None
+        if protocol in WITH_TYPES:
+            icmp = (ECHO_REQUEST[Protocol(protocol)], 0)
+            icmp = divmod(destination_port, 256) if outgoing else icmp
+            destination_port = 0
+        packet = Packet(
+            protocol,
+            case.classes.ordinary(source) if chosen else None,
+            case.classes.ordinary(destination),
+            source_port,
+            destination_port,
+            icmp,
+        )
+        if outgoing:
+            return packet, Out(uid, obligation.device, bound=chosen)
+        return packet, In(obligation.device or "")
+
+
+def _ordinary(solver: z3.Solver, case: Case, obligation: Obligation) -> z3.ModelRef:
+    """Of the solutions one that grants what is wished, as far as one does."""
+    found = solver.model()
+    solver.set("timeout", PATIENCE)
+    for group in wishes(case, min(obligation.protocols), outgoing=not obligation.arrives):
+        for wish in group:
+            solver.push()
+            solver.add(wish)
+            if solver.check() == z3.sat:
+                found = solver.model()
+                break
+            solver.pop()
+    return found

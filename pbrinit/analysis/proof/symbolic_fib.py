@@ -1,0 +1,191 @@
+"""A plan's look-ups for all packets at once, as z3 expressions.
+
+In: a `Plan`, the classes of addresses, and variables for what a packet has.  Out: for one
+look-up the expression of its result, a number that `Results` knows.  It follows `fib.Fib`:
+the rules from the last to the first, so that each says "if I match …, else what the next says".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from ipaddress import IPv6Address
+
+import z3
+
+from pbrinit.analysis.address_classes import Classes
+from pbrinit.analysis.proof.tables import REFUSALS, Tables
+from pbrinit.analysis.proof.terms import NONE, RESULT_BITS, Ask, Results, in_ports
+from pbrinit.model.fib import Fib
+from pbrinit.net.addresses import AddressSet, Family, Prefix
+from pbrinit.plan.plan import Action, Plan, Rule
+
+PROTOCOLS = range(256)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Rules in a row that differ by their protocol alone: one rule about several protocols."""
+
+    rule: Rule
+    protocols: frozenset[int]
+    target: int | None = None
+
+
+class Rules:
+    """The rules and tables of one family of a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        family: Family,
+        classes: Classes,
+        prefixes: Mapping[Prefix, AddressSet],
+        link_local: Mapping[str, IPv6Address],
+    ) -> None:
+        self.results = Results()
+        self._masks = {prefix: classes.mask(found) for prefix, found in prefixes.items()}
+        self._runs = tuple(runs(plan, family))
+        self._tables = Tables(plan, family, classes, link_local, self.results)
+        self._made: dict[tuple[object, ...], tuple[tuple[object, ...], z3.BitVecRef]] = {}
+        self.dissects = Fib(replace(plan, links=()), {}).dissects(family)
+
+    def protocols(self, named: Iterable[int]) -> list[frozenset[int]]:
+        """Protocols in groups that no rule tells apart, nor anybody who names some of them."""
+        names = set(named)
+        groups: dict[tuple[object, ...], set[int]] = {}
+        several = [run.protocols for run in self._runs if len(run.protocols) < len(PROTOCOLS)]
+        for protocol in PROTOCOLS:
+            alone = protocol if protocol in names else None
+            key = (alone, *(protocol in those for those in several))
+            groups.setdefault(key, set()).add(protocol)
+        return [frozenset(group) for group in groups.values()]
+
+    def met(self, ask: Ask) -> tuple[tuple[Run, int | None], ...]:
+        """The runs that a look-up can come to, each with where its goto leads among them:
+        look-ups that come to the same have the same result.
+        """
+        found = self._reached(ask)
+        place = {at: number for number, at in enumerate(found)}
+        return tuple(
+            (replace(self._runs[at], target=None), place.get(self._runs[at].target or -1))
+            for at in found
+        )
+
+    def look_up(self, ask: Ask) -> z3.BitVecRef:
+        """The number of the result, as fib_rules_lookup (net/core/fib_rules.c) finds it.
+
+        Several claims rest on one look-up: the way back by an interface on that of every room.
+        """
+        ends = (ask.source, ask.destination, ask.source_port, ask.destination_port, ask.uid)
+        key = (ask.iif, ask.oif, ask.protocol, ask.strict, *map(id, ends))
+        if key not in self._made:
+            self._made[key] = ends, self._look_up(ask)
+        return self._made[key][1]
+
+    def _look_up(self, ask: Ask) -> z3.BitVecRef:
+        none = z3.BitVecVal(NONE, RESULT_BITS)
+        rest: dict[int, z3.BitVecRef] = {}
+        after = none
+        for at in reversed(self._reached(ask)):
+            run = self._runs[at]
+            condition = self._condition(run, ask)
+            then = after
+            if run.rule.action is Action.GOTO:
+                then = rest.get(run.target, none) if run.target is not None else after
+            elif run.rule.action is Action.LOOKUP:
+                then = self._tables.search(run.rule.argument or 0, ask, after)
+            elif run.rule.action in REFUSALS:
+                number = self.results.number(REFUSALS[run.rule.action])
+                then = z3.BitVecVal(number, RESULT_BITS)
+            after = then if condition is True else z3.If(condition, then, after)
+            rest[at] = after
+        return after
+
+    def devices(self, ask: Ask) -> set[str | None]:
+        """The devices by which a look-up may lead a packet, whatever its addresses and ports."""
+        rules = (self._runs[at].rule for at in self._reached(ask))
+        tables = {rule.argument or 0 for rule in rules if rule.action is Action.LOOKUP}
+        return {device for table in tables for device in self._tables.devices(table, ask)}
+
+    def _reached(self, ask: Ask) -> list[int]:
+        """The runs that some packet of this kind comes to and that may be about it, in order.
+        A goto's target is among them whatever it is.
+        """
+        waiting = [0]
+        met: set[int] = set()
+        targets: set[int] = set()
+        found = []
+        while waiting:
+            at = heappop(waiting)
+            if at in met or at >= len(self._runs):
+                continue
+            met.add(at)
+            run = self._runs[at]
+            condition = self._condition(run, ask)
+            if condition is not False or at in targets:
+                found.append(at)
+            if condition is True and run.rule.action is Action.GOTO and run.target is not None:
+                heappush(waiting, run.target)
+                targets.add(run.target)
+                continue
+            if condition is True and run.rule.action in REFUSALS:
+                continue
+            heappush(waiting, at + 1)
+            if condition is not False and run.target is not None:
+                heappush(waiting, run.target)
+                targets.add(run.target)
+        return found
+
+    def _condition(self, run: Run, ask: Ask) -> z3.BoolRef | bool:
+        """Whether a run's rule is about the packet; True and False where that is known.
+
+        fib_rule_match (net/core/fib_rules.c), as `fib.Fib` has it.
+        """
+        rule = run.rule
+        known = (
+            ask.protocol in run.protocols
+            and rule.iif in (None, ask.iif)
+            and rule.oif in (None, ask.oif)
+        )
+        if not known:
+            return False
+        parts: list[z3.BoolRef | bool] = []
+        for end, prefix in ((ask.source, rule.source), (ask.destination, rule.destination)):
+            if prefix is not None and prefix.prefixlen:
+                parts.append(end.within(self._masks[prefix]))
+        for port, ports in (
+            (ask.source_port, rule.source_ports),
+            (ask.destination_port, rule.destination_ports),
+        ):
+            if ports is not None:
+                parts.append(in_ports(port, ports))
+        if rule.uid is not None:
+            parts.append(ask.uid == rule.uid)
+        open_ = [part for part in parts if part is not True]
+        if any(part is False for part in open_):
+            return False
+        return z3.And(*open_) if open_ else True
+
+
+def runs(plan: Plan, family: Family) -> Iterable[Run]:
+    """The rules of a family in order, those that differ by protocol alone taken together:
+    which of them comes first makes no difference then.
+    """
+    rules = sorted((r for r in plan.rules if r.family is family), key=lambda r: r.preference)
+    labels = {rule.argument for rule in rules if rule.action is Action.GOTO}
+    first_of: dict[int, int] = {}
+    made: list[tuple[Rule, set[int]]] = []
+    for rule in rules:
+        bare = replace(rule, preference=0, protocol=None, note="")
+        protocols = {rule.protocol} if rule.protocol is not None else set(PROTOCOLS)
+        joins = made and made[-1][0] == bare and rule.preference not in labels
+        if joins:
+            made[-1][1].update(protocols)
+        else:
+            made.append((bare, protocols))
+        first_of.setdefault(rule.preference, len(made) - 1)
+    for bare, found in made:
+        target = first_of.get(bare.argument or 0) if bare.action is Action.GOTO else None
+        yield Run(bare, frozenset(found), target)

@@ -1,0 +1,210 @@
+"""A question about one packet, as a person writes it.
+
+In: a line such as `in wan tcp 198.51.100.9:40000 > 192.0.2.2:22`.  Out: a `Question`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from pbrinit.compiler import rooms
+from pbrinit.net.addresses import Address
+from pbrinit.net.packet import (
+    ECHO_REQUEST,
+    WITH_PORTS,
+    WITH_TYPES,
+    Direction,
+    Fragment,
+    In,
+    Out,
+    Packet,
+)
+from pbrinit.net.services import CLIENTS, Protocol
+from pbrinit.policy.interfaces import Run
+from pbrinit.policy.policy import Policy
+
+HIGHEST_PORT = 65535
+HIGHEST_BYTE = 255
+HIGHEST_UID = 2**32 - 2
+FORMS = (
+    "in INTERFACE PROTOCOL SOURCE > DESTINATION",
+    "out PROTOCOL [SOURCE] > DESTINATION [as USER] [by INTERFACE]",
+    "out run=PROGRAM PROTOCOL [SOURCE] > DESTINATION",
+)
+HINT = "write " + ", or ".join(f'"{form}"' for form in FORMS)
+LINE = re.compile(
+    r"(?:(?:in|forward)\s+(?P<device>\S+)|out(?:\s+run=(?P<run>\S+))?)\s+(?P<protocol>\S+)(?:\s+(?P<source>[^\s>]+))?\s*>"
+    r"\s*(?P<destination>\S+)(?P<rest>.*)"
+)
+REST = re.compile(
+    r"\s+(?:(as|by|hops)\s+(\S+)|(first-fragment|later-fragment|too-big))(?!\S)", re.ASCII
+)
+END = re.compile(
+    r"\[(?P<six>[^]]+)\](?::(?P<six_port>\d+))?|(?P<four>[\d.]+)(?::(?P<port>\d+))?", re.ASCII
+)
+FRAGMENTS = {"first-fragment": Fragment.FIRST, "later-fragment": Fragment.LATER}
+WORDS = {"tcp": Protocol.TCP, "udp": Protocol.UDP}
+
+
+ECHO = "icmp/echo"
+"""As a policy has it; `icmp` alone is the same here."""
+
+
+class QuestionError(Exception):
+    """A question that cannot be understood: what is wrong, and the way out."""
+
+    def __init__(self, what: str, hint: str = HINT) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Question:
+    """A packet, its way, and the user that has the socket at this machine's end, if named."""
+
+    packet: Packet
+    direction: Direction
+    uid: int | None
+
+
+def parse(line: str, policy: Policy) -> Question:
+    """Read a question; interfaces and users are the policy's names, or a device, or a number.
+
+    A client's port that is not given is the first of those that clients have. What a program in a
+    room sends comes in by its door.  Raises QuestionError.
+    """
+    found = LINE.fullmatch(line.strip())
+    if found is None:
+        raise QuestionError(f'"{line}" is no question')
+    words, fields = _rest(found["rest"])
+    destination, destination_port = _end(found["destination"])
+    source, source_port = (None, None) if found["source"] is None else _end(found["source"])
+    if source is not None and source.version != destination.version:
+        raise QuestionError(f"{source} and {destination} are not of one family")
+    protocol, icmp = _protocol(found["protocol"], destination.version)
+    if protocol in WITH_PORTS and destination_port is None:
+        raise QuestionError(f"{found['destination']} has no port", "write ADDRESS:PORT")
+    if protocol not in WITH_PORTS and (source_port, destination_port) != (None, None):
+        raise QuestionError(f"{found['protocol']} has no ports", "write the addresses alone")
+    run = _run(found["run"], policy) if found["run"] is not None else None
+    if run is not None and source is None:
+        source = _source_in_room(run, destination, policy)
+    if protocol in WITH_PORTS and source_port is None:
+        sends = found["device"] is None
+        source_port = (run or policy).clients.first if sends else CLIENTS.first
+    packet = Packet(
+        protocol, source, destination, source_port or 0, destination_port or 0, icmp, **fields
+    )
+    if run is not None:
+        if words:
+            raise QuestionError(f'"{next(iter(words))}" is not for a room', f'write "{FORMS[2]}"')
+        return Question(packet, In(run.device), None)
+    uid = _uid(words["as"], policy) if "as" in words else None
+    if found["device"] is None:
+        device = _device(words["by"], policy) if "by" in words else None
+        return Question(packet, Out(uid or 0, device), uid)
+    if source is None:
+        raise QuestionError("what comes in has a source")
+    if "by" in words:
+        raise QuestionError('"by" is for what goes out', f'write "{FORMS[0]}"')
+    return Question(packet, In(_device(found["device"], policy)), uid)
+
+
+def _rest(text: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """What is said by words with a value, and the fields of the packet that are named."""
+    words: dict[str, str] = {}
+    fields: dict[str, Any] = {}
+    at = 0
+    for found in REST.finditer(text):
+        if found.start() != at:
+            break
+        at = found.end()
+        if found[3] == "too-big":
+            fields["too_big"] = True
+        elif found[3]:
+            fields["fragment"] = FRAGMENTS[found[3]]
+        elif found[1] == "hops":
+            fields["hops"] = _hops(found[2])
+        else:
+            words[found[1]] = found[2]
+    if text[at:].strip():
+        raise QuestionError(f'"{text[at:].strip()}" is not understood')
+    return words, fields
+
+
+def _hops(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= HIGHEST_BYTE:
+        return int(text)
+    raise QuestionError(f'"{text}" is no number of hops', f"1 to {HIGHEST_BYTE}")
+
+
+def _end(text: str) -> tuple[Address, int | None]:
+    found = END.fullmatch(text)
+    address = found["six"] or found["four"] if found else text
+    port = found["six_port"] or found["port"] if found else None
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        hint = "such as 192.0.2.2:22 or [2001:db8::2]:22"
+        raise QuestionError(f'"{text}" is no address', hint) from None
+    if port is not None and int(port) > HIGHEST_PORT:
+        raise QuestionError(f"{port} is no port", f"ports end at {HIGHEST_PORT}")
+    return parsed, None if port is None else int(port)
+
+
+def _protocol(text: str, version: int) -> tuple[int, tuple[int, int] | None]:
+    word, *numbers = text.split("/") if text != ECHO else ["icmp"]
+    if word in WORDS and not numbers:
+        return WORDS[word], None
+    if not all(n.isascii() and n.isdigit() and int(n) <= HIGHEST_BYTE for n in numbers):
+        raise QuestionError(f'"{text}" has no number up to {HIGHEST_BYTE}')
+    if word == "icmp" and len(numbers) in (0, 1, 2):
+        protocol = Protocol.ICMP if version == 4 else Protocol.ICMPV6  # noqa: PLR2004
+        kind = int(numbers[0]) if numbers else ECHO_REQUEST[protocol]
+        return protocol, (kind, int(numbers[1]) if numbers[1:] else 0)
+    if word == "ip" and len(numbers) == 1 and int(numbers[0]) not in (*WITH_PORTS, *WITH_TYPES):
+        return int(numbers[0]), None
+    raise QuestionError(
+        f'"{text}" is no protocol', "tcp, udp, icmp/echo, icmp/TYPE/CODE or ip/NUMBER"
+    )
+
+
+def _run(text: str, policy: Policy) -> Run:
+    for run in policy.rooms:
+        if text == run.name:
+            return run
+    for run in policy.runs:
+        if text == run.name:
+            user = run.user.name
+            raise QuestionError(f"{text} has no room", f'it sends as its user: write "as {user}"')
+    known = ", ".join(run.name for run in policy.rooms) or "none"
+    raise QuestionError(f'no program is named "{text}"', f"there is {known}")
+
+
+def _source_in_room(run: Run, destination: Address, policy: Policy) -> Address:
+    source = rooms.source(policy, run, destination)
+    if source is None:
+        raise QuestionError(f"no route of {run.label} leads to {destination}")
+    return source
+
+
+def _device(text: str, policy: Policy) -> str:
+    for interface in policy.interfaces:
+        if text in (interface.name, interface.device):
+            return interface.device
+    known = ", ".join(i.name for i in policy.interfaces) or "none"
+    raise QuestionError(f'no interface is named "{text}"', f"there is {known}")
+
+
+def _uid(text: str, policy: Policy) -> int:
+    for user in policy.users:
+        if text == user.name:
+            return user.uid
+    if text.isascii() and text.isdigit() and int(text) <= HIGHEST_UID:
+        return int(text)
+    known = ", ".join(u.name for u in policy.users) or "none"
+    raise QuestionError(f'no user is named "{text}"', f"there is {known}, or write a number")

@@ -1,0 +1,1 @@
+"""Processes that ask for addresses, and the one that applies what they get."""

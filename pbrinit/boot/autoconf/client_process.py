@@ -1,0 +1,162 @@
+"""What every process that asks for an address does: it has one socket, one pipe, and nothing else.
+
+In: a `Client`, which says what to send when and what follows from what came; and the datagrams of
+anybody.  Out: what the client holds, told to the process that may use it: as `Given.pack` makes it,
+or `NOTHING`, or `REFUSED` and why.
+
+It reads what strangers send, so it is no longer root by then, and sees no files. Its socket was
+opened as root: that is whose packets the kernel takes them for (sk_uid, net/socket.c).
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+from types import SimpleNamespace
+
+from pbrinit.boot.network import links
+from pbrinit.boot.system import syscalls
+from pbrinit.boot.system.log import seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable
+
+    from pbrinit.wire.assignment import Given
+    from pbrinit.wire.prefix import Prefix
+
+    Sent = list[tuple[bytes, str]]
+
+NOBODY = 65533
+"""The user that it is: no policy's, but one that a user namespace has."""
+
+EMPTY = "/run/empty"
+"""All the files that it sees: none."""
+
+NOTHING = b"-"
+REFUSED = b"!"
+LONGEST_REASON = 200
+LONGEST_WAIT = 3600.0
+ENODEV = 19
+
+
+class Identity(SimpleNamespace):
+    """Who asks: the machine's name, and the prefixes of its other interfaces (number, length)."""
+
+    hostname: str
+    taken: tuple[Prefix, ...]
+
+
+class Client:
+    """What is held, and what is to be done about it: `due` is when to `tick` next. `refused` says
+    why what was given last was not taken.
+    """
+
+    refused: str
+    due: float
+
+    @property
+    def held(self) -> tuple[Given, float] | None:
+        """What is held, and since when; more time for the same is another."""
+        raise NotImplementedError
+
+    def tick(self, now: float) -> Sent:
+        """What is due: datagrams, each with the address that it goes to."""
+        raise NotImplementedError
+
+
+class Way(SimpleNamespace):
+    """A way to ask: its socket on a device, its `Client`, what an earlier process told, read again,
+    what is to be sent once that client took one datagram, and the port that is asked.
+    """
+
+    open_socket: Callable[[str], socket.socket]
+    client: Callable[..., Client]
+    unpack: Callable[[bytes, Iterable[Prefix]], Given]
+    hear: Callable[[Client, socket.socket], Sent]
+    port: int
+
+    def ask(
+        self,
+        identity: Identity,
+        device: str,
+        pipe: socket.socket,
+        held: tuple[bytes, float] | None,
+        parent: int,
+    ) -> None:
+        """Ask without end, and tell what is held, in a process that this becomes; `held` is what an
+        earlier one told, and since when it is held.
+
+        Raises OSError where there is no such device, or not any more, or this cannot become nobody.
+        """
+        mac = bytes.fromhex(links.mac(device).replace(":", ""))
+        asking = self.open_socket(device)
+        become_nobody({asking.fileno(), pipe.fileno()}, parent)
+        known = (self.unpack(held[0], identity.taken), held[1]) if held else None
+        client = self.client(identity, mac, below, seconds(), known)
+
+        def hear() -> Sent:
+            return self.hear(client, asking)
+
+        def send(data: bytes, to: str) -> None:
+            asking.sendto(data, (to, self.port))
+
+        serve(client, asking, pipe, hear=hear, send=send)
+
+
+def serve(
+    client: Client,
+    asking: socket.socket,
+    told: socket.socket,
+    *,
+    hear: Callable[[], Sent],
+    send: Callable[[bytes, str], None],
+) -> None:
+    """Do what is due and hear what comes, without end: `hear` has the client take one datagram and
+    gives back what is to be sent then. Raises OSError where the device is gone.
+    """
+    before, refused = client.held, ""
+    while True:
+        _send(send, client.tick(seconds()))
+        if client.held != before:
+            before = client.held
+            told.send(before[0].pack() if before else NOTHING)
+        if client.refused != refused:
+            refused = client.refused
+            told.send(REFUSED + refused.encode()[:LONGEST_REASON])
+        wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
+        if select.select([asking], [], [], wait)[0]:
+            _send(send, hear())
+
+
+def below(number: int) -> int:
+    """A number below another one that nobody can guess."""
+    return int.from_bytes(os.urandom(8), "big") % number
+
+
+def _send(send: Callable[[bytes, str], None], datagrams: Sent) -> None:
+    """Send them; one that cannot leave now is sent again in time. Raises OSError where the device
+    is gone: another of its name is not this socket's.
+    """
+    for data, to in datagrams:
+        try:
+            send(data, to)
+        except OSError as error:
+            if error.errno == ENODEV:
+                raise
+
+
+def become_nobody(kept: set[int], parent: int) -> None:
+    """Let go of everything but these descriptors; end with the parent."""
+    os.makedirs(EMPTY, exist_ok=True)  # noqa: PTH103  pathlib is not in the image
+    os.chroot(EMPTY)
+    os.chdir("/")
+    syscalls.close_all_but(kept, first=0)
+    syscalls.become(NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    syscalls.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)

@@ -1,0 +1,1 @@
+"""The console: shell, login, and the commands that are only there."""

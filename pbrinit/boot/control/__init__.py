@@ -1,0 +1,1 @@
+"""pbrctl on the machine: queries, actions, and the broker for programs."""

@@ -1,0 +1,106 @@
+"""What a program asks at the desk (`desk`), and what it is told: the form of both on a socket.
+
+In: the words of a command, and a policy that goes with it.  Out: what the command prints, as it
+comes, and its exit status.  The lengths come first, so that the desk never takes more than it
+allows; who asks trusts the desk.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import os
+import struct
+
+from pbrinit.boot.system.log import seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER = "/run/desk"
+SOCKET = "socket"
+"""Where a program sees the desk that may ask."""
+
+HEAD = struct.Struct("!II")
+PIECE = struct.Struct("!BI")
+OUT, ERR, END = 1, 2, 3
+"""A piece for standard output, one for standard error, and the exit status, which is the last."""
+
+LONGEST_WORDS, LONGEST_POLICY, LONGEST_PIECE = 4096, 1 << 20, 1 << 16
+ANSWER_SECONDS = 150.0
+"""Longer than the desk lets anything take."""
+
+
+class ErrandError(Exception):
+    """What cannot be asked, or was not asked in this form and in time; the text says why."""
+
+
+def is_there() -> bool:
+    """Whether this process sees a desk."""
+    return os.path.exists(f"{FOLDER}/{SOCKET}")  # noqa: PTH110  pathlib is not in the image
+
+
+def ask(words: Sequence[str], policy: bytes) -> int:
+    """Have a command done, and print what it prints; its exit status.
+
+    Raises ErrandError where it is more than may be asked, and OSError where nobody answers.
+    """
+    asked = os.fsencode("\0".join(words))
+    if len(asked) > LONGEST_WORDS:
+        raise ErrandError(f"a command has at most {LONGEST_WORDS} letters")
+    if len(policy) > LONGEST_POLICY:
+        raise ErrandError(f"a policy that is sent has at most {LONGEST_POLICY} bytes")
+    plug = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    until = seconds() + ANSWER_SECONDS
+    try:
+        plug.settimeout(ANSWER_SECONDS)
+        plug.connect(f"{FOLDER}/{SOCKET}")
+        with contextlib.suppress(BrokenPipeError):  # where it is refused before all is heard
+            plug.sendall(HEAD.pack(len(asked), len(policy)) + asked + policy)
+        while True:
+            kind, size = PIECE.unpack(_exactly(plug, PIECE.size, until))
+            if kind == END:
+                return int(size)
+            _write(kind, _exactly(plug, size, until))
+    finally:
+        plug.close()
+
+
+def hear(plug: _socket.socket, until: float) -> tuple[list[str], bytes]:
+    """The words and the policy that are asked with, all there by `until`.
+
+    Raises ErrandError where they are longer than allowed, and OSError where they do not come.
+    """
+    length, more = HEAD.unpack(_exactly(plug, HEAD.size, until))
+    if length > LONGEST_WORDS or more > LONGEST_POLICY:
+        raise ErrandError("more is asked than is allowed")
+    words = _exactly(plug, length, until).decode(errors="replace").split("\0")
+    return words, _exactly(plug, more, until)
+
+
+def tell(plug: _socket.socket, kind: int, piece: bytes) -> None:
+    """A piece of what the command prints. Raises OSError where it is not taken."""
+    plug.sendall(PIECE.pack(kind, len(piece)) + piece)
+
+
+def end(plug: _socket.socket, status: int) -> None:
+    """The last that is said. Raises OSError where it is not taken."""
+    plug.sendall(PIECE.pack(END, status))
+
+
+def _exactly(plug: _socket.socket, size: int, until: float) -> bytes:
+    """So many bytes. Raises OSError."""
+    found = bytearray()
+    while len(found) < size:
+        plug.settimeout(max(0.001, until - seconds()))
+        piece = plug.recv(min(size - len(found), LONGEST_PIECE))
+        if not piece:
+            raise ConnectionError("the other side ended in the middle")
+        found += piece
+    return bytes(found)
+
+
+def _write(descriptor: int, piece: bytes) -> None:
+    while piece:
+        piece = piece[os.write(descriptor, piece) :]

@@ -1,0 +1,1 @@
+"""Keeps the kernel equal to the plan; tries, switches and rolls back plans."""

@@ -1,0 +1,114 @@
+"""The audit: what the kernel has, compared with all of the plan, and made right.
+
+In: a `BootPlan` and a `Kernel`.  Out: differences, each with the messages that mend it.  What
+only PID 1 can mend, an interface that is not as planned, is `guard`'s.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+
+from pbrinit.boot.network import addresses, links, routes, rules
+from pbrinit.boot.system import sysctl
+from pbrinit.wire.netlink import route_dump
+from pbrinit.wire.netlink.socket import Kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.boot.network.routes import Link, Repair
+    from pbrinit.wire.bootplan import BootPlan
+    from pbrinit.wire.netlink.route_dump import Shape
+
+LOOPBACK = 1
+"""Its index in every network namespace (loopback_net_init, drivers/net/loopback.c)."""
+
+KERNELS = {(family, table) for family in route_dump.FAMILIES for table in (254, 255)}
+"""main and local, in which the kernel makes routes by itself."""
+
+
+class RoutesError(Exception):
+    """Routes that are not in force as planned; the text says which."""
+
+
+class Audit:
+    """A plan to compare with. What routes must be there follows from the links that are up."""
+
+    def __init__(self, plan: BootPlan) -> None:
+        self._plan = plan
+        self._rooms = {link.device for link in plan.links if link.room}
+        self._planned: tuple[list[tuple[str, int]], dict[Shape, routes.Planned]] = ([], {})
+
+    @property
+    def count(self) -> int:
+        """How many routes were planned when they were last compared."""
+        return sum(len(planned.prefixes) for planned in self._planned[1].values())
+
+    def up(self) -> list[Link]:
+        """The planned links that are up, with their devices' indexes."""
+        here = _indexes()
+        return [
+            (link, here[link.device])
+            for link in self._plan.links
+            if link.device in here and links.is_made(link) and links.is_up(link.device)
+        ]
+
+    def rules(self, kernel: Kernel) -> list[Repair]:
+        """What is wrong with the rules."""
+        return rules.repairs(self._plan, rules.in_force(kernel))
+
+    def sysctls(self) -> dict[str, str]:
+        """The value of every sysctl of the plan that is on a device that is there."""
+        here = links.devices()
+        wanted = dict(self._plan.sysctls)
+        for link in self._plan.links:
+            wanted |= dict(link.sysctls) if link.device in here and links.is_made(link) else {}
+        return wanted | {k: v for k, v in self._plan.last if sysctl.is_there(k)}
+
+    def routes(self, kernel: Kernel, tables: set[tuple[int, int]] | None = None) -> list[Repair]:
+        """What is wrong with routes, those of some tables where only they are asked for, and
+        with addresses.
+
+        Left out are those of a device that came or went meanwhile, or of a room that was not there
+        all the time: the kernel tells of it, and they are looked at again.
+        """
+        here, before = _indexes(), self.up()
+        if tables is not None:
+            tables = tables | KERNELS
+        found = route_dump.in_force(kernel, tables)
+        book = addresses.Book(kernel)
+        after = {(link.device, index) for link, index in self.up()}
+        up = [(link, index) for link, index in before if (link.device, index) in after]
+        gone = {index for _, index in before} - {index for _, index in up}
+        known = {index for device, index in here.items() if device not in self._rooms} - gone
+        known |= {index for _, index in up}
+        key = [(link.device, index) for link, index in up]
+        if key != self._planned[0]:
+            self._planned = (key, routes.planned(up))
+        wrong = list(routes.differences(self._planned[1], found, known, tables))
+        others = [(link, index) for link, index in up if index != LOOPBACK]
+        wrong += addresses.differences(others, LOOPBACK, book)
+        return wrong + list(addresses.own_differences(others, LOOPBACK, book, found.own, known))
+
+
+def _indexes() -> dict[str, int]:
+    """The index of each device; one that is just going has none."""
+    found = {}
+    for device in links.devices():
+        with contextlib.suppress(OSError):
+            found[device] = _socket.if_nametoindex(device)
+    return found
+
+
+def check_routes(plan: BootPlan) -> int:
+    """See that the routes are those of the links that are up, before any other link is; how many.
+
+    Raises RoutesError.
+    """
+    audit = Audit(plan)
+    with Kernel() as kernel:
+        wrong = audit.routes(kernel)
+    if wrong:
+        told = [text for text, _ in wrong if text][:3]
+        raise RoutesError(f"the routes read back differ, {len(wrong)} in all: {'; '.join(told)}")
+    return audit.count

@@ -1,0 +1,114 @@
+"""The rule set: put in force, read back, compared.
+
+In: a `BootPlan` and a `Kernel`.  Out: that the kernel has exactly these rules, or how it
+differs.  Source: linux/fib_rules.h; fib_nl_fill_rule in net/core/fib_rules.c tells what a
+rule read back looks like.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from pbrinit.wire.netlink.socket import HEADER, KernelError, attributes, removal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pbrinit.wire.bootplan import BootPlan
+    from pbrinit.wire.netlink.socket import Kernel
+
+    Repair = tuple[str, tuple[bytes, ...]]
+    Meaning = tuple[int, int, frozenset[tuple[int, bytes]]]
+
+FAMILIES = (2, 10)
+RTM_DELRULE, RTM_GETRULE = 33, 34
+RULE = struct.Struct("=BBBBBBBBI")
+FRA_PRIORITY, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_PROTOCOL = 6, 14, 15, 21
+FRA_SPORT_MASK, FRA_DPORT_MASK = 28, 29
+SAYS_NOTHING = {
+    (FRA_SUPPRESS_PREFIXLEN, b"\xff\xff\xff\xff"),
+    (FRA_TABLE, bytes(4)),
+    (FRA_PRIORITY, bytes(4)),
+    (FRA_SPORT_MASK, b"\xff\xff"),
+    (FRA_DPORT_MASK, b"\xff\xff"),
+}
+"""What the kernel adds when it tells a rule: no suppression, no table, preference 0, and,
+since Linux 6.17, that all of a port's bits count."""
+
+FIB_RULE_INVERT = 2
+FIB_RULE_UNRESOLVED = 4
+
+
+class RulesError(Exception):
+    """Rules that are not in force as planned; the text says which."""
+
+
+def enforce(kernel: Kernel, plan: BootPlan) -> None:
+    """Add the plan's rules and take away the kernel's own.
+
+    Raises RulesError with the `ip` command of the rule that the kernel refused.
+    """
+    for messages, texts in (
+        (plan.rules, plan.texts),
+        (plan.removals, ["removal of a rule of the kernel's own"] * len(plan.removals)),
+    ):
+        try:
+            kernel.apply(messages)
+        except KernelError as error:
+            raise RulesError(f"{texts[error.index]}: {error.reason}") from None
+
+
+def meaning(payload: bytes) -> Meaning:
+    """What a rule says, in a form that is equal for equal rules.
+
+    Which device it is attached to at the moment is left out: that follows the devices.
+    """
+    family, to, source, tos, _, _, _, action, flags = RULE.unpack_from(payload)
+    told = {
+        item
+        for item in attributes(payload, RULE.size)
+        if item not in SAYS_NOTHING and item[0] != FRA_PROTOCOL
+    }
+    numbers = family | to << 8 | source << 16 | tos << 24
+    kept = flags & (FIB_RULE_INVERT | FIB_RULE_UNRESOLVED)
+    return numbers, action | kept << 8, frozenset(told)
+
+
+def preference(payload: bytes) -> int:
+    """Where the rule stands."""
+    found = dict(attributes(payload, RULE.size)).get(FRA_PRIORITY, b"\0")
+    return int.from_bytes(found, "little")
+
+
+def in_force(kernel: Kernel) -> list[bytes]:
+    """The rules that the kernel has, both families, in the order in which it asks them."""
+    return [
+        payload for family in FAMILIES for payload in kernel.dump(RTM_GETRULE, family, RULE.size)
+    ]
+
+
+def differences(plan: BootPlan, found: Iterable[bytes]) -> list[str]:
+    """How the rules found differ from the plan's; empty where they are the same."""
+    return [text for text, _ in repairs(plan, found)]
+
+
+def repairs(plan: BootPlan, found: Iterable[bytes]) -> list[Repair]:
+    """The same, each with the message that makes it right."""
+    planned = {
+        meaning(message[HEADER.size :]): (text, message)
+        for message, text in zip(plan.rules, plan.texts, strict=True)
+    }
+    counted: dict[Meaning, int] = {}
+    different: list[Repair] = []
+    for payload in found:
+        told = meaning(payload)
+        counted[told] = counted.get(told, 0) + 1
+        if counted[told] > 1 or told not in planned:
+            text = f"family {payload[0]}, preference {preference(payload)}, {payload.hex()}"
+            different.append((f"not in the plan: {text}", (removal(RTM_DELRULE, payload),)))
+    return different + [
+        (f"missing: {text}", (message,))
+        for told, (text, message) in planned.items()
+        if told not in counted
+    ]

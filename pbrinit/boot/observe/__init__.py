@@ -1,0 +1,1 @@
+"""Status, counters, the log of refused packets, the metrics page."""

@@ -1,0 +1,202 @@
+"""Serves the page for Prometheus, to whom the policy lets reach its port.
+
+In: a `BootPlan` with a port and a user.  Out: HTTP/1.1 answers (RFC 9112), a connection each.
+Whoever asks may be hostile: so many connections, so long, so many bytes, and nothing that costs
+more for asking often.  The program is that user's, and could do nothing more if it were taken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import socket
+import time
+
+from pbrinit.boot.observe.metrics_page import TYPE, page
+from pbrinit.boot.state import active_plan
+from pbrinit.boot.system import syscalls
+from pbrinit.boot.system.log import say
+from pbrinit.wire.bootplan import BootFileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.wire.bootplan import BootPlan
+
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+CONNECTIONS = 16
+"""At once. Who comes beyond that waits; of those who are in, each has so long:"""
+
+SECONDS = 3.0
+LONGEST_REQUEST = 4096
+FILES = 64
+KEPT_SECONDS = 1.0
+"""How old a page may be that is given out again, so that who asks often costs little."""
+
+PATH = "/metrics"
+END = b"\r\n\r\n"
+METHODS = ("GET", "HEAD")
+REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
+           431: "Request Header Fields Too Large"}  # fmt: skip
+
+
+class Connection:
+    """One who asks: what he has said, what is still to be said to him, and until when."""
+
+    def __init__(self, plug: socket.socket) -> None:
+        plug.setblocking(False)
+        self.plug = plug
+        self.heard = b""
+        self.left = b""
+        self.until = time.monotonic() + SECONDS
+
+
+class Server:
+    """The page on a port, in both families."""
+
+    def __init__(self, plan: BootPlan, port: int, uid: int) -> None:
+        self._image = self._plan = plan
+        self._stamp = (0, 0)
+        self._listening = [_listen(family, port, uid) for family in FAMILIES]
+        self._connections: dict[int, Connection] = {}
+        self._page = b""
+        self._made = -KEPT_SECONDS
+
+    @property
+    def files(self) -> list[int]:
+        """The sockets that it listens on."""
+        return [plug.fileno() for plug in self._listening]
+
+    def turn(self) -> None:
+        """Wait until somebody comes, speaks or listens, or has had his time; and do it."""
+        full = len(self._connections) >= CONNECTIONS
+        reading = {} if full else {plug.fileno(): plug for plug in self._listening}
+        speaking = {n for n, c in self._connections.items() if c.left}
+        hearing = self._connections.keys() - speaking
+        ends = [connection.until for connection in self._connections.values()]
+        pause = max(0.0, min(ends) - time.monotonic()) if ends else None
+        ready, writable, _ = select.select([*reading, *hearing], [*speaking], [], pause)
+        for number in ready:
+            if number in reading:
+                self._accept(reading[number])
+            else:
+                self._hear(self._connections[number])
+        for number in writable:
+            self._speak(self._connections[number])
+        now = time.monotonic()
+        for connection in [c for c in self._connections.values() if c.until <= now]:
+            self._end(connection)
+
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            plug, _ = listening.accept()
+        except OSError:  # he is gone again
+            return
+        self._connections[plug.fileno()] = Connection(plug)
+
+    def _hear(self, connection: Connection) -> None:
+        try:
+            said = connection.plug.recv(LONGEST_REQUEST)
+        except OSError:
+            said = b""
+        connection.heard += said
+        if END in connection.heard:
+            connection.left = self._answer(connection.heard)
+        elif len(connection.heard) > LONGEST_REQUEST:
+            connection.left = _response(431, b"")
+        elif not said:
+            self._end(connection)
+
+    def _speak(self, connection: Connection) -> None:
+        try:
+            sent = connection.plug.send(connection.left)
+        except OSError:
+            sent = len(connection.left)
+        connection.left = connection.left[sent:]
+        if not connection.left:
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        del self._connections[connection.plug.fileno()]
+        try:
+            # What was said and not heard would make it a reset, and the answer could be lost.
+            connection.plug.shutdown(socket.SHUT_WR)
+            connection.plug.recv(LONGEST_REQUEST)
+        except OSError:
+            pass
+        connection.plug.close()
+
+    def _in_force(self) -> BootPlan:
+        """The plan in force, read where it is another than it was: that takes longer than a page.
+        One that cannot be read changes nothing.
+        """
+        stamp = active_plan.stamp()
+        if stamp != self._stamp:
+            with contextlib.suppress(OSError, BootFileError):
+                self._plan = active_plan.read(self._image)
+                self._stamp = stamp
+        return self._plan
+
+    def _answer(self, request: bytes) -> bytes:
+        words = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):  # noqa: PLR2004  RFC 9112, 3
+            return _response(400, b"")
+        method, target, _ = words
+        if method not in METHODS:
+            return _response(405, b"", f"Allow: {', '.join(METHODS)}\r\n")
+        if target.partition("?")[0] != PATH:
+            return _response(404, b"")
+        if time.monotonic() - self._made >= KEPT_SECONDS:
+            self._page = page(self._in_force()).encode()
+            self._made = time.monotonic()
+        return _response(200, self._page, only_head=method == "HEAD")
+
+
+def serve(plan: BootPlan) -> None:
+    """Serve without end, as the policy's user.
+
+    Raises OSError where the port cannot be had.
+    """
+    if plan.metrics is None:
+        return
+    port, uid = plan.metrics
+    server = Server(plan, port, uid)
+    say(f"metrics: on tcp/{port}, as user {uid}")
+    _give_up(uid, server.files)
+    while True:
+        server.turn()
+
+
+def _give_up(uid: int, kept: list[int]) -> None:
+    """Keep nothing but the sockets: no console, no right, no other program."""
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for number in range(3):
+        os.dup2(null, number)
+    syscalls.close_all_but(kept)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
+    syscalls.become(uid)
+    syscalls.die_with_parent(signal.SIGKILL)
+
+
+def _listen(family: int, port: int, uid: int) -> socket.socket:
+    """A socket is looked up as its owner (sockfs_setattr, net/socket.c)."""
+    plug = socket.socket(family, socket.SOCK_STREAM)
+    os.fchown(plug.fileno(), uid, -1)
+    plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    plug.bind(("", port))
+    plug.listen(CONNECTIONS)
+    plug.setblocking(False)
+    return plug
+
+
+def _response(status: int, body: bytes, more: str = "", *, only_head: bool = False) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {TYPE}\r\n"
+        f"Content-Length: {len(body)}\r\n{more}Connection: close\r\n\r\n"
+    )
+    return head.encode() + (b"" if only_head else body)

@@ -1,0 +1,139 @@
+"""What the machine is doing: one page of it, as values and as lines that a person reads.
+
+In: a `BootPlan` and the kernel.  Out: values that JSON can say, and text made of them.
+"""
+
+from __future__ import annotations
+
+import _socket
+import time
+from types import SimpleNamespace as Told
+
+from pbrinit.boot.network import addresses, audit, links, rules
+from pbrinit.boot.observe import drop_counters
+from pbrinit.boot.state import active_plan, guard_status, program_status
+from pbrinit.boot.system import sysctl
+from pbrinit.boot.system.hardening import SYSCTLS
+from pbrinit.boot.system.log import seconds
+from pbrinit.wire.netlink.socket import Kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pbrinit.wire.bootplan import BootPlan
+
+
+def status(plan: BootPlan) -> Told:
+    """Rules, sysctls, interfaces, drops and programs as they are now."""
+    with Kernel() as kernel:
+        found = rules.in_force(kernel)
+        wrong = rules.differences(plan, found)
+        held = addresses.Book(kernel).listed()
+    wanted = {**dict(SYSCTLS), **audit.Audit(plan).sysctls()}
+    wrong += sysctl.differences(item for item in wanted.items() if sysctl.is_readable(item[0]))
+    seen = guard_status.read()
+    rooms = {link.device for link in plan.links if link.room}
+    return Told(
+        hostname=plan.hostname,
+        policy=plan.policy,
+        digest=plan.digest,
+        uptime=round(seconds(), 3),
+        clock=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
+        rules=len(found),
+        as_planned=not wrong,
+        differences=wrong,
+        verified=Told(
+            times=seen.verified,
+            ago=round(seconds() - seen.at, 3) if seen.verified else None,
+            routes=seen.routes,
+            repairs=seen.repairs,
+            carriers=seen.carriers,
+        ),
+        said=seen.lines,
+        links=[_link(plan, device, held) for device in links.devices() if device not in rooms],
+        drops=drop_counters.counted(),
+        programs=program_status.told(plan),
+        trial=_trial(plan),
+        memory=_free(),
+    )
+
+
+def _free() -> int:
+    """Kibibytes that programs can still have (proc_meminfo(5), MemAvailable)."""
+    with open("/proc/meminfo") as file:  # noqa: PTH123  pathlib is not in the image
+        rows = (line.split() for line in file)
+        return next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
+
+
+def _trial(plan: BootPlan) -> Told | None:
+    """What comes back, and when, where the plan in force is on trial."""
+    before = active_plan.before(plan)
+    if before is None:
+        return None
+    return Told(seconds=round(before.deadline - seconds(), 3), before=before.plan.policy)
+
+
+def lines(told: Told) -> Iterator[str]:
+    """The page for a person."""
+    policy = f'policy "{told.policy}" {told.digest[:16]}'
+    yield f"{told.hostname}, {policy}, up {told.uptime:.0f} s, {told.clock} UTC"
+    planned = "as planned" if told.as_planned else "NOT AS PLANNED"
+    if told.trial is not None:
+        yield (
+            f'on trial for {told.trial.seconds:.0f} s more, then "{told.trial.before}" comes back;'
+            " `confirm` keeps it"
+        )
+    yield f"rules: {told.rules} in force, {planned}"
+    yield from (f"  {difference}" for difference in told.differences)
+    yield _verified(told.verified)
+    yield from (f"  {line}" for line in told.said)
+    for link in told.links:
+        yield from _link_lines(link)
+    yield from map(program_status.line, told.programs)
+    yield f"memory: {told.memory} KiB free"
+    dropped = [f"{d['count']} {d['kind']}, {d['family']}" for d in told.drops if d["count"]]
+    yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")
+
+
+def _link(plan: BootPlan, device: str, held: list[tuple[int, str, int]]) -> Told:
+    planned = {link.device: link.name for link in plan.links}
+    index = _socket.if_nametoindex(device)
+    return Told(
+        device=device,
+        interface=planned.get(device),
+        up=links.is_up(device),
+        carrier=links.carrier(device),
+        counters=links.counters(device),
+        addresses=[
+            Told(address=text, used=not flags & addresses.IFA_F_DADFAILED)
+            for owner, text, flags in held
+            if owner == index
+        ],
+    )
+
+
+def _link_lines(link: Told) -> Iterator[str]:
+    name = f"{link.device} ({link.interface or 'not in the policy'})"
+    if not link.up:
+        yield f"{name}: down"
+        return
+    cable = "carrier" if link.carrier else "no carrier"
+    counts = ", ".join(
+        f"{link.counters[f'{way}_packets']} frames {word}, {link.counters[f'{way}_bytes']} bytes"
+        for way, word in (("rx", "in"), ("tx", "out"))
+    )
+    lost = {key: link.counters[key] for key in links.LOST if link.counters[key]}
+    yield f"{name}: up, {cable}, {counts}" + "".join(f", {k} {n}" for k, n in lost.items())
+    for each in link.addresses:
+        yield f"  {each.address}" + ("" if each.used else ", another machine has it")
+
+
+def _verified(seen: Told) -> str:
+    if not seen.times:
+        return "verified: not yet"
+    carriers = f", carrier changed {seen.carriers} times" if seen.carriers else ""
+    return (
+        f"verified: {seen.times} times, last {seen.ago:.0f} s ago, {seen.routes} routes;"
+        f" {seen.repairs} repairs{carriers}"
+    )

@@ -1,0 +1,1 @@
+"""Starts the programs of the policy, each in its room, and keeps them running."""

@@ -1,0 +1,95 @@
+"""Which plan is in force, and which was before it while one is on trial, in files below /run.
+
+In: plans.  Out: the same, read by whoever comes: the guard that is started again, the console.
+Each file is whole, or as it was before.  Where there is none, it is the image's plan, for good.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from pbrinit.boot.network import slots
+from pbrinit.boot.system import atomic_file
+from pbrinit.wire import bootplan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.wire.bootplan import BootPlan
+
+IMAGE = bootplan.PATH
+IN_FORCE, TRIAL, NEXT = "/run/plan", "/run/trial", "/run/next"
+"""The plan that the machine started with; the one in force; what was before it; and the one that
+somebody asks for."""
+
+
+class Before:
+    """The plan that comes back where nobody confirms the one on trial, and when: in seconds of the
+    kernel's clock.
+    """
+
+    def __init__(self, plan: BootPlan, deadline: float) -> None:
+        self.plan = plan
+        self.deadline = deadline
+
+
+def read(image: BootPlan) -> BootPlan:
+    """The plan in force; `image` is the one that the machine started with.
+
+    Raises OSError, BootFileError.
+    """
+    try:
+        return load(IN_FORCE)
+    except FileNotFoundError:
+        return image
+
+
+def stamp() -> tuple[int, int]:
+    """Another one where another plan is in force than was; the same where none has come since the
+    machine started.
+    """
+    try:
+        told = os.stat(IN_FORCE)  # noqa: PTH116  pathlib is not in the image
+    except FileNotFoundError:
+        return 0, 0
+    return told.st_ino, told.st_mtime_ns
+
+
+def now() -> BootPlan:
+    """The plan in force on this machine. Raises OSError, BootFileError."""
+    return read(load(IMAGE))
+
+
+def load(path: str) -> BootPlan:
+    """The plan in a file. Raises OSError, BootFileError."""
+    with open(path, "rb") as file:  # noqa: PTH123  pathlib is not in the image
+        return bootplan.unpack(file.read())
+
+
+def before(plan: BootPlan) -> Before | None:
+    """What comes back unless `plan`, which is in force, is confirmed; None where it is for good.
+
+    Raises OSError, BootFileError.
+    """
+    try:
+        with open(TRIAL, "rb") as file:  # noqa: PTH123
+            digest, place, deadline, data = marshal.load(file)  # noqa: S302  PID 1's own, below /run
+    except FileNotFoundError:
+        return None
+    if (digest, place) != (plan.digest, slots.of(plan)):
+        return None
+    return Before(bootplan.unpack(data), deadline)
+
+
+def write(plan: BootPlan, before: Before | None) -> None:
+    """Note that `plan` is in force, on trial where there is something before it. Raises OSError.
+
+    What was before is written first, with the plan that it is about: if that does not follow, it
+    says nothing.
+    """
+    if before is not None:
+        told = (plan.digest, slots.of(plan), before.deadline, bootplan.pack(before.plan))
+        atomic_file.write(TRIAL, marshal.dumps(told, bootplan.MARSHAL_VERSION))
+    atomic_file.write(IN_FORCE, bootplan.pack(plan))
+    if before is None and os.path.exists(TRIAL):  # noqa: PTH110
+        os.unlink(TRIAL)  # noqa: PTH108

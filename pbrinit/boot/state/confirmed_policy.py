@@ -1,0 +1,76 @@
+"""The policy that a machine keeps which is not its image's: one that was tried and confirmed.
+
+In: what is tried.  Out: the same, for whoever makes another plan of it when an address changes: its
+plan with nothing given, and the files that it is read from.  Each stands in a file below /run that
+is whole, or as it was before; where there is none, the image's policy is kept.
+
+Where no address is given no other plan is ever made, and nothing is kept here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+
+from pbrinit.boot.state import active_plan
+from pbrinit.boot.system import atomic_file
+from pbrinit.wire import bootplan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pbrinit.wire.bootplan import BootPlan
+
+TRIED, KEPT = "/run/tried", "/run/kept"
+
+
+class Kept:
+    """A policy: the digest of the plan that is on trial, or was, the plan with nothing given, and
+    its files by name, the policy's own first.
+    """
+
+    def __init__(self, digest: str, plan: BootPlan, files: Mapping[str, bytes]) -> None:
+        self.digest = digest
+        self.plan = plan
+        self.files = files
+
+
+def write(kept: Kept) -> None:
+    """Put down what is about to be tried. Raises OSError."""
+    told = (kept.digest, bootplan.pack(kept.plan), tuple(kept.files.items()))
+    atomic_file.write(TRIED, marshal.dumps(told, bootplan.MARSHAL_VERSION))
+
+
+def read(path: str) -> Kept | None:
+    """What stands there. Raises OSError, BootFileError."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  pathlib is not in the image
+            digest, plan, files = marshal.load(file)  # noqa: S302  root's own, below /run
+    except FileNotFoundError:
+        return None
+    return Kept(digest, bootplan.unpack(plan), dict(files))
+
+
+def plan(image: BootPlan) -> BootPlan:
+    """The plan of the policy that is kept, with nothing given. Raises OSError, BootFileError."""
+    kept = read(KEPT)
+    return kept.plan if kept else image
+
+
+def now() -> BootPlan:
+    """The same on this machine. Raises OSError, BootFileError."""
+    return plan(active_plan.load(active_plan.IMAGE))
+
+
+def confirm() -> None:
+    """What is tried is kept. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(TRIED, KEPT)  # noqa: PTH105
+
+
+def forget() -> None:
+    """What was tried is not. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(TRIED)  # noqa: PTH108

@@ -1,0 +1,51 @@
+"""What the guard has seen and done, in a file, so that the console can tell.
+
+In: counts and lines.  Out: the same, read in another process.
+"""
+
+from __future__ import annotations
+
+import marshal
+
+from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.log import say, seconds
+
+PATH = "/run/guard"
+KEPT = 8
+
+
+class Record:
+    """Counts since boot: `verified` audits and when the last was, `routes`, `repairs`, `carriers`
+    lost and come; and the last lines that the guard said.
+    """
+
+    def __init__(self) -> None:
+        self.verified = 0
+        self.at = 0.0
+        self.routes = 0
+        self.repairs = 0
+        self.carriers = 0
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        """Say a line on the console and keep it."""
+        say(text)
+        self.lines = [*self.lines, f"{seconds():.2f} s: {text}"][-KEPT:]
+
+    def write(self) -> None:
+        """Put it where `read` finds it: whole, or as it was before."""
+        atomic_file.write(PATH, marshal.dumps(vars(self)))
+
+
+def read() -> Record:
+    """What was last written; an empty one before that.
+
+    Raises OSError where it is there and cannot be read.
+    """
+    record = Record()
+    try:
+        with open(PATH, "rb") as file:  # noqa: PTH123
+            vars(record).update(marshal.load(file))  # noqa: S302  PID 1's own, below /run
+    except FileNotFoundError:
+        return record
+    return record

@@ -1,0 +1,1 @@
+"""System calls, sysctls, privileges, the log on the consoles, files and sockets."""

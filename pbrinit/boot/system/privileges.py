@@ -1,0 +1,42 @@
+"""What a program may do: as its user, with the capabilities that it keeps, and no way to more.
+
+In: a user's number and capabilities.  Out: this process with nothing else, for good.
+Source: capabilities(7), "Effect of user ID changes", "The securebits flags", "Ambient".
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+
+from pbrinit.boot.system import landlock, syscalls
+
+PR_CAPBSET_DROP, PR_SET_SECUREBITS = 24, 28
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+NOROOT, KEEP_CAPS = 0b11, 0b1 << 4
+"""Root is a user like others, which cannot be taken back; and a change of user keeps what there is
+until a program is started."""
+
+HIGHEST = 63
+
+
+def give_up(uid: int, kept: int) -> None:
+    """Become the user `uid`, in the group of the same number and no other, with the capabilities
+    `kept`, a bit each, which what it starts inherits. Raises OSError.
+    """
+    for number in range(HIGHEST + 1):
+        if not kept >> number & 1:
+            try:
+                syscalls.prctl(PR_CAPBSET_DROP, number)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                break  # the kernel knows no more of them
+    syscalls.prctl(PR_SET_SECUREBITS, NOROOT | KEEP_CAPS)
+    syscalls.become(uid)
+    syscalls.capset(kept)
+    for number in range(HIGHEST + 1):
+        if kept >> number & 1:
+            syscalls.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
+    landlock.restrict()
+    syscalls.die_with_parent(signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""The command line, and the one way from a file to a boot plan."""

@@ -1,0 +1,1 @@
+"""What compiles on the appliance: the one program there that has the compiler."""

@@ -1,0 +1,1 @@
+"""A policy to the plan that enforces it."""

@@ -1,0 +1,1 @@
+"""What Linux does with one packet under a plan."""

@@ -1,0 +1,1 @@
+"""Addresses, ports, services, ICMP numbers, special prefixes, a packet: values alone."""

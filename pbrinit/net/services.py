@@ -1,0 +1,74 @@
+"""Protocols, ports and services: what packets are told apart by besides addresses.
+
+In: nothing (values only).  Out: `Service` and its parts.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from pbrinit.net.addresses import Family
+
+
+class Protocol(enum.IntEnum):
+    """The IP protocols that have a meaning of their own here (IANA protocol numbers)."""
+
+    ICMP = 1
+    TCP = 6
+    UDP = 17
+    ICMPV6 = 58
+
+
+@dataclass(frozen=True, order=True)
+class Ports:
+    """A range of ports, both ends in it. 0 and 65535 cannot be written in a rule."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def __contains__(self, other: Ports) -> bool:
+        return self.first <= other.first and other.last <= self.last
+
+    def overlaps(self, other: Ports) -> bool:
+        """Whether a port is in both."""
+        return self.first <= other.last and other.first <= self.last
+
+
+EPHEMERAL = Ports(32768, 60999)
+"""Where this machine's clients take their own ports (ip_local_port_range, ip-sysctl.rst)."""
+
+CLIENTS = Ports(32768, 65534)
+"""Where other machines' clients take theirs, if an entry does not say otherwise: RFC 6335's
+dynamic ports and those of Linux. No rule can name port 65535."""
+
+DHCP_CLIENT, DHCP_SERVER = Ports(68, 68), Ports(67, 67)
+"""From where to where an address is asked for (RFC 2131, section 4.1)."""
+
+
+@dataclass(frozen=True, order=True)
+class Service:
+    """One protocol, with its ports on the server's side where it has any.
+
+    ICMP stands for ICMPv6 in IPv6.  `echo` is ping: only echoes are asked or answered.
+    """
+
+    protocol: int
+    ports: Ports | None = None
+    echo: bool = False
+
+    def __str__(self) -> str:
+        if self.protocol == Protocol.ICMP:
+            return "icmp/echo" if self.echo else "icmp"
+        words = {Protocol.TCP: "tcp", Protocol.UDP: "udp"}
+        if self.ports is None:
+            return f"ip/{self.protocol}"
+        return f"{words[Protocol(self.protocol)]}/{self.ports}"
+
+    def number(self, family: Family) -> int:
+        """The IP protocol number of this service in `family`."""
+        six = self.protocol == Protocol.ICMP and family is Family.V6
+        return Protocol.ICMPV6 if six else self.protocol

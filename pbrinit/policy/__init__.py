@@ -1,0 +1,1 @@
+"""What the person asked for: a policy, its parts, and its addresses that are assigned later."""

@@ -1,0 +1,1 @@
+"""A TOML file to a policy, or every problem in it at once. Only this room knows TOML."""

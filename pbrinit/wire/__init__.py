@@ -1,0 +1,1 @@
+"""Bytes that host and appliance share, in the small Python of the boot path."""

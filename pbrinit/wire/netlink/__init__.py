@@ -1,0 +1,1 @@
+"""rtnetlink messages: constants, a socket, route dumps, notifications."""

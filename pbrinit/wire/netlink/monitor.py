@@ -1,0 +1,96 @@
+"""What the kernel tells by itself: that rules, routes, links or addresses have changed.
+
+In: nothing.  Out: what has to be looked at again.  Source: rtnetlink(7), RTNLGRP_* in
+linux/rtnetlink.h.
+"""
+
+from __future__ import annotations
+
+import _socket
+import struct
+import time
+
+from pbrinit.wire.netlink.route_dump import ROUTE, RTA_TABLE
+from pbrinit.wire.netlink.socket import BUFFER, HEADER, KernelError, attributes
+
+LINK, ADDRESS, ROUTE_MESSAGE, RULE = (16, 17), (20, 21), (24, 25), (32, 33)
+GROUPS = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18
+"""Links; addresses, routes and rules of IPv4; addresses, routes and rules of IPv6."""
+
+SO_RCVBUFFORCE = 33
+IFINFO = struct.Struct("=4siII")
+IFF_UP = 1
+ROOM = 1 << 20
+QUIET_SECONDS = 0.02
+LONGEST_SECONDS = 0.2
+"""Changes come in flocks: wait until nothing more came for so long, but not forever."""
+
+
+class Changes:
+    """What has changed: `tables` by family and number; `all` where that is not known; `links`
+    where a device or its cable has, and `routes` where that takes routes along: one that is set
+    down takes them without a word (fib_table_flush, net/ipv4/fib_trie.c).
+    """
+
+    def __init__(self) -> None:
+        self.all = False
+        self.rules = False
+        self.links = False
+        self.routes = False
+        self.tables: set[tuple[int, int]] = set()
+
+    def __bool__(self) -> bool:
+        return self.all or self.rules or self.links or self.routes or bool(self.tables)
+
+
+class Events:
+    """A socket that hears of all changes in this network namespace."""
+
+    def __init__(self) -> None:
+        self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0)
+        self._socket.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+        self._socket.bind((0, GROUPS))
+
+    def fileno(self) -> int:
+        """For select(2): readable where the kernel has told something."""
+        return self._socket.fileno()
+
+    def wait(self, longest: float) -> Changes:
+        """What has changed, as soon as something has; nothing after `longest` seconds."""
+        changes = Changes()
+        end = time.monotonic() + LONGEST_SECONDS
+        pause = longest
+        while True:
+            self._socket.settimeout(max(pause, 0.001))
+            try:
+                self._note(changes, self._socket.recv(BUFFER))
+            except TimeoutError:
+                return changes
+            except OSError:  # ENOBUFS: more has changed than there was room for (netlink(7))
+                changes.all = True
+            now = time.monotonic()
+            if pause == longest:
+                end = now + LONGEST_SECONDS
+            pause = QUIET_SECONDS
+            if now > end:
+                return changes
+
+    def _note(self, changes: Changes, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            length, kind, _, _, _ = HEADER.unpack_from(data, at)
+            if length < HEADER.size:
+                raise KernelError(0, "an event that is cut short")
+            if kind in RULE:
+                changes.rules = True
+            elif kind in ROUTE_MESSAGE:
+                payload = data[at + HEADER.size : at + length]
+                number = dict(attributes(payload, ROUTE.size)).get(RTA_TABLE, payload[4:5])
+                changes.tables.add((payload[0], int.from_bytes(number, "little")))
+            elif kind in ADDRESS:
+                changes.routes = True
+            elif kind in LINK:
+                _, _, flags, change = IFINFO.unpack_from(data, at + HEADER.size)
+                changes.links = True
+                changes.routes |= kind != LINK[0] or bool(~flags & IFF_UP or change & IFF_UP)
+            at += (length + 3) & ~3

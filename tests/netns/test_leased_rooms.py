@@ -1,0 +1,95 @@
+"""Rooms of a machine whose address comes by DHCP: they have the one that the machine has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface
+
+import pytest
+
+from pbrinit.compiler.compile import compile_policy
+from pbrinit.plan.encode import encode
+from pbrinit.policy.assigned import Given, configured
+from pbrinit.wire.bootplan import BootPlan
+from tests.netns.test_programs import SERVER
+from tests.support.namespaces import in_namespace, run_guard, run_supervisor, two_room_machine
+from tests.support.namespaces.in_namespace import Question
+from tests.support.namespaces.lab import Lab, until
+from tests.support.policy_text import by_dhcp
+
+PEER = IPv4Address("192.0.2.1")
+SECONDS = 10
+FIRST, SECOND, SIX = "192.0.2.77", "192.0.2.90", "2001:db8::2"
+MGMT, STRANGER, MGMT_SIX = "198.51.100.9", "203.0.113.7", "2001:db8:5::9"
+CLIENT = f"""
+import socket, time
+while True:
+    one = socket.socket()
+    one.settimeout(1)
+    try:
+        one.connect(("{PEER}", 80))
+        print("by", one.getsockname()[0])
+    except OSError as error:
+        print("none:", error.strerror or error)
+    time.sleep(0.1)
+"""
+POLICY = by_dhcp(two_room_machine.policy(SERVER, CLIENT, 'restart = "always"'))
+
+
+def plan_with(address: str | None, server: IPv4Address | None = PEER) -> BootPlan:
+    given = Given(IPv4Interface(f"{address}/24"), PEER, server) if address else None
+    return encode(compile_policy(configured(POLICY, given)), "programs")
+
+
+@pytest.fixture
+def waiting() -> Iterator[Lab]:
+    """A machine without an IPv4 address, whose programs run; a peer that serves the web."""
+    with two_room_machine.running(plan_with(None)) as lab:
+        lab.machine.do(run_supervisor.wait_for, "one: serving")
+        lab.peer.do(in_namespace.serve, "tcp", 80, (str(PEER),))
+        yield lab
+
+
+def ssh(lab: Lab, address: str, source: str = MGMT) -> str:
+    return lab.peer.do(in_namespace.ask, Question("tcp", address, 22, source=(source, 0)))
+
+
+def is_reached(lab: Lab, address: str) -> bool:
+    return ssh(lab, address) == "answered"
+
+
+def restarts(lab: Lab) -> dict[str, int]:
+    return {line[0]: line[3] for line in lab.machine.do(run_supervisor.roll)}
+
+
+def sends_by(lab: Lab, address: str) -> bool:
+    """Whether the client's last word is that it has asked from there."""
+    return lab.machine.do(run_supervisor.said).rstrip().endswith(f"by {address}")
+
+
+def test_a_room_has_the_address_of_the_lease_and_no_more_that_of_the_one_before(
+    waiting: Lab,
+) -> None:
+    assert ssh(waiting, SIX, MGMT_SIX) == "answered"
+    assert ssh(waiting, FIRST) == "silence"
+    waiting.machine.do(run_supervisor.wait_for, "two: none: Network is unreachable")
+    for address, other in ((FIRST, SECOND), (SECOND, FIRST)):
+        waiting.machine.do(run_supervisor.lease, plan_with(address))
+        assert until(partial(sends_by, waiting, address), SECONDS)
+        assert until(partial(is_reached, waiting, address), SECONDS)
+        assert ssh(waiting, address, STRANGER) == "silence"
+        assert ssh(waiting, other) == "silence"
+        assert ssh(waiting, SIX, MGMT_SIX) == "answered"
+    before = restarts(waiting)
+    assert before == {"one": 2, "two": 2}
+    waiting.machine.do(run_supervisor.lease, plan_with(SECOND, server=None))
+    time.sleep(3)
+    assert restarts(waiting) == before
+    assert ssh(waiting, SECOND) == "answered"
+    waiting.machine.do(run_supervisor.lease, plan_with(None))
+    assert until(lambda: set(restarts(waiting).values()) == {3}, SECONDS)
+    assert ssh(waiting, SECOND) == "silence"
+    assert until(lambda: ssh(waiting, SIX, MGMT_SIX) == "answered", SECONDS)
+    assert waiting.machine.do(run_guard.is_alive)

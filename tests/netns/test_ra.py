@@ -1,0 +1,314 @@
+"""A machine that gets its address by router advertisement, from a real dnsmasq: what passes before
+and with it, and what hostile routers achieve.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6ND_RS,
+    ICMPv6NDOptPrefixInfo,
+    IPv6,
+)
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet as Layer
+
+from pbrinit.compiler.compile import compile_policy
+from pbrinit.net.addresses import Family
+from pbrinit.plan.encode import encode
+from pbrinit.policy.assigned import configured
+from pbrinit.policy.reader.reader import read
+from pbrinit.wire.ndp.address import Advertised
+from tests.support.generate.packets import seeded
+from tests.support.namespaces import dhcp_server, in_namespace
+from tests.support.namespaces.in_namespace import Question
+from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.ra_router import (
+    HERE,
+    MGMT,
+    NODES,
+    PREFIX,
+    ROUTER,
+    ROUTERS,
+    SECONDS,
+    SERVED,
+    STRANGER,
+    TO_NODES,
+    body,
+    given,
+    in_force,
+    is_kernels,
+    is_on_the_link,
+    is_question,
+    leaves,
+    listens,
+    near,
+    of_bytes,
+    own,
+    prefix_of,
+    said,
+)
+from tests.support.policy_text import by_ra
+
+
+@pytest.fixture
+def waiting() -> Iterator[Lab]:
+    """A machine without an IPv6 address, its plan in force, that may be asking; and a peer."""
+    with Lab([f"{ROUTER}/64"], [MGMT, STRANGER]) as lab:
+        lab.peer.do(in_namespace.watch)
+        assert lab.machine.do(in_namespace.enforce, in_force(None)) == []
+        assert until(partial(is_on_the_link, lab), SECONDS)
+        yield lab
+
+
+@pytest.fixture
+def holding() -> Iterator[Lab]:
+    """A machine that has been given its address already, and the plan for it in force."""
+    with Lab([f"{ROUTER}/64"], [MGMT, STRANGER]) as lab:
+        assert lab.machine.do(in_namespace.enforce, in_force(given(lab))) == []
+        yield lab
+
+
+def test_an_address_is_given_and_nothing_but_a_question_for_routers_leaves(
+    waiting: Lab, tmp_path: Path
+) -> None:
+    with dhcp_server.served(waiting.peer, tmp_path, "--enable-ra", HERE):
+        waiting.machine.do(dhcp_server.ask_routers, str(tmp_path / "told"))
+        told = ["none", f"{own(waiting)}/64,{near(waiting)}"]
+        assert until(lambda: dhcp_server.leases(tmp_path) == told, SECONDS)
+        assert "SOLICIT" in dhcp_server.advertisements(tmp_path)
+        asker = waiting.machine.do(dhcp_server.asker)
+        status = waiting.machine.do(dhcp_server.status, asker)
+        root = waiting.machine.run("readlink", f"/proc/{asker}/root").strip()
+        open_files = waiting.machine.run("ls", f"/proc/{asker}/fd").split()
+        waiting.machine.do(dhcp_server.stop_asking)
+    frames = leaves(waiting)
+    assert [frame for frame in frames if is_question(frame)]
+    assert all(is_question(frame) or is_kernels(frame) for frame in frames)
+    assert status["Uid"].split() == ["65533"] * 4
+    assert (root, len(open_files)) == ("/run/empty", 2)
+    assert (int(status["CapEff"], 16), status["NoNewPrivs"], status["Groups"]) == (0, "1", "")
+
+
+def shots(hardware: str, destination: str, router: str) -> list[bytes]:
+    """What everybody could try to an address, but for what a router says."""
+    frames: list[Layer] = []
+    for source in (router, ROUTER, MGMT, STRANGER, "fe80::66"):
+        ends = IPv6(src=source, dst=destination)
+        for ports in ((67, 69), (53, 22), (53, 40000)):
+            frames.append(ends / UDP(sport=ports[0], dport=ports[1]) / b"?")
+        frames += [ends / TCP(sport=40000, dport=port, flags="S") for port in (22, 40000)]
+        frames.append(ends / ICMPv6EchoRequest())
+    return [bytes(Ether(src="02:00:00:00:00:09", dst=hardware) / frame) for frame in frames]
+
+
+def test_nobody_reaches_a_machine_that_waits_and_nothing_is_answered(waiting: Lab) -> None:
+    for protocol, port in SERVED:
+        waiting.machine.do(in_namespace.serve, protocol, port)
+    hardware = waiting.machine.do(in_namespace.mac)
+    for destination in (own(waiting), own(waiting, "fe80::"), NODES, ROUTERS):
+        for to in (hardware, TO_NODES):
+            waiting.peer.do(in_namespace.transmit, shots(to, destination, near(waiting)))
+    assert all(is_kernels(frame) for frame in leaves(waiting))
+    heard = {what: waiting.machine.do(in_namespace.heard_by, *what) for what in SERVED}
+    assert not any(heard.values()), heard
+
+
+@pytest.mark.parametrize("device", [None, "eth0"])
+@pytest.mark.parametrize("uid", [0, 1001])
+def test_no_program_sends_anything_from_a_machine_that_waits(
+    waiting: Lab, uid: int, device: str | None
+) -> None:
+    on_link = f"{near(waiting)}%eth0"
+    told = {
+        (protocol, address, port): waiting.machine.do(
+            in_namespace.ask, Question(protocol, address, port, uid, device=device)
+        )
+        for protocol in ("tcp", "udp")
+        for address in (ROUTER, MGMT, on_link, f"{ROUTERS}%eth0", f"{NODES}%eth0")
+        for port in (22, 443, 546)
+        if protocol == "udp" or "ff02" not in address
+    }
+    assert "answered" not in told.values()
+    assert all(is_kernels(frame) for frame in leaves(waiting))
+
+
+def hostile(lab: Lab) -> list[bytes]:
+    """Advertisements that are none, or that give what nobody can use."""
+    one = prefix_of()
+    short = ICMPv6NDOptPrefixInfo(prefix=PREFIX, prefixlen=64, L=1, A=1, len=0)
+    long = ICMPv6NDOptPrefixInfo(prefix=PREFIX, prefixlen=64, L=1, A=1, len=200)
+    return [
+        said(lab, one, hops=254),
+        said(lab, one, source=ROUTER),
+        said(lab, one, source="fe80::7", code=1),
+        said(lab, one, cksum=1),
+        said(lab, short),
+        said(lab, long),
+        *(of_bytes(lab, body(one)[:size]) for size in (8, 15, 17, 24, 47)),
+        said(lab),
+        said(lab, prefix_of(A=0)),
+        said(lab, prefix_of(L=0)),
+        said(lab, prefix_of(length=48)),
+        said(lab, prefix_of(length=65)),
+        said(lab, prefix_of(length=255)),
+        said(lab, prefix_of(validlifetime=59, preferredlifetime=59)),
+        said(lab, prefix_of(preferredlifetime=0)),
+        said(lab, prefix_of(preferredlifetime=3601)),
+        *(said(lab, prefix_of(p)) for p in ("fe80::", "ff02::", "::", "fd70:6272:696e:6974::")),
+    ]
+
+
+def test_what_is_no_advertisement_and_what_nobody_can_use_changes_nothing(
+    waiting: Lab, tmp_path: Path
+) -> None:
+    listens(waiting, tmp_path)
+    drawn = seeded("advertisements")
+    noise = [of_bytes(waiting, body() + drawn.randbytes(drawn.randrange(600))) for _ in range(200)]
+    asker = waiting.machine.do(dhcp_server.asker)
+    for frames in (hostile(waiting), noise * 20):
+        waiting.peer.do(in_namespace.transmit, frames)
+    time.sleep(1)
+    assert dhcp_server.leases(tmp_path) == ["none"]
+    assert waiting.machine.do(dhcp_server.asker) == asker
+    waiting.peer.do(in_namespace.transmit, [said(waiting, prefix_of())])
+    told = ["none", f"{own(waiting)}/64,{near(waiting)}"]
+    assert until(lambda: dhcp_server.leases(tmp_path) == told, SECONDS)
+    waiting.machine.do(dhcp_server.stop_asking)
+    assert all(is_question(frame) or is_kernels(frame) for frame in leaves(waiting))
+
+
+def test_the_process_that_asks_is_given_nothing_but_advertisements(waiting: Lab) -> None:
+    """All of this is delivered; the rules see no type, and the socket's filter does."""
+    waiting.machine.do(dhcp_server.listen)
+    ends = Ether(dst=waiting.machine.do(in_namespace.mac)) / IPv6(
+        src=near(waiting), dst=own(waiting, "fe80::"), hlim=255
+    )  # fmt: skip
+    others = (
+        ICMPv6ND_NS(tgt=own(waiting, "fe80::")),
+        ICMPv6ND_NA(tgt=near(waiting)),
+        ICMPv6ND_RS(),
+    )
+    frames = [bytes(ends / other) for other in (*others, ICMPv6EchoRequest())]
+    waiting.peer.do(in_namespace.transmit, [*frames, said(waiting)])
+    assert waiting.machine.do(dhcp_server.types_heard) == {134}
+
+
+def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
+    holding: Lab, tmp_path: Path
+) -> None:
+    held = Advertised(
+        address=own(holding), router=near(holding), seconds=3600, gateway_seconds=1800,
+        resolvers=(),
+    )  # fmt: skip
+    listens(holding, tmp_path, held)
+    first = f"{own(holding)}/64,{near(holding)}"
+    assert dhcp_server.leases(tmp_path) == [first]
+    other = partial(said, holding, source="fe80::66")
+    holding.peer.do(in_namespace.transmit, [
+        other(prefix_of("2001:db8:66::")), other(prefix_of()), other(prefix_of(), seconds=0),
+        said(holding, prefix_of(), hops=64, seconds=0),
+        said(holding, prefix_of(validlifetime=0, preferredlifetime=0)),
+    ])  # fmt: skip
+    time.sleep(1)
+    assert dhcp_server.leases(tmp_path) == [first]
+    without = f"{own(holding)}/64,"
+    holding.peer.do(in_namespace.transmit, [said(holding, prefix_of(), seconds=0)])
+    assert until(lambda: dhcp_server.leases(tmp_path) == [first, without], SECONDS)
+    holding.peer.do(in_namespace.transmit, [said(holding, prefix_of())])
+    assert until(lambda: dhcp_server.leases(tmp_path) == [first, without, first], SECONDS)
+    holding.machine.do(dhcp_server.stop_asking)
+
+
+def test_a_router_that_gives_another_prefix_renumbers(holding: Lab, tmp_path: Path) -> None:
+    held = Advertised(
+        address=own(holding, "2001:db8:1::"), router=near(holding), seconds=3600,
+        gateway_seconds=1800, resolvers=(),
+    )  # fmt: skip
+    listens(holding, tmp_path, held)
+    gone = prefix_of("2001:db8:1::", preferredlifetime=0)
+    holding.peer.do(in_namespace.transmit, [said(holding, gone, prefix_of())])
+    now = f"{own(holding)}/64,{near(holding)}"
+    assert until(lambda: dhcp_server.leases(tmp_path)[1:] == [now], SECONDS)
+    holding.machine.do(dhcp_server.stop_asking)
+
+
+def test_with_an_address_the_machine_does_what_the_policy_says(holding: Lab) -> None:
+    """Who is asked beyond the link is reached by the router's address on the link alone."""
+    for protocol, port in (("tcp", 22), ("tcp", 80)):
+        holding.machine.do(in_namespace.serve, protocol, port)
+    holding.peer.do(in_namespace.serve, "tcp", 443, (STRANGER,))
+    address = own(holding)
+    reached = {
+        (source, port): holding.peer.do(
+            in_namespace.ask, Question("tcp", address, port, source=(source, 0))
+        )
+        for source in (MGMT, STRANGER)
+        for port in (22, 80)
+    }
+    assert reached.pop((MGMT, 22)) == "answered"
+    assert set(reached.values()) == {"silence"}
+    assert holding.peer.do(in_namespace.ping, address, MGMT)
+    assert not holding.peer.do(in_namespace.ping, address, STRANGER)
+    assert holding.machine.do(in_namespace.ask, Question("tcp", STRANGER, 443, 1001)) == "answered"
+    assert holding.machine.do(in_namespace.ask, Question("tcp", STRANGER, 443, 1002)) == "EACCES"
+    assert holding.machine.do(in_namespace.differences, in_force(given(holding))) == []
+
+
+@pytest.mark.parametrize("source", ["fe80::", PREFIX])
+def test_with_an_address_routers_are_asked_by_root_alone_and_without_a_source(
+    holding: Lab, source: str
+) -> None:
+    """A socket that has chosen its source may not."""
+    chosen = own(holding, source)
+    holding.peer.do(in_namespace.watch)
+    assert holding.machine.do(dhcp_server.solicit, None, "eth0") == "sent"
+    assert holding.machine.do(dhcp_server.solicit, chosen, "eth0") == "EACCES"
+    frames = [frame for frame in leaves(holding) if not is_kernels(frame)]
+    assert [is_question(frame) for frame in frames] == [True]
+
+
+def test_nobody_on_the_link_keeps_the_machine_from_its_address() -> None:
+    """Another machine has it already, and says so; what comes from our address is forged."""
+    with Lab([f"{ROUTER}/64"], [MGMT]) as lab:
+        taken = own(lab)
+        lab.peer.run("ip", "address", "add", f"{taken}/64", "dev", "eth0", "nodad")
+        lab.peer.do(in_namespace.watch)
+        assert lab.machine.do(in_namespace.enforce, in_force(given(lab))) == []
+        said = [Ether(frame) for frame in lab.peer.do(in_namespace.seen)]
+        assert [f for f in said if ICMPv6ND_NA in f and f[ICMPv6ND_NA].tgt == taken]
+        shown = lab.machine.run("ip", "-6", "address", "show", "dev", "eth0")
+        assert f"inet6 {taken}/64" in shown
+        assert "dadfailed" not in shown
+        assert "tentative" not in shown
+
+
+def test_beside_another_interface_routers_are_asked_on_the_one_link_alone() -> None:
+    """Whether the socket is bound to a device or not; and what is passed on goes by the router."""
+    router = by_ra(read(Path("examples/router.toml")))
+    (lan,) = (i for i in router.interfaces if not i.asks)
+    with Lab([f"{ROUTER}/64"], [STRANGER]) as lab:
+        inside = lab.connect(lan.device, ["2001:db8:1::5/64"], [])
+        plan = compile_policy(configured(router, given(lab)))
+        assert lab.machine.do(in_namespace.enforce, encode(plan, "router")) == []
+        for peer in lab.peers:
+            peer.do(in_namespace.watch)
+        for device, told in (("eth0", "sent"), (None, "sent"), (lan.device, "EACCES")):
+            assert lab.machine.do(dhcp_server.solicit, None, device) == told
+        frames = [frame for frame in leaves(lab) if not is_kernels(frame)]
+        assert [is_question(frame) for frame in frames] == [True, True]
+        assert not [f for f in map(Ether, inside.do(in_namespace.seen)) if ICMPv6ND_RS in f]
+        lab.peer.do(in_namespace.serve, "tcp", 443, (STRANGER,))
+        inside.run("ip", "route", "add", "default", "via", str(lan.own(Family.V6)[0].ip))
+        asked = Question("tcp", STRANGER, 443, source=("2001:db8:1::5", 0))
+        lab.peer.run("ip", "route", "add", "2001:db8:1::/64", "via", own(lab))
+        assert inside.do(in_namespace.ask, asked) == "answered"

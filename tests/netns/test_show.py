@@ -1,0 +1,89 @@
+"""What `pbrctl show` prints, typed by a person, puts the same plan in force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from pbrinit.cli.main import load
+from pbrinit.net.addresses import Family
+from pbrinit.plan import ip_commands
+from pbrinit.plan.encode import encode
+from pbrinit.plan.plan import Plan, Route, RouteKind
+from tests.support.namespaces import in_namespace, room_netns
+from tests.support.namespaces.lab import Lab, Namespace
+
+EXAMPLES = sorted(Path("examples").glob("*.toml"))
+TABLE = 4000
+PEERS = {Family.V4: "198.51.100.0/24", Family.V6: "2001:db8:5::/48"}
+SOURCE = ip_network("2001:db8:7::/48")
+
+
+def with_every_kind_of_route() -> Plan:
+    """A plan that has, in both families, each kind of route for a prefix and as the default;
+    in IPv6 also from a source alone.
+    """
+    plan = load(Path("examples/host.toml"))
+    loopback, link = plan.links
+    gateways = {Family.V4: ip_address("192.0.2.1"), Family.V6: ip_address("2001:db8::1")}
+    routes = []
+    for family in Family:
+        for number, kind in enumerate(RouteKind, TABLE):
+            gateway = gateways[family] if kind is RouteKind.UNICAST else None
+            default = Route(family, number, kind, gateway=gateway)
+            routes += [default, replace(default, destination=ip_network(PEERS[family]))]
+            if family is Family.V6:
+                routes.append(replace(default, source=SOURCE))
+    sink = Route(Family.V4, TABLE, RouteKind.UNICAST, destination=ip_network("203.0.113.0/24"))
+    return replace(
+        plan,
+        links=(
+            replace(loopback, early_routes=(*loopback.early_routes, sink)),
+            replace(link, routes=(*link.routes, *routes)),
+        ),
+    )
+
+
+def without_rooms(plan: Plan) -> Plan:
+    """Rooms come and go with their programs."""
+    return room_netns.outer(plan) if room_netns.doors(plan) else plan
+
+
+PLANS = {path.stem: without_rooms(load(path)) for path in EXAMPLES}
+PLANS["routes"] = with_every_kind_of_route()
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_commands_typed_give_the_same_rules_routes_and_addresses(
+    name: str, tmp_path: Path
+) -> None:
+    plan = PLANS[name]
+    boot_plan = encode(plan, name)
+    by_boot, by_hand = Lab([], []), Lab([], [])
+    with by_boot, by_hand:
+        for lab in (by_boot, by_hand):
+            for link in plan.links[2:]:
+                lab.connect(link.device, [], [])
+        by_boot.machine.do(in_namespace.enforce, boot_plan)
+        typed = tmp_path / "typed"
+        typed.write_text("\n".join(ip_commands.commands(plan)))
+        by_hand.machine.run("unshare", "--uts", "sh", "-eu", str(typed))
+        by_hand.machine.do(in_namespace.settle)
+        assert by_hand.machine.do(in_namespace.differences, boot_plan) == []
+        assert told(by_hand.machine) == told(by_boot.machine)
+
+
+def told(machine: Namespace) -> list[str]:
+    """Rules, our routes and addresses, as `ip` tells them."""
+    return [
+        machine.run("ip", family, *what)
+        for family in ("-4", "-6")
+        for what in (
+            ("rule", "show"),
+            ("route", "show", "table", "all", "proto", "static"),
+            ("-oneline", "address", "show", "scope", "global"),
+        )
+    ]

@@ -1,0 +1,33 @@
+"""What is sent into the sink leaves by no device; it comes back to who listens everywhere."""
+
+from __future__ import annotations
+
+from pbrinit.compiler.layout import LOOPBACK
+from pbrinit.net.addresses import Family
+from pbrinit.plan.encode import encode
+from pbrinit.plan.plan import TABLE_LOCAL, Action, Rule
+from tests.support import router_plan
+from tests.support.generate.plan_mutants import with_rules
+from tests.support.namespaces import in_namespace
+from tests.support.namespaces.lab import Lab
+
+SERVER = "203.0.113.7"
+RULES = (
+    Rule(Family.V4, 1, Action.LOOKUP, TABLE_LOCAL),
+    Rule(Family.V4, 2, Action.LOOKUP, router_plan.SINK, iif=LOOPBACK),
+)
+
+
+def test_a_datagram_comes_back_and_none_leaves() -> None:
+    with Lab(["192.0.2.1/24"], [SERVER]) as lab:
+        lab.connect("eth1", [], [])
+        plan = encode(with_rules(router_plan.PLAN, *RULES), "sink")
+        assert lab.machine.do(in_namespace.enforce, plan) == []
+        lab.peer.do(in_namespace.watch)
+        for address, heard in (("0.0.0.0", ["192.0.2.2"]), ("192.0.2.2", [])):
+            port = 9000 + len(heard)
+            lab.machine.do(in_namespace.serve, "udp", port, (address,))
+            question = in_namespace.Question("udp", SERVER, port, source=("192.0.2.2", 40000))
+            assert lab.machine.do(in_namespace.ask, question) != "answered"
+            assert lab.machine.do(in_namespace.heard_by, "udp", port) == heard
+        assert lab.peer.do(in_namespace.seen_from, "192.0.2.2", SERVER) == 0

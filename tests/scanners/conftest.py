@@ -1,0 +1,64 @@
+"""Two appliances on taps, each booted once: a host and a router, with programs that listen."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from factory.image.build import Artefacts
+from factory.vm.qemu import Accelerator, Direct
+from pbrinit.cli.main import load
+from tests.support.attack import images
+from tests.support.vm.tap_guest import Side, Wired, wired
+from tests.vm.conftest import MGMT, STRANGER, accelerated, artefacts
+
+__all__ = ["accelerated", "artefacts"]
+
+BANNER = b"SSH-2.0-pbrinit_test\r\n"
+LISTENS = (("tcp", 80), ("tcp", 443), ("tcp", 8080), ("tcp", 40000),
+           ("udp", 53), ("udp", 123), ("udp", 40000))  # fmt: skip
+"""Where programs listen and answer, whom nobody may reach."""
+
+
+@pytest.fixture(scope="session")
+def gate(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Wired]:
+    """examples/host.toml."""
+    on_link = ("192.0.2.1/24", "192.0.2.53/24", "192.0.2.66/24",
+               "2001:db8::1/64", "2001:db8::53/64", "2001:db8::66/64")  # fmt: skip
+    side = Side(on_link, (*MGMT.values(), *STRANGER.values()))
+    boots = Direct(artefacts.vmlinuz, artefacts.initramfs, artefacts.cmdline.read_text().strip())
+    with wired("gate", boots, accelerated, [side]) as found:
+        listen(found)
+        yield found
+
+
+@pytest.fixture(scope="session")
+def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Wired]:
+    """examples/router.toml between two networks."""
+    wan = Side(
+        ("192.0.2.1/24", "2001:db8::1/64"),
+        ("198.51.100.9/32", "2001:db8:5::9/128"),
+        (("203.0.113.0/24", "192.0.2.2"), ("2001:db8:1::/64", "2001:db8::2")),
+    )
+    lan = Side(
+        ("203.0.113.5/24", "203.0.113.25/24", "203.0.113.80/24",
+         "2001:db8:1::5/64", "2001:db8:1::25/64", "2001:db8:1::80/64"),
+        (),
+        (("default", "203.0.113.1"), ("default", "2001:db8:1::1")),
+    )  # fmt: skip
+    with images.image(artefacts, load(Path("examples/router.toml")), "router") as initramfs:
+        boots = Direct(artefacts.vmlinuz, initramfs, artefacts.cmdline.read_text().strip())
+        with wired("router", boots, accelerated, [wan, lan]) as found:
+            listen(found)
+            yield found
+
+
+def listen(found: Wired) -> None:
+    """A banner on port 22, and programs where nobody may reach them."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        found.inside.do("serve", "tcp", 22, int(family), BANNER)
+        for protocol, port in LISTENS:
+            found.inside.do("serve", protocol, port, int(family), b"here")

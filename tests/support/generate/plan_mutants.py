@@ -1,0 +1,62 @@
+"""Plans that differ from another by one thing, for the model alone.
+
+In: a `Plan` and the fields of the rule or route that is meant.  Out: the other `Plan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pbrinit.plan.plan import Link, Plan, Route, Rule
+
+
+def _has(about: Rule | Route, wanted: dict[str, object]) -> bool:
+    return all(getattr(about, key) == value for key, value in wanted.items())
+
+
+def with_rules(plan: Plan, *rules: Rule) -> Plan:
+    """The plan with other rules altogether."""
+    return replace(plan, rules=rules)
+
+
+def a_rule(plan: Plan, **wanted: object) -> Rule:
+    """The first rule of the plan with these fields."""
+    return next(rule for rule in plan.rules if _has(rule, wanted))
+
+
+def without(plan: Plan, **wanted: object) -> Plan:
+    """The plan without a rule."""
+    lost = a_rule(plan, **wanted)
+    return replace(plan, rules=tuple(rule for rule in plan.rules if rule is not lost))
+
+
+def changed(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
+    """The plan with a rule that says something else."""
+    old = a_rule(plan, **wanted)
+    new = replace(old, **change)  # type: ignore[arg-type]
+    return replace(plan, rules=tuple(new if rule is old else rule for rule in plan.rules))
+
+
+def swapped(plan: Plan, one: Rule, other: Rule) -> Plan:
+    """The plan with two rules in each other's place."""
+    places = {
+        one: replace(one, preference=other.preference),
+        other: replace(other, preference=one.preference),
+    }
+    return replace(plan, rules=tuple(places.get(rule, rule) for rule in plan.rules))
+
+
+def rerouted(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
+    """The plan with a route that says something else."""
+    routes = (route for link in plan.links for route in (*link.early_routes, *link.routes))
+    old = next(route for route in routes if _has(route, wanted))
+    new = replace(old, **change)  # type: ignore[arg-type]
+    return replace(plan, links=tuple(_with(link, old, new) for link in plan.links))
+
+
+def _with(link: Link, old: Route, new: Route) -> Link:
+    return replace(
+        link,
+        early_routes=tuple(new if route is old else route for route in link.early_routes),
+        routes=tuple(new if route is old else route for route in link.routes),
+    )

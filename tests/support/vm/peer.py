@@ -1,0 +1,287 @@
+"""The rest of the network: hosts and routers behind one hardware address on a `Wire`.
+
+In: the guest's frames.  Out: answers to ARP and neighbour discovery, services, and verdicts on
+what the guest says to probes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6ND_NA,
+    ICMPv6ND_NS,
+    ICMPv6NDOptDstLLAddr,
+    IPv6,
+)
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Packet
+
+from tests.support.vm.probe import (
+    Answer,
+    Arp,
+    Key,
+    Neighbour,
+    Ping,
+    Probe,
+    Tcp,
+    Udp,
+    answer,
+    ends,
+    ip,
+)
+from tests.support.vm.probe import text as canonical
+from tests.support.vm.tcp_stream import Stream
+from tests.support.vm.wire import Frame, Wire
+
+TIMEOUT = 2.0
+
+ECHO_REQUEST = 8
+
+# After the fence, for an answer that still waited for neighbour discovery.
+SETTLE = 0.2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a probe.
+
+    `verdict` is "syn-ack", "rst", "reply" (ping), "answer" (UDP, ARP, neighbour), "icmp TYPE/CODE",
+    "tcp FLAGS" for any other segment, or "silence". Two more are there so that nothing else passes
+    for silence: "unresolved", the guest wanted to answer but nobody told it where `src` is; and
+    "undelivered", QEMU did not take the probe (see `Wire.send`).
+    """
+
+    probe: Probe
+    verdict: str
+    payload: bytes = b""
+    mac: str | None = None
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass
+class Service:
+    """Something that the peer serves. `asked`: each SYN, datagram or echo request, repeats too."""
+
+    reply: bytes | None
+    asked: list[Frame] = field(default_factory=list)
+    received: bytearray = field(default_factory=bytearray)
+
+
+class Peer:
+    """Hosts and routers at `addresses`, all with the hardware address `mac`.
+
+    `addresses` may be changed at any time; only for those it says where they are, and only while
+    `resolving`. Probes may come from any address: one beyond the guest's gateway needs only the
+    gateway's among `addresses`.
+    """
+
+    def __init__(self, wire: Wire, mac: str, guest_mac: str, addresses: Iterable[str]) -> None:
+        self.wire = wire
+        self.mac = mac
+        self.guest_mac = guest_mac
+        self.addresses = set(addresses)
+        self.resolving = True
+        self._numbers = itertools.cycle(range(50000, 60000))
+        self._changed = threading.Condition()
+        self._answers: dict[Key, list[tuple[Frame, Answer]]] = {}
+        self._streams: dict[Key, Stream] = {}
+        self._services: dict[tuple[str, str, int], Service] = {}
+        self._unanswered: list[tuple[float, str]] = []
+        wire.listen(self._hear)
+
+    # Probes
+
+    def tcp(
+        self, src: str, dst: str, dport: int, *, sport: int | None = None, timeout: float = TIMEOUT
+    ) -> Result:
+        """A SYN. A SYN-ACK is answered with a RST, so that nothing stays half open."""
+        return self.probes([Tcp(src, dst, dport, sport)], timeout)[0]
+
+    def udp(
+        self,
+        src: str,
+        dst: str,
+        dport: int,
+        payload: bytes = b"probe",
+        *,
+        sport: int | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Result:
+        """A datagram; the result's payload is the answer's."""
+        return self.probes([Udp(src, dst, dport, payload, sport)], timeout)[0]
+
+    def ping(self, src: str, dst: str, *, timeout: float = TIMEOUT) -> Result:
+        """An echo request."""
+        return self.probes([Ping(src, dst)], timeout)[0]
+
+    def arp(self, who_has: str, tell: str, *, timeout: float = TIMEOUT) -> Result:
+        """A broadcast ARP request; the result has the hardware address."""
+        return self.probes([Arp(who_has, tell)], timeout)[0]
+
+    def neighbour(self, target: str, src: str, *, timeout: float = TIMEOUT) -> Result:
+        """A multicast neighbour solicitation; the result has the hardware address."""
+        return self.probes([Neighbour(target, src)], timeout)[0]
+
+    def probes(
+        self, probes: Sequence[Probe], timeout: float = TIMEOUT, *, fence: Probe | None = None
+    ) -> list[Result]:
+        """Send all at once; their results in the same order.
+
+        Waits until all are answered, at most `timeout` seconds after the last was sent. A `fence`
+        is a probe that the guest is known to answer. It goes last, and as the guest takes frames
+        in order, its answer shows that the others were all looked at: silence then takes no more
+        than a moment, and says something however slow the guest is. No answer to it is an error.
+        """
+        began = time.monotonic()
+        everything = [*probes, *([] if fence is None else [fence])]
+        numbers = [next(self._numbers) for _ in everything]
+        keys = [probe.key(number) for probe, number in zip(everything, numbers, strict=True)]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two probes of a batch cannot be told apart by their answers")
+        with self._changed:
+            self._answers.update((key, []) for key in keys)
+        delivered = [
+            self.wire.send(probe.frame(self.mac, self.guest_mac, number))
+            for probe, number in zip(everything, numbers, strict=True)
+        ]
+        with self._changed:
+            if fence is not None:
+                if not self._changed.wait_for(lambda: self._answers[keys[-1]], timeout):
+                    raise AssertionError(f"the guest did not answer {fence} in {timeout} s")
+                timeout = SETTLE
+            self._changed.wait_for(lambda: all(self._answers[key] for key in keys), timeout)
+            heard = [self._answers.pop(key) for key in keys]
+            missed = {address for at, address in self._unanswered if at >= began}
+        return [_result(*each, missed) for each in zip(probes, heard, delivered, strict=False)]
+
+    def tcp_talk(
+        self, src: str, dst: str, dport: int, request: bytes = b"", *, timeout: float = TIMEOUT
+    ) -> bytes:
+        """Connect, send `request`, and read until the guest closes or `timeout` seconds passed.
+
+        What was read: nothing where the guest refused or was silent, see `tcp` for which.
+        """
+        key = Tcp(src, dst, dport).key(next(self._numbers))
+        with self._changed:
+            stream = self._streams[key] = Stream(key, self._send, request)
+            stream.open()
+            self._changed.wait_for(lambda: stream.ended, timeout)
+            stream.abort()
+            del self._streams[key]
+        return bytes(stream.received)
+
+    # Services
+
+    def serve_tcp(self, address: str, port: int, banner: bytes = b"hello\n") -> Service:
+        """Accept connections, say `banner` and close at once: a client may leave without a word."""
+        return self._serve("tcp", address, port, banner)
+
+    def serve_udp(self, address: str, port: int, reply: bytes | None = None) -> Service:
+        """Answer each datagram with `reply`, or with what it said."""
+        return self._serve("udp", address, port, reply)
+
+    def serve_ping(self, address: str) -> Service:
+        """Answer echo requests."""
+        return self._serve("ping", address, 0, None)
+
+    def _serve(self, kind: str, address: str, port: int, reply: bytes | None) -> Service:
+        service = Service(reply)
+        self._services[kind, canonical(address), port] = service
+        return service
+
+    # What the guest says
+
+    def _hear(self, frame: Frame) -> None:
+        packet = frame.packet
+        if packet.dst != self.mac and not int(packet.dst[:2], 16) & 1:
+            return
+        self._resolve(frame)
+        with self._changed:
+            said = answer(packet)
+            if said is not None and said.key in self._answers:
+                self._answers[said.key].append((frame, said))
+                if said.verdict == "syn-ack":
+                    reset = TCP(sport=said.key[2], dport=said.key[4], flags="R")
+                    reset.seq = packet.payload.payload.ack
+                    self._send(said.key, reset)
+            elif isinstance(packet.payload, IP | IPv6):
+                self._serve_packet(frame)
+            self._changed.notify_all()
+
+    def _resolve(self, frame: Frame) -> None:
+        body = frame.packet.payload
+        if isinstance(body, ARP) and body.op == 1:
+            asked, asker = body.pdst, body.psrc
+            reply: Packet = ARP(
+                op="is-at", hwsrc=self.mac, psrc=asked, hwdst=body.hwsrc, pdst=asker
+            )
+        elif isinstance(body.payload, ICMPv6ND_NS):
+            asked, asker = body.payload.tgt, body.src
+            # R: a router, S: solicited, O: replaces what the guest knew (RFC 4861 4.4)
+            said = ICMPv6ND_NA(tgt=asked, R=1, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=self.mac)
+            reply = IPv6(src=asked, dst=asker, hlim=255) / said
+        else:
+            return
+        if self.resolving and canonical(asked) in map(canonical, self.addresses):
+            self.wire.send(Ether(src=self.mac, dst=frame.packet.src) / reply)
+        else:
+            self._unanswered.append((frame.at, canonical(asked)))
+
+    def _serve_packet(self, frame: Frame) -> None:
+        packet = frame.packet.payload
+        key = ends(packet)
+        if key is None:
+            return
+        kind, address, port, own, own_port = key
+        back = (kind, own, own_port, address, port)
+        inner = packet.payload
+        if back in self._streams:
+            self._streams[back].hear(inner)
+            return
+        service = self._services.get((kind, own, 0 if kind == "ping" else own_port))
+        if service is None:
+            return
+        if isinstance(inner, TCP) and inner.flags == "S":
+            service.asked.append(frame)
+            # A repeated SYN starts anew: its answer was late, not lost.
+            banner = service.reply or b""
+            self._streams[back] = Stream(back, self._send, banner, True, service.received)
+            self._streams[back].hear(inner)
+        elif isinstance(inner, UDP):
+            said = bytes(inner.payload)
+            service.asked.append(frame)
+            service.received += said
+            reply = said if service.reply is None else service.reply
+            self._send(back, UDP(sport=own_port, dport=port) / reply)
+        elif isinstance(inner, ICMPv6EchoRequest):
+            service.asked.append(frame)
+            self._send(back, ICMPv6EchoReply(id=inner.id, seq=inner.seq, data=inner.data))
+        elif isinstance(inner, ICMP) and inner.type == ECHO_REQUEST:
+            service.asked.append(frame)
+            self._send(back, ICMP(type=0, id=inner.id, seq=inner.seq) / bytes(inner.payload))
+
+    def _send(self, key: Key, body: Packet) -> None:
+        """Send from the first end of `key` to the second."""
+        _, own, _, guest, _ = key
+        self.wire.send(Ether(src=self.mac, dst=self.guest_mac) / ip(own, guest) / body)
+
+
+def _result(
+    probe: Probe, heard: list[tuple[Frame, Answer]], delivered: bool, missed: set[str]
+) -> Result:
+    if heard:
+        first = heard[0][1]
+        frames = tuple(frame for frame, _ in heard)
+        return Result(probe, first.verdict, first.payload, first.mac, frames)
+    if not delivered:
+        return Result(probe, "undelivered")
+    source = probe.tell if isinstance(probe, Arp) else probe.src
+    return Result(probe, "unresolved" if canonical(source) in missed else "silence")

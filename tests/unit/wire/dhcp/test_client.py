@@ -1,0 +1,269 @@
+"""The client, with a clock that the test moves and a server that scapy speaks for."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scapy.layers.dhcp import BOOTP
+
+from pbrinit.boot.autoconf.client_process import Identity
+from pbrinit.wire.dhcp import client, lease
+from pbrinit.wire.dhcp.client import Client
+from tests.support.dhcp_bytes import OFFERED, answer, option
+from tests.support.generate.packets import seeded
+
+MAC = bytes.fromhex("52540012345a")
+EVERYBODY = "255.255.255.255"
+OTHER = tuple(("server_id", "192.0.2.9") if o[0] == "server_id" else o for o in OFFERED)
+
+
+class Played:
+    """A client, its clock, and all that it sent."""
+
+    def __init__(self, held: Any = None) -> None:
+        self.now = 1000.0
+        random = seeded("client")
+        identity = Identity(hostname="gate", taken=((10 << 24, 16),))
+        self.client = Client(identity, MAC, random.randrange, self.now, held)
+        self.sent: list[tuple[float, bytes, str]] = []
+
+    def until(self, now: float) -> None:
+        """Let the time pass, and the client do what is due."""
+        while self.client.due <= now:
+            self.now = max(self.now, self.client.due)
+            self._note(self.client.tick(self.now))
+        self.now = now
+
+    def hears(self, data: bytes) -> None:
+        """Give it a datagram."""
+        self._note(self.client.receive(data, self.now))
+
+    def _note(self, sent: list[tuple[bytes, str]]) -> None:
+        self.sent += [(self.now, data, to) for data, to in sent]
+
+    @property
+    def last(self) -> bytes:
+        """What it sent last."""
+        return self.sent[-1][1]
+
+    @property
+    def asked(self) -> list[tuple[int, str]]:
+        """The kinds of all that it sent, and where to."""
+        return [(option(data, "message-type"), to) for _, data, to in self.sent]
+
+
+def bound() -> Played:
+    """One that has its lease, since a moment ago."""
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last))
+    played.hears(answer("ack", played.last))
+    assert played.client.state == client.BOUND
+    return played
+
+
+def test_discover_offer_request_acknowledgement() -> None:
+    played = Played()
+    played.until(1001)
+    assert played.client.state == client.SELECTING
+    played.hears(answer("offer", played.last))
+    assert played.client.state == client.REQUESTING
+    assert played.client.lease is None
+    assert option(played.last, "requested_addr") == "192.0.2.77"
+    assert option(played.last, "server_id") == "192.0.2.1"
+    assert option(played.last, "hostname") == b"gate"
+    assert BOOTP(played.last).ciaddr == "0.0.0.0"
+    played.hears(answer("ack", played.last))
+    assert played.client.lease is not None
+    assert played.client.lease.address == "192.0.2.77"
+    assert played.client.ends == pytest.approx(4601, abs=1)
+    assert played.asked == [(1, EVERYBODY), (3, EVERYBODY)]
+
+
+def test_without_a_server_it_asks_less_and_less_often_and_never_stops() -> None:
+    played = Played()
+    played.until(1000 + 600)
+    assert {kind for kind, _ in played.asked} == {1}
+    times = [at for at, _, _ in played.sent]
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    expected = [4, 8, 16, 32] + [64] * (len(pauses) - 4)
+    assert all(abs(p - e) <= 1 for p, e in zip(pauses, expected, strict=True))
+    assert len(pauses) >= 10
+
+
+def test_an_offer_that_nobody_stands_by_is_asked_for_four_times_and_let_go() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last))
+    number = BOOTP(played.last).xid
+    played.until(1100)
+    assert [kind for kind, _ in played.asked][:6] == [1, 3, 3, 3, 3, 1]
+    assert BOOTP(played.last).xid != number
+
+
+def test_a_refused_request_begins_anew_after_a_while() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last))
+    played.hears(answer("nak", played.last, ("server_id", "192.0.2.1"), address="0.0.0.0"))
+    assert played.client.state == client.INIT
+    played.until(1010)
+    assert len(played.sent) == 2
+    played.until(1013)
+    assert played.asked[-1] == (1, EVERYBODY)
+
+
+def test_half_of_the_time_is_over_and_the_server_is_asked_for_more() -> None:
+    played = bound()
+    played.until(1001 + 1795)
+    assert len(played.sent) == 2
+    played.until(1001 + 1801)
+    assert played.client.state == client.RENEWING
+    assert played.asked[-1] == (3, "192.0.2.1")
+    assert BOOTP(played.last).ciaddr == "192.0.2.77"
+    assert option(played.last, "requested_addr") is None
+    assert option(played.last, "server_id") is None
+    played.hears(answer("ack", played.last))
+    assert played.client.state == client.BOUND
+    assert played.client.ends == pytest.approx(1001 + 1800 + 3600, abs=2)
+
+
+def test_a_server_that_is_silent_is_asked_again_then_everybody_then_it_is_over() -> None:
+    played = bound()
+    played.until(1001 + 3140)
+    assert {to for _, to in played.asked[2:]} == {"192.0.2.1"}
+    renewals = len(played.sent)
+    assert renewals > 4
+    played.until(1001 + 3590)
+    assert played.client.state == client.REBINDING
+    assert {to for _, to in played.asked[renewals:]} == {EVERYBODY}
+    assert BOOTP(played.last).ciaddr == "192.0.2.77"
+    assert played.client.lease is not None
+    played.until(1001 + 3610)
+    assert played.client.lease is None
+    assert played.asked[-1] == (1, EVERYBODY)
+
+
+def test_no_lease_is_held_longer_than_it_lasts_from_the_question_on() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last))
+    asked = played.now
+    played.until(1007)
+    assert played.asked[-2:] == [(3, EVERYBODY), (3, EVERYBODY)]
+    played.hears(answer("ack", played.last))
+    assert played.client.ends == asked + 3600
+
+
+def test_another_server_may_give_more_time_when_everybody_is_asked_and_not_before() -> None:
+    played = bound()
+    played.until(1001 + 1801)
+    played.hears(answer("ack", played.last, *OTHER))
+    assert played.client.state == client.RENEWING
+    played.until(1001 + 3200)
+    played.hears(answer("ack", played.last, *OTHER))
+    assert played.client.state == client.BOUND
+    assert played.client.lease is not None
+    assert played.client.lease.server == "192.0.2.9"
+
+
+def test_a_server_that_refuses_more_time_takes_the_address_away() -> None:
+    played = bound()
+    played.until(1001 + 1801)
+    played.hears(answer("nak", played.last, ("server_id", "192.0.2.9"), address="0.0.0.0"))
+    assert played.client.lease is not None
+    played.hears(answer("nak", played.last, ("server_id", "192.0.2.1"), address="0.0.0.0"))
+    assert played.client.lease is None
+
+
+def test_more_time_is_for_the_same_address() -> None:
+    played = bound()
+    played.until(1001 + 1801)
+    played.hears(answer("ack", played.last, address="192.0.2.78"))
+    assert played.client.state == client.RENEWING
+
+
+def test_who_starts_with_a_lease_goes_on_with_it() -> None:
+    held = bound().client.lease
+    assert held is not None
+    played = Played((held, 1000.0 - 1700))
+    played.until(1050)
+    assert not played.sent
+    assert played.client.ends == 1000 - 1700 + 3600
+    played.until(1101)
+    assert played.asked == [(3, "192.0.2.1")]
+
+
+def test_who_starts_with_a_lease_that_is_over_begins_anew() -> None:
+    held = bound().client.lease
+    assert held is not None
+    played = Played((held, 1000.0 - 3601))
+    played.until(1002)
+    assert played.client.lease is None
+    assert played.asked == [(1, EVERYBODY)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"xid": 1}, {"chaddr": bytes(16)}, {"op": 1}, {"address": "10.0.3.4"}, {"address": "0.0.0.0"}],
+)
+def test_an_offer_to_somebody_else_or_of_no_use_is_passed_over(change: dict[str, Any]) -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last, **change))
+    assert played.client.state == client.SELECTING
+    played.hears(answer("offer", played.last))
+    assert played.client.state == client.REQUESTING
+
+
+def test_why_an_offer_was_passed_over_is_told() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last, address="10.0.3.4"))
+    assert "overlaps with 10.0.0.0/16" in played.client.refused
+
+
+def test_an_acknowledgement_of_what_was_not_asked_for_is_nothing() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("ack", played.last))
+    assert played.client.lease is None
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.floats(0, 3000),
+        st.tuples(
+            st.sampled_from(("offer", "ack", "nak")),
+            st.sampled_from(("192.0.2.77", "192.0.2.78", "0.0.0.0", "10.0.0.9", "224.0.0.1")),
+            st.sampled_from((OFFERED, OTHER, OFFERED[:1], OFFERED[1:])),
+        ),
+        st.binary(max_size=60),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=300)
+@given(STEPS)
+def test_whatever_comes_whenever_a_lease_is_usable_and_never_outlived(steps: list[Any]) -> None:
+    played = Played()
+    for step in steps:
+        if isinstance(step, float):
+            played.until(played.now + step)
+        elif isinstance(step, bytes):
+            played.hears(step)
+        elif played.sent:
+            kind, address, options = step
+            played.hears(answer(kind, played.last, *options, address=address))
+        found, ends = played.client.lease, played.client.ends
+        assert (found is not None) == (played.client.state in client.HOLDING)
+        if found is not None and ends is not None:
+            lease.checked(found, ((10 << 24, 16),))
+            played.until(played.now)
+            assert played.client.lease is None or played.now < ends
+        assert played.client.due <= played.now + max(3600, client.LONGEST_PAUSE)

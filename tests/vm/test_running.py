@@ -1,0 +1,116 @@
+"""A machine that runs: what happens to its cable, to its console and to PID 1."""
+
+from __future__ import annotations
+
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from factory.image.build import Artefacts
+from factory.vm.qemu import Accelerator, Machine, Nic
+from tests.support.vm.wire import Wire
+from tests.vm.conftest import GUEST_MAC, LOGS, MEMORY, MGMT, SELF, STRANGER, Booted, boot, direct
+
+FLAPS = 10
+GONE, BACK = "eth0 has lost its carrier", "eth0 has its carrier again"
+UP_KEY, TAB = "\x1b[A", "\t"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A booted guest and the commands that its hardware takes."""
+
+    booted: Booted
+    monitor: socket.socket
+
+    def cable(self, state: str) -> None:
+        """Pull the cable ("off") or plug it in ("on")."""
+        self.monitor.sendall(f"set_link net0 {state}\n".encode())
+
+
+def machine_running(artefacts: Artefacts, accelerated: Accelerator, name: str) -> Iterator[Running]:
+    """The example's machine, on a wire, with QEMU's monitor."""
+    with (
+        tempfile.TemporaryDirectory(prefix="monitor-") as folder,
+        Wire(LOGS / f"boot-{name}.pcap") as wire,
+        socket.socket(socket.AF_UNIX) as monitor,
+    ):
+        path = Path(folder, "socket")
+        machine = Machine(direct(artefacts), (Nic(wire.netdev, GUEST_MAC),), MEMORY, monitor=path)
+        for booted in boot(name, machine, accelerated, wire):
+            monitor.connect(str(path))
+            yield Running(booted, monitor)
+
+
+@pytest.fixture(scope="module")
+def running(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Running]:
+    """That machine, for the tests here."""
+    yield from machine_running(artefacts, accelerated, "running")
+
+
+def as_planned(booted: Booted) -> None:
+    """Everything is as planned, and filtered."""
+    assert booted.guest.run("audit").endswith("as planned")
+    assert "NOT AS PLANNED" not in booted.guest.run("audit")
+    for version in (4, 6):
+        assert booted.peer.ping(MGMT[version], SELF[version]).verdict == "reply"
+        assert booted.peer.tcp(STRANGER[version], SELF[version], 22).verdict == "silence"
+
+
+def test_the_guard_has_verified_everything(running: Running) -> None:
+    told = running.booted.guest.run("status")
+    assert re.search(r"^verified: \d+ times, last \d+ s ago, 4 routes; 0 repairs", told, re.M)
+    assert re.search(r'^gate, policy "host" [0-9a-f]{16}, up \d+ s, ', told)
+    assert "eth0 (wan): up, carrier, " in told
+    assert re.search(r"^memory: \d+ KiB free$", told, re.M)
+    as_planned(running.booted)
+
+
+def test_the_clock_is_the_hardware_s(running: Running) -> None:
+    told = re.search(r"(\d+-\d+-\d+ \d+:\d+):\d+ UTC", running.booted.guest.run("status"))
+    assert told is not None
+    near = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(time.time() + s)) for s in (-60, 0, 60))
+    assert told[1] in near
+
+
+def test_a_cable_that_is_pulled_is_seen_and_comes_back_filtered(running: Running) -> None:
+    guest = running.booted.guest
+    for _ in range(FLAPS):
+        running.cable("off")
+        guest.expect(GONE)
+        running.cable("on")
+        guest.expect(BACK)
+    guest.send_line("")
+    guest.wait_for_prompt()
+    assert f"carrier changed {2 * FLAPS} times" in guest.run("status")
+    time.sleep(2)  # addresses of IPv6 are tried anew
+    as_planned(running.booted)
+
+
+def test_a_word_is_completed_and_a_line_comes_back(running: Running) -> None:
+    guest = running.booted.guest
+    guest.press(f"aud{TAB}\n")
+    guest.expect("sysctls: as planned")
+    guest.wait_for_prompt()
+    guest.press(f"{UP_KEY}\n")
+    guest.expect("sysctls: as planned")
+    guest.wait_for_prompt()
+
+
+def test_help_names_every_command(running: Running) -> None:
+    told = running.booted.guest.run("help")
+    for word in ("status", "audit", "rules", "probe", "listen", "absent", "poweroff", "reboot"):
+        assert re.search(rf"^  {word}\b", told, re.M)
+
+
+def test_it_reboots_in_order(running: Running) -> None:
+    running.booted.guest.send_line("reboot")
+    running.booted.guest.expect("going down")
+    running.booted.guest.wait_for_end()
+    assert "reboot: Restarting system" in running.booted.guest.transcript
