@@ -197,7 +197,7 @@ def table() -> str:
     for name, stream in STREAMS.items():
         shots, acts = (sum(1 for _ in made()) for made in (stream.shots, stream.acts))
         counts.append((shots, acts))
-        link = f"[{name}.nft](../tests/oracle/{name}.nft)"
+        link = f"[{name}.nft](../tests/nftables/{name}.nft)"
         rows.append(f"| [{name}](../{stream.policy}) | {link} | {shots:,} | {acts:,} |")
     packets, acts = map(sum, zip(*counts, strict=True))
     return "\n".join([*rows, f"| | | **{packets:,}** | **{acts:,}** |"])
