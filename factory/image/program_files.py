@@ -18,9 +18,9 @@ from factory import lock
 from factory.debian import archive
 from factory.image import cpio, mkosi
 from factory.image.cpio import Entry
-from pbrinit.policy.interfaces import Run
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError, Problem
+from pbrinit.policy.programs import Run
 
 NOT_TAKEN = (
     "usr/share/bash-completion", "usr/share/bug", "usr/share/doc", "usr/share/doc-base",

@@ -15,13 +15,14 @@ from typing import Any
 
 from pbrinit.analysis.conformance import Judge
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.packet import ARP, ECHO_REQUEST, WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
-from pbrinit.net.services import Protocol
+from pbrinit.net.icmp import ECHO_REQUEST
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.net.services import PortSet
+from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import Plan
-from pbrinit.policy.interfaces import Way
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import ROOT, Way
 from pbrinit.semantics.decision import HERE, seen
-from pbrinit.semantics.exchange import ROOT, PortSet
 from pbrinit.semantics.expectations import Asked, asked
 from pbrinit.semantics.header_space import Box, Part
 from pbrinit.semantics.paths import Meaning
@@ -171,7 +172,7 @@ def _shaped(packet: Packet, *, sent: bool) -> Packet:
     """With type and code where it is ICMP, which stand for a port where it is sent."""
     if packet.protocol not in WITH_TYPES:
         return replace(packet, icmp=None)
-    asking = (ECHO_REQUEST[Protocol(packet.protocol)], 0)
+    asking = ECHO_REQUEST[packet.family]
     return replace(packet, icmp=divmod(packet.destination_port, 256) if sent else asking)
 
 

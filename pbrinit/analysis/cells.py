@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 from pbrinit.analysis.address_classes import Classes
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.services import Ports
-from pbrinit.semantics.exchange import PortSet
+from pbrinit.net.services import Ports, PortSet
 from pbrinit.semantics.header_space import Box, Part
 
 FIELDS = ("protocol", "sources", "destinations", "destination_ports", "source_ports", "uid")

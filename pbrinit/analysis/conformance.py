@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import Model
 from pbrinit.model.martians import UNSPECIFIED, is_broadcast
 from pbrinit.model.tables import Kind
 from pbrinit.model.verdict import Verdict
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import ARP, Direction, In, Out, Packet
-from pbrinit.plan.plan import Action, Plan
+from pbrinit.net.packet import Direction, In, Out, Packet
+from pbrinit.net.special_addresses import ARP
+from pbrinit.plan.plan import LOOPBACK, Action, Plan
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import ROOT
 from pbrinit.semantics.decision import HERE, NOWHERE, Ruling, Rulings, seen
-from pbrinit.semantics.exchange import ROOT
 from pbrinit.semantics.header_space import Seen
 
 

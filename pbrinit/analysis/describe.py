@@ -12,11 +12,12 @@ from typing import Any
 
 from pbrinit.analysis.cells import Cell, Grid
 from pbrinit.net.addresses import AddressSet, Family, Prefix
+from pbrinit.net.icmp import ANY_PORT, NO_PORT
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
-from pbrinit.net.services import CLIENTS, Protocol
-from pbrinit.policy.interfaces import Interface, Run, User
-from pbrinit.policy.interfaces import Way as End
-from pbrinit.semantics.exchange import ANY_PORT, UNNAMED, PortSet
+from pbrinit.net.services import CLIENTS, PortSet, Protocol
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import Run, User
+from pbrinit.policy.programs import Way as End
 from pbrinit.semantics.paths import Meaning
 
 NAMED = 3
@@ -75,7 +76,7 @@ def path(meaning: Meaning, family: Family, way_in: End | None, way_out: End | No
     elif way_in is None:
         mine = meaning.policy.clients
         # TCP's may be looked up without one.
-        clients = ((mine,), (UNNAMED[0], mine, UNNAMED[1]))
+        clients = ((mine,), (NO_PORT[0], mine, NO_PORT[1]))
     elif isinstance(way_out, Interface):
         clients = ((CLIENTS,),)
     return Way(

@@ -20,8 +20,8 @@ from pbrinit.analysis.describe import Packets, packets, path
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Protocol
 from pbrinit.policy.assigned import whole
-from pbrinit.policy.interfaces import Way as End
 from pbrinit.policy.policy import Deny, Policy
+from pbrinit.policy.programs import Way as End
 from pbrinit.policy.reader.reader import read
 from pbrinit.semantics.header_space import Box, Part
 from pbrinit.semantics.paths import Meaning

@@ -19,9 +19,9 @@ from pbrinit.model.verdict import Notice, Outcome, Verdict
 from pbrinit.net.packet import Direction, Fragment, In, Out, Packet
 from pbrinit.plan.ip_commands import rule_command
 from pbrinit.plan.plan import Action, Plan
-from pbrinit.policy.interfaces import Run
 from pbrinit.policy.policy import Between, Deny, Entry, Policy
 from pbrinit.policy.policy import Direction as Opening
+from pbrinit.policy.programs import Run
 from pbrinit.semantics.decision import Rulings
 
 __all__ = [

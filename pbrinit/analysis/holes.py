@@ -19,8 +19,8 @@ from pbrinit.net.addresses import Family
 from pbrinit.net.packet import WITH_TYPES
 from pbrinit.net.services import Protocol
 from pbrinit.policy.assigned import whole
-from pbrinit.policy.interfaces import Way as End
 from pbrinit.policy.policy import Between, Direction, Entry, Policy
+from pbrinit.policy.programs import Way as End
 from pbrinit.policy.reader.reader import read
 from pbrinit.semantics.header_space import Box, Part
 from pbrinit.semantics.paths import Meaning

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pbrinit.analysis.cells import Grid, minus
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Service
-from pbrinit.policy.interfaces import Way
 from pbrinit.policy.policy import Deny, Direction, Entry, Policy
 from pbrinit.policy.problems import Problems
+from pbrinit.policy.programs import Way
 from pbrinit.semantics.expectations import asked
 from pbrinit.semantics.header_space import Part
 from pbrinit.semantics.paths import Meaning

@@ -6,14 +6,14 @@ In: a line such as `in wan tcp 198.51.100.9:40000 > 192.0.2.2:22`.  Out: a `Ques
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from pbrinit.compiler import rooms
-from pbrinit.net.addresses import Address
+from pbrinit.net.addresses import Address, Family
+from pbrinit.net.icmp import ECHO_REQUEST
 from pbrinit.net.packet import (
-    ECHO_REQUEST,
     WITH_PORTS,
     WITH_TYPES,
     Direction,
@@ -23,8 +23,9 @@ from pbrinit.net.packet import (
     Packet,
 )
 from pbrinit.net.services import CLIENTS, Protocol
-from pbrinit.policy.interfaces import Run
+from pbrinit.plan.plan import Program, Route
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import Run
 
 HIGHEST_PORT = 65535
 HIGHEST_BYTE = 255
@@ -71,8 +72,9 @@ class Question:
     uid: int | None
 
 
-def parse(line: str, policy: Policy) -> Question:
+def parse(line: str, policy: Policy, programs: Iterable[Program]) -> Question:
     """Read a question; interfaces and users are the policy's names, or a device, or a number.
+    `programs` are the plan's.
 
     A client's port that is not given is the first of those that clients have. What a program in a
     room sends comes in by its door.  Raises QuestionError.
@@ -92,7 +94,7 @@ def parse(line: str, policy: Policy) -> Question:
         raise QuestionError(f"{found['protocol']} has no ports", "write the addresses alone")
     run = _run(found["run"], policy) if found["run"] is not None else None
     if run is not None and source is None:
-        source = _source_in_room(run, destination, policy)
+        source = _source_in_room(run, destination, programs)
     if protocol in WITH_PORTS and source_port is None:
         sends = found["device"] is None
         source_port = (run or policy).clients.first if sends else CLIENTS.first
@@ -164,7 +166,7 @@ def _protocol(text: str, version: int) -> tuple[int, tuple[int, int] | None]:
         raise QuestionError(f'"{text}" has no number up to {HIGHEST_BYTE}')
     if word == "icmp" and len(numbers) in (0, 1, 2):
         protocol = Protocol.ICMP if version == 4 else Protocol.ICMPV6  # noqa: PLR2004
-        kind = int(numbers[0]) if numbers else ECHO_REQUEST[protocol]
+        kind = int(numbers[0]) if numbers else ECHO_REQUEST[Family(version)].type
         return protocol, (kind, int(numbers[1]) if numbers[1:] else 0)
     if word == "ip" and len(numbers) == 1 and int(numbers[0]) not in (*WITH_PORTS, *WITH_TYPES):
         return int(numbers[0]), None
@@ -185,11 +187,23 @@ def _run(text: str, policy: Policy) -> Run:
     raise QuestionError(f'no program is named "{text}"', f"there is {known}")
 
 
-def _source_in_room(run: Run, destination: Address, policy: Policy) -> Address:
-    source = rooms.source(policy, run, destination)
-    if source is None:
+def _source_in_room(run: Run, destination: Address, programs: Iterable[Program]) -> Address:
+    """The address from which a program in a room sends where its socket is not bound to one: the
+    preferred source of the longest route in the room.
+    """
+    room = next(program.room for program in programs if program.run.name == run.name)
+    routes = [route for route in (room.routes if room else ()) if _leads_to(route, destination)]
+    longest = max(routes, key=lambda r: r.destination.prefixlen if r.destination else -1,
+                  default=None)  # fmt: skip
+    if longest is None or longest.preferred is None:
         raise QuestionError(f"no route of {run.label} leads to {destination}")
-    return source
+    return longest.preferred
+
+
+def _leads_to(route: Route, destination: Address) -> bool:
+    if route.family is not Family.of(destination):
+        return False
+    return route.destination is None or destination in route.destination
 
 
 def _device(text: str, policy: Policy) -> str:

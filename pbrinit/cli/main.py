@@ -11,23 +11,16 @@ import argparse
 import getpass
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pbrinit.analysis import diff, explain, holes
-from pbrinit.cli import build as collector
-from pbrinit.cli import prove
-from pbrinit.compiler.compile import compile_policy
-from pbrinit.compiler.layout import CompileError
+from pbrinit.cli import build, prove
 from pbrinit.plan import ip_commands
-from pbrinit.plan.encode import encode
-from pbrinit.plan.plan import Plan
 from pbrinit.policy import assigned, problems
-from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError, Problem
-from pbrinit.policy.reader.reader import examine, read
-from pbrinit.policy.reader.schema import schema
-from pbrinit.wire import bootplan, password_hash
+from pbrinit.policy.reader.keys import schema
+from pbrinit.wire import password_hash
 
 USAGE = 2
 
@@ -47,48 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return status
-
-
-def load(path: Path, leases: Iterable[str] = ()) -> Plan:
-    """The plan of the policy file at `path`.
-
-    Raises PolicyError with everything that is wrong.
-    """
-    return loaded(path, leases)[1]
-
-
-def loaded(path: Path, leases: Iterable[str] = ()) -> tuple[Policy, Plan]:
-    """The policy in the file at `path`, and its plan; with what is given to it, as
-    `configured.given` has it.
-
-    Raises PolicyError with everything that is wrong.
-    """
-    with collector.paused():
-        policy = read(path)
-        try:
-            found = [assigned.given(policy, lease) for lease in leases]
-        except assigned.GivenError as error:
-            raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
-        policy = assigned.configured(policy, *found)
-        return policy, _compiled(path, policy)
-
-
-def _compiled(path: Path, policy: Policy) -> Plan:
-    try:
-        return compile_policy(policy)
-    except CompileError as error:
-        raise PolicyError([Problem(str(path), "policy", str(error))]) from None
-
-
-def build(policy: Path, output: Path) -> None:
-    """Write the boot file of `policy` to `output`, whole or not at all.
-
-    Raises PolicyError, and OSError where `output` cannot be written.
-    """
-    data = bootplan.pack(encode(load(policy), policy.stem))
-    beside = output.with_name(f".{output.name}.new")
-    beside.write_bytes(data)
-    beside.replace(output)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--json", action="store_true", help="the answer as JSON")
     _with_lease(asked)
     asked.set_defaults(command=_explain)
-    prove.add(commands, _compiled)
+    prove.add(commands)
     diff.add(commands)
     made = commands.add_parser("build", help="write the boot file that PID 1 reads")
     made.add_argument("policy", type=Path, help="the policy file")
@@ -144,9 +95,9 @@ def _with_lease(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    with collector.paused():
-        reading = examine(options.policy)
-        policy, plan = reading.policy, _compiled(options.policy, reading.policy)
+    with build.paused():
+        reading = build.examine(options.policy)
+        policy, plan = reading.policy, build.compiled(options.policy, reading.policy)
     summary = {
         "file": str(options.policy),
         "hostname": plan.hostname,
@@ -171,7 +122,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    lines = list(ip_commands.commands(load(options.policy, options.lease)))
+    lines = list(ip_commands.commands(build.load(options.policy, options.lease)))
     print(json.dumps(lines, indent=1) if options.json else "\n".join(lines))
     return 0
 
@@ -181,9 +132,11 @@ def _explain(options: argparse.Namespace) -> int:
         return _misasked(options, "ask about one packet, or for --holes", explain.HINT)
     if options.holes:
         return holes.command(options.policy, as_json=options.json)
-    policy, plan = loaded(options.policy, options.lease)
+    policy, plan = build.loaded(options.policy, options.lease)
     try:
-        explanation = explain.explain(plan, policy, explain.parse(options.question, policy))
+        explanation = explain.explain(
+            plan, policy, explain.parse(options.question, policy, plan.programs)
+        )
     except explain.QuestionError as error:
         return _misasked(options, error.what, error.hint)
     if options.json:
@@ -204,7 +157,7 @@ def _misasked(options: argparse.Namespace, what: str, hint: str) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    build(options.policy, options.output)
+    build.build(options.policy, options.output)
     return 0
 
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from pbrinit.cli import build
 from pbrinit.net.addresses import Address
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
 from pbrinit.net.services import Protocol
-from pbrinit.plan.plan import Plan
 from pbrinit.policy import problems
 from pbrinit.policy.assigned import states
 from pbrinit.policy.policy import Policy
@@ -39,11 +38,8 @@ SHOWN = 5
 ASTRAY = "another router leads there, or none"
 
 
-Compiler = Callable[[Path, Policy], Plan]
-
-
-def add(commands: argparse._SubParsersAction[Any], compiled: Compiler) -> None:
-    """The command's place on the command line; `compiled` makes the plan of a policy."""
+def add(commands: argparse._SubParsersAction[Any]) -> None:
+    """The command's place on the command line."""
     parser = commands.add_parser(
         "prove", help="prove that the plan does what the policy means, for every packet"
     )
@@ -52,10 +48,10 @@ def add(commands: argparse._SubParsersAction[Any], compiled: Compiler) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="say only what is not proved, and the verdict"
     )
-    parser.set_defaults(command=lambda options: _command(options, compiled))
+    parser.set_defaults(command=_command)
 
 
-def _command(options: argparse.Namespace, compiled: Compiler) -> int:
+def _command(options: argparse.Namespace) -> int:
     from pbrinit.analysis.proof.prover import Proof, UndecidedError  # noqa: PLC0415  z3 takes its time
 
     told = verdict if options.quiet else text
@@ -65,7 +61,7 @@ def _command(options: argparse.Namespace, compiled: Compiler) -> int:
         name = f"{options.policy}{f' {state}' if state else ''}"
         try:
             with build.paused():
-                proof = Proof(policy, compiled(options.policy, policy))
+                proof = Proof(policy, build.compiled(options.policy, policy))
                 findings = list(proof.findings())
         except UndecidedError as error:
             print(f"{name}: not proved: {error}", file=sys.stderr)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pbrinit.compiler.layout import CompileError
 from pbrinit.net.addresses import Family
 from pbrinit.plan.plan import Action, Rule
 
@@ -137,3 +136,7 @@ class Assembly:
             if not (line.jumps and line.target and kept and self._landing(line.target) == kept[-1]):
                 kept.append(at)
         return kept[::-1]
+
+
+class CompileError(Exception):
+    """A policy that makes no plan, although each of its entries is sound; the text says why."""

@@ -6,6 +6,7 @@ In: a `Policy`.  Out: a `Plan`.  Pure: the same policy always makes the same pla
 from __future__ import annotations
 
 from pbrinit.compiler import log_rules, rooms, sysctls
+from pbrinit.compiler.assembler import CompileError
 from pbrinit.compiler.context import Ground
 from pbrinit.compiler.layout import (
     INPUT,
@@ -15,7 +16,6 @@ from pbrinit.compiler.layout import (
     TABLE_ROUTERS,
     TABLE_SINK,
     TAIL,
-    CompileError,
 )
 from pbrinit.compiler.links import hairpins, links
 from pbrinit.compiler.policy_flows import Claims

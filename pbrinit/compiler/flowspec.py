@@ -9,23 +9,12 @@ import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pbrinit.net import icmp
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports
-from pbrinit.policy.interfaces import Run
+from pbrinit.policy.programs import Run
 
-ROOT = 0
-ANY_PORT = Ports(0, 65535)
-NO_PORT = (Ports(0, 0), Ports(65535, 65535))
-"""The ports that no rule can name. Whatever a rule says of the one it says of the other."""
-
-ECHO_REQUEST = {Family.V4: Ports(8 << 8, 8 << 8), Family.V6: Ports(128 << 8, 128 << 8)}
-"""Type and code of an echo request where a port would be (union flowi_uli, net/flow.h)."""
-
-ECHO_REPLY = {Family.V4: NO_PORT, Family.V6: (Ports(129 << 8, 129 << 8),)}
-"""In IPv4 it is type 0 code 0, which no rule can name."""
-
-TOO_BIG = {Family.V4: Ports(3 << 8 | 4, 3 << 8 | 4), Family.V6: Ports(2 << 8, 2 << 8)}
-PROHIBITED = {Family.V4: Ports(3 << 8 | 13, 3 << 8 | 13), Family.V6: Ports(1 << 8 | 1, 1 << 8 | 1)}
+(ANY_PORT,) = icmp.ANY_PORT
 
 
 class Role(enum.Enum):

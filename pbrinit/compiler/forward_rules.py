@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pbrinit.compiler.assembler import Assembly, Label
+from pbrinit.compiler.assembler import Assembly, CompileError, Label
 from pbrinit.compiler.context import Ground
 from pbrinit.compiler.emit import both, by_protocol, to_table
 from pbrinit.compiler.flowspec import Claim, Role
-from pbrinit.compiler.layout import FEW, CompileError
+from pbrinit.compiler.layout import FEW
 from pbrinit.compiler.port_tree import protocols, region
 from pbrinit.compiler.prefix_cover import Piece, pieces
 from pbrinit.compiler.rectangles import Product, mixed, without

@@ -7,27 +7,30 @@ docs/how-it-filters.md tells why each is there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv6Network
 from typing import Any
 
 from pbrinit.compiler import rooms
-from pbrinit.compiler.assembler import Assembly, Label
+from pbrinit.compiler.assembler import Assembly, CompileError, Label
 from pbrinit.compiler.context import Ground
 from pbrinit.compiler.emit import Choice, among, by_protocol, to_table
 from pbrinit.compiler.flowspec import Claim, Granted, Role, granted
 from pbrinit.compiler.forward_rules import Passing
-from pbrinit.compiler.layout import FEW, CompileError, host
+from pbrinit.compiler.layout import FEW
 from pbrinit.compiler.log_rules import SPOKEN_OF
 from pbrinit.compiler.prefix_cover import pieces
 from pbrinit.compiler.set_tables import Hop, Use
-from pbrinit.net.addresses import AddressSet, Family
+from pbrinit.net.addresses import AddressSet, Family, host
 from pbrinit.net.services import Protocol
+from pbrinit.net.special_addresses import (
+    ALL_NODES,
+    LINK_LOCAL,
+    MAPPED,
+    SOLICITED_NODE,
+    UNSPECIFIED_6,
+)
 from pbrinit.plan.plan import TABLE_LOCAL, Action
-from pbrinit.policy.interfaces import Interface, Run
-from pbrinit.policy.topology import LINK_LOCAL, MAPPED, UNSPECIFIED_6
-
-SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
-ALL_NODES = IPv6Network("ff02::1/128")
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import Run
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pbrinit.compiler import rooms, sysctls
-from pbrinit.compiler.layout import (
-    ALL_ROUTERS,
-    LOOPBACK,
-    TABLE_DHCP,
-    TABLE_HAIRPIN,
-    TABLE_LOG,
-    TABLE_ROUTERS,
-    TABLE_SINK,
-)
+from pbrinit.compiler.layout import TABLE_DHCP, TABLE_HAIRPIN, TABLE_LOG, TABLE_ROUTERS, TABLE_SINK
 from pbrinit.compiler.set_tables import Tables
 from pbrinit.net.addresses import Family
-from pbrinit.plan.plan import TABLE_MAIN, Link, Route, RouteKind
-from pbrinit.policy.interfaces import Interface, Run
+from pbrinit.net.special_addresses import ALL_ROUTERS
+from pbrinit.plan.plan import LOOPBACK, TABLE_MAIN, Link, Route, RouteKind
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import Run
 
 HEARD = {Family.V4: RouteKind.BROADCAST, Family.V6: RouteKind.LOCAL}
 """How the kernel's word about who was refused comes back. No return path check is content with

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pbrinit.compiler.assembler import Assembly
+from pbrinit.compiler.assembler import Assembly, CompileError
 from pbrinit.compiler.context import Ground
 from pbrinit.compiler.emit import both, to_table
-from pbrinit.compiler.layout import FEW, CompileError
+from pbrinit.compiler.layout import FEW
 from pbrinit.compiler.prefix_cover import Piece, pieces
 from pbrinit.compiler.rectangles import Product, without
 from pbrinit.compiler.set_tables import Use

@@ -13,26 +13,18 @@ from typing import Any
 from pbrinit.compiler.assembler import Assembly, Label
 from pbrinit.compiler.context import Ground
 from pbrinit.compiler.emit import Choice, among, by_protocol, to_table
-from pbrinit.compiler.flowspec import ROOT, Claim, Role, keys
-from pbrinit.compiler.layout import (
-    ALL_ROUTERS,
-    FEW,
-    LOOPBACK,
-    TABLE_DHCP,
-    TABLE_LOG,
-    TABLE_ROUTERS,
-    TABLE_SINK,
-    host,
-)
+from pbrinit.compiler.flowspec import Claim, Role, keys
+from pbrinit.compiler.layout import FEW, TABLE_DHCP, TABLE_LOG, TABLE_ROUTERS, TABLE_SINK
 from pbrinit.compiler.links import hairpins
 from pbrinit.compiler.port_tree import NAMING, Side
 from pbrinit.compiler.prefix_cover import pieces
 from pbrinit.compiler.set_tables import Use
-from pbrinit.net.addresses import AddressSet, Family, Prefix
+from pbrinit.net.addresses import AddressSet, Family, Prefix, holds, host
+from pbrinit.net.icmp import PROHIBITED, PROTOCOL, ROUTER_SOLICITATION
 from pbrinit.net.services import DHCP_CLIENT, DHCP_SERVER, Protocol
-from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN, Action
-from pbrinit.policy.topology import LOOPBACK_PREFIX, UNSPECIFIED_4, holds
-from pbrinit.semantics.exchange import ICMP_NUMBER, PROHIBITED, ROUTER_SOLICITATION, icmp
+from pbrinit.net.special_addresses import ALL_ROUTERS, LOOPBACK_PREFIX, UNSPECIFIED_4
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, Action
+from pbrinit.policy.programs import ROOT
 
 COMMON_FIRST = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
 EVERY_SOURCE_6 = (IPv6Network("::/1"), IPv6Network("8000::/1"))
@@ -156,7 +148,7 @@ class Output:
         family = self._family
         if family is not Family.V6 or not any(family in i.asks for i in self._policy.interfaces):
             return
-        (kind,) = icmp(family, ROUTER_SOLICITATION).destination_ports
+        (kind,) = ROUTER_SOLICITATION.ports
         for source in EVERY_SOURCE_6:
             self._code.goto(self._refused, source=source, destination=ALL_ROUTERS,
                             note="routers are asked without a source")  # fmt: skip
@@ -257,9 +249,9 @@ class Output:
 
     def _to_the_log(self, note: str, **selectors: Any) -> None:
         """The kernel's word about who was refused."""
-        (ports,) = icmp(self._family, PROHIBITED[self._family]).destination_ports
+        (ports,) = PROHIBITED[self._family].ports
         self._code.add(Action.LOOKUP, TABLE_LOG, iif=LOOPBACK, uid=ROOT,
-                       protocol=ICMP_NUMBER[self._family], destination_ports=ports,
+                       protocol=PROTOCOL[self._family], destination_ports=ports,
                        note=note, **selectors)  # fmt: skip
 
     def _end(self, tail: Label) -> None:

@@ -17,22 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pbrinit.compiler.flowspec import (
-    ANY_PORT,
-    ECHO_REPLY,
-    ECHO_REQUEST,
-    NO_PORT,
-    PROHIBITED,
-    ROOT,
-    TOO_BIG,
-    Claim,
-    Role,
-    Shape,
-)
+from pbrinit.compiler.flowspec import ANY_PORT, Claim, Role, Shape
 from pbrinit.net.addresses import AddressSet, Family
+from pbrinit.net.icmp import ECHO_REPLY, ECHO_REQUEST, NO_PORT, PROHIBITED, PROTOCOL, TOO_BIG
 from pbrinit.net.services import Ports, Protocol, Service
-from pbrinit.policy.interfaces import Interface, Run
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Deny, Direction, Entry, Peers, Policy
+from pbrinit.policy.programs import ROOT, Run
 from pbrinit.policy.topology import Places
 
 
@@ -214,10 +205,9 @@ class Claims:
         """
         incoming = exchange.direction is Direction.INPUT
         if service is not None and service.echo:
-            number = service.number(self._family)
-            request = (ECHO_REQUEST[self._family],)
-            for types in ECHO_REPLY[self._family] if incoming else request:
-                yield Shape(number, destination_ports=types)
+            message = (ECHO_REPLY if incoming else ECHO_REQUEST)[self._family]
+            for ports in message.ports:
+                yield Shape(PROTOCOL[self._family], destination_ports=ports)
         elif incoming:
             yield self._asks(service, ANY_PORT).turned
         else:
@@ -244,8 +234,8 @@ class Claims:
 
     def _kept_for_the_log(self) -> Iterator[Claim]:
         """The kernel's word about who is refused is the log's, whoever may be sent ICMP."""
-        icmp = Service(Protocol.ICMP).number(self._family)
-        shape = Shape(icmp, destination_ports=PROHIBITED[self._family])
+        (ports,) = PROHIBITED[self._family].ports
+        shape = Shape(PROTOCOL[self._family], destination_ports=ports)
         for answer in (False, True) if self._logs else ():
             yield Claim(Role.DENY, "log", shape, self._all, self._all, ROOT, answer)
 
@@ -253,13 +243,12 @@ class Claims:
         """What the kernel itself says to those whose packets it passes on, or rejects."""
         if not self.forwards or exchange.role is Role.DENY or exchange.uid is not None:
             return
-        icmp = Service(Protocol.ICMP).number(self._family)
         rejected = exchange.role is Role.REJECT
         near = self._places.everybody if rejected else self._places.behind(*exchange.near)
         peers = self._of(exchange.sources) & near
         if not rejected:
             far = self._places.behind(*exchange.far)
             peers = peers | self._of(exchange.destinations) & far
-        types = PROHIBITED if rejected else TOO_BIG
-        shape = Shape(icmp, destination_ports=types[self._family])
+        (ports,) = (PROHIBITED if rejected else TOO_BIG)[self._family].ports
+        shape = Shape(PROTOCOL[self._family], destination_ports=ports)
         yield Claim(Role.TOLD, exchange.key, shape, self._all, peers, ROOT)

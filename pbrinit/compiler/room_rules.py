@@ -15,13 +15,14 @@ from pbrinit.compiler.assembler import Assembly, Label
 from pbrinit.compiler.context import Ground
 from pbrinit.compiler.emit import Choice, among, by_protocol, to_table
 from pbrinit.compiler.flowspec import Claim, Granted, Role, Shape, granted
-from pbrinit.compiler.layout import FEW, host
+from pbrinit.compiler.layout import FEW
 from pbrinit.compiler.prefix_cover import pieces
 from pbrinit.compiler.set_tables import Use
-from pbrinit.net.addresses import AddressSet, Prefix
+from pbrinit.net.addresses import AddressSet, Prefix, host
 from pbrinit.plan.plan import TABLE_MAIN, Action
 from pbrinit.policy import room_addresses
-from pbrinit.policy.interfaces import Interface, Run
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import Run
 
 
 class Departure:

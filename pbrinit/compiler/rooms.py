@@ -19,8 +19,8 @@ from pbrinit.compiler.layout import TABLE_ROOMS
 from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.plan.plan import TABLE_MAIN, Program, Room, Route, RouteKind
 from pbrinit.policy import room_addresses
-from pbrinit.policy.interfaces import Run
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import Run
 
 GATEWAY: dict[Family, Address] = {
     Family.V4: IPv4Address("169.254.0.1"),
@@ -45,18 +45,6 @@ def way_in(policy: Policy, run: Run) -> tuple[Route, ...]:
               note=f"into the room {run.name}")
         for address in _addresses(policy, run)
     )  # fmt: skip
-
-
-def source(policy: Policy, run: Run, destination: Address) -> Address | None:
-    """The address from which a program in a room sends where it has not chosen one: that of the
-    longest of its routes.
-    """
-    family = Family.of(destination)
-    routes = [route for route in _ways_out(policy, run) if route.family is family]
-    found = [r for r in routes if r.destination is None or destination in r.destination]
-    longest = max(found, key=lambda r: r.destination.prefixlen if r.destination else -1,
-                  default=None)  # fmt: skip
-    return longest.preferred if longest else None
 
 
 def _room(policy: Policy, run: Run) -> Room:

@@ -9,24 +9,14 @@ from __future__ import annotations
 from pbrinit.compiler import log_rules
 from pbrinit.compiler.assembler import Assembly, Label
 from pbrinit.compiler.context import Ground
-from pbrinit.compiler.flowspec import ROOT
 from pbrinit.compiler.input_rules import Arrival
-from pbrinit.compiler.layout import (
-    DISPATCH,
-    INPUT,
-    INPUT_SIZE,
-    LOOPBACK,
-    OUTPUT,
-    ROOM_SIZE,
-    ROOMS,
-    TAIL,
-    host,
-)
+from pbrinit.compiler.layout import DISPATCH, INPUT, INPUT_SIZE, OUTPUT, ROOM_SIZE, ROOMS, TAIL
 from pbrinit.compiler.output_rules import COMMON_FIRST, Output
 from pbrinit.compiler.room_rules import Departure
-from pbrinit.net.addresses import Family, InterfaceAddress
-from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN, Action, Rule
+from pbrinit.net.addresses import Family, InterfaceAddress, host
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, Action, Rule
 from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import ROOT
 
 EVERY_PROTOCOL = range(1, 256)
 """All that a rule can name: `ipproto 0` means any, which leaves 0 to ARP's look-ups."""

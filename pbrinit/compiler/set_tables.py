@@ -14,11 +14,11 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pbrinit.compiler.layout import LOOPBACK, TABLE_SETS
+from pbrinit.compiler.layout import TABLE_SETS
 from pbrinit.compiler.prefix_cover import Piece, pieces
-from pbrinit.net.addresses import Address, AddressSet, Family, Prefix
-from pbrinit.plan.plan import Route, RouteKind
-from pbrinit.policy.topology import Places, holds
+from pbrinit.net.addresses import Address, AddressSet, Family, Prefix, holds
+from pbrinit.plan.plan import LOOPBACK, Route, RouteKind
+from pbrinit.policy.topology import Places
 
 LEFT_OUT = "left out: on to the next rule"
 

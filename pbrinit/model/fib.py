@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.tables import Entry, Kind, tables
 from pbrinit.net.addresses import Address, Family, Prefix
 from pbrinit.net.services import Ports
-from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, Rule
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, Action, Plan, Rule
 
 REFUSES = {Kind.BLACKHOLE: Action.BLACKHOLE, Kind.PROHIBIT: Action.PROHIBIT}
 """Kinds of routes that refuse a packet as a rule does (fib_props, fib6_prop)."""

@@ -6,15 +6,15 @@ named are those of Linux 6.12.
 
 from __future__ import annotations
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.fib import Trace
 from pbrinit.model.host import Machine
 from pbrinit.model.icmp_errors import Notices, Reason
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import BY_LOOPBACK, Outcome, Verdict, dropped, refused
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import ARP, Packet
-from pbrinit.plan.plan import Action
+from pbrinit.net.packet import Packet
+from pbrinit.net.special_addresses import ARP
+from pbrinit.plan.plan import LOOPBACK, Action
 
 PASSED_ON = "input allows it to pass"
 TOO_OFTEN = "it has been passed on too often"

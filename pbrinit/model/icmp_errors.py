@@ -15,28 +15,24 @@ from pbrinit.model.fib import Trace
 from pbrinit.model.host import Machine
 from pbrinit.model.output import Sender
 from pbrinit.model.verdict import Notice, Outcome, Verdict, dropped
+from pbrinit.net import icmp
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.packet import ARP, Fragment, Out, Packet
+from pbrinit.net.packet import Fragment, Out, Packet
 from pbrinit.net.services import Protocol
+from pbrinit.net.special_addresses import ARP
 
 KERNEL = 0
 """The kernel's own packets are root's (sock_net_uid, include/net/sock.h)."""
 
-QUERIES = (0, 8, 13, 14, 15, 16, 17, 18)
-"""ICMP's types that are no errors (icmp_pointers, net/ipv4/icmp.c); unknown ones are."""
-
-FIRST_QUERY_6 = 128
-"""ICMPv6's types below are errors (RFC 4443, 2.1)."""
-
 
 class Reason(enum.Enum):
-    """Why, as type and code: of ICMP (RFC 792, RFC 1812) and of ICMPv6 (RFC 4443)."""
+    """Why, as a message of each family."""
 
-    NO_ROUTE = ((3, 0), (1, 0))
-    PROHIBITED = ((3, 13), (1, 1))
-    NOT_NEIGHBOUR = ((3, 0), (1, 2))
-    TOO_BIG = ((3, 4), (2, 0))
-    TIME_EXCEEDED = ((11, 0), (3, 0))
+    NO_ROUTE = icmp.NO_ROUTE
+    PROHIBITED = icmp.PROHIBITED
+    NOT_NEIGHBOUR = icmp.NOT_NEIGHBOUR
+    TOO_BIG = icmp.TOO_BIG
+    TIME_EXCEEDED = icmp.TIME_EXCEEDED
 
 
 class Notices:
@@ -60,11 +56,11 @@ class Notices:
         return Verdict(outcome, why, traces, notice=notice)
 
     def _notice(self, reason: Reason, packet: Packet, sender: Address, device: str) -> Notice:
-        of_four, of_six = reason.value
-        error = Packet(Protocol.ICMP, None, sender, icmp=of_four)
+        message = reason.value[packet.family]
+        error = Packet(Protocol.ICMP, None, sender, icmp=message)
         if packet.family is Family.V6:
             own = self._source_6(packet, sender, device)
-            error = Packet(Protocol.ICMPV6, own, sender, icmp=of_six)
+            error = Packet(Protocol.ICMPV6, own, sender, icmp=message)
         near = packet.family is Family.V6 and sender.is_link_local
         flow = self._sender.flow(error, Out(KERNEL, device if near else None))
         return Notice(error, self._sender.output(replace(flow, strict=False)))
@@ -85,7 +81,7 @@ def _told_4(packet: Packet) -> bool:
     """Whether __icmp_send (net/ipv4/icmp.c) answers it: not a later fragment, nor an error.
     Those to all never come so far. ARP is no IP.
     """
-    error = packet.icmp is not None and packet.icmp[0] not in QUERIES
+    error = packet.icmp is not None and packet.icmp[0] not in icmp.QUERIES
     return not error and packet.fragment is not Fragment.LATER and packet.protocol != ARP
 
 
@@ -93,7 +89,7 @@ def _told_6(packet: Packet, reason: Reason) -> bool:
     """Whether icmp6_send (net/ipv6/icmp.c) answers it: not from nobody, nor an error; what went
     to a group only where it was too big.
     """
-    error = packet.icmp is not None and packet.icmp[0] < FIRST_QUERY_6
+    error = packet.icmp is not None and packet.icmp[0] < icmp.FIRST_QUERY_6
     source, group = packet.source, packet.destination.is_multicast
     if source is None or source.is_unspecified or source.is_multicast:
         return False

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.fib import Flow, Lookup, Trace
 from pbrinit.model.forward import Forwarder
 from pbrinit.model.host import Machine
@@ -20,8 +19,9 @@ from pbrinit.model.output import Sender
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import Outcome, Verdict, dropped, no_way_back
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.packet import ARP, Direction, Fragment, In, Out, Packet
-from pbrinit.plan.plan import Plan
+from pbrinit.net.packet import Direction, Fragment, In, Out, Packet
+from pbrinit.net.special_addresses import ARP
+from pbrinit.plan.plan import LOOPBACK, Plan
 
 IPV6_FRAGMENT = 44
 

@@ -5,20 +5,23 @@ In: a `Packet` that arrives.  Out: the reason, or None.  Functions named are Lin
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from pbrinit.net.packet import Packet
+from pbrinit.net.special_addresses import (
+    ARP,
+    IGMP,
+    LIMITED_BROADCAST,
+    LOCAL_MULTICAST,
+    UNSPECIFIED_4,
+)
 
-from pbrinit.net.packet import ARP, Packet
-
-IGMP = 2
-UNSPECIFIED = IPv4Address(0)
-LIMITED_BROADCAST = IPv4Address("255.255.255.255")
-LOCAL_MULTICAST = IPv4Network("224.0.0.0/24")
+UNSPECIFIED = UNSPECIFIED_4.network_address
+BROADCAST = LIMITED_BROADCAST.network_address
 
 
 def is_broadcast(packet: Packet) -> bool:
     """Whether ip_route_input_slow takes it for a broadcast without a look-up."""
     both = packet.source == packet.destination == UNSPECIFIED
-    return both or packet.destination == LIMITED_BROADCAST
+    return both or packet.destination == BROADCAST
 
 
 def martian_4(packet: Packet) -> str | None:
@@ -28,11 +31,11 @@ def martian_4(packet: Packet) -> str | None:
     everybody = group or is_broadcast(packet)
     joined = not group or destination in LOCAL_MULTICAST or packet.protocol == IGMP
     reasons = (
-        (source.is_multicast or source == LIMITED_BROADCAST, "no host has such a source"),
+        (source.is_multicast or source == BROADCAST, "no host has such a source"),
         (everybody and packet.protocol == ARP, "ARP is not about everybody's addresses"),
         (source == UNSPECIFIED and not (everybody and joined), "0.0.0.0 is no source"),
         (destination == UNSPECIFIED and not everybody, "0.0.0.0 is no destination"),
-        (source.is_loopback and destination != LIMITED_BROADCAST,
+        (source.is_loopback and destination != BROADCAST,
          "127.0.0.0/8 does not come in from outside"),
         (destination.is_loopback, "127.0.0.0/8 does not come in from outside"),
     )  # fmt: skip

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.fib import Flow, Lookup, Trace
 from pbrinit.model.host import Machine
-from pbrinit.model.martians import IGMP, LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
+from pbrinit.model.martians import BROADCAST, UNSPECIFIED
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import BY_LOOPBACK, LOGGED, Outcome, Verdict, dropped, refused
 from pbrinit.net.addresses import Address, Family
 from pbrinit.net.packet import Out, Packet
 from pbrinit.net.services import Protocol
+from pbrinit.net.special_addresses import IGMP, LOCAL_MULTICAST
+from pbrinit.plan.plan import LOOPBACK
 
 
 class Sender:
@@ -119,7 +120,7 @@ class Sender:
         from a socket that has an address or a device, and IGMP from one that has a device.
         """
         destination = flow.destination
-        broadcast = destination == LIMITED_BROADCAST
+        broadcast = destination == BROADCAST
         if flow.oif is not None:
             near = destination in LOCAL_MULTICAST or broadcast or flow.protocol == IGMP
             return flow.oif if near else None

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
-from pbrinit.compiler.layout import LOOPBACK, host
-from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix
-from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN, WITHOUT_DEVICE, Link, Plan, Route
+from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix, host
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, WITHOUT_DEVICE, Link, Plan, Route
 
 LAST_WITH_BROADCAST = 30
 """The longest prefix that has a broadcast address (RFC 3021)."""

@@ -205,3 +205,19 @@ def _common(
             stretch[0] = (max(first, stretch[0][0]), stretch[0][1])
             stretch[-1] = (stretch[-1][0], min(last, stretch[-1][1]))
             yield from stretch
+
+
+def host(address: InterfaceAddress) -> Prefix:
+    """The one address as a prefix of full length."""
+    return (
+        IPv4Network(address.ip.packed)
+        if address.version == Family.V4.version
+        else IPv6Network(address.ip.packed)
+    )
+
+
+def holds(wide: Prefix, narrow: Prefix) -> bool:
+    """Whether all of a prefix is in another of its family."""
+    shift = wide.max_prefixlen - wide.prefixlen
+    same = int(wide.network_address) >> shift == int(narrow.network_address) >> shift
+    return wide.prefixlen <= narrow.prefixlen and same

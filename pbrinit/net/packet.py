@@ -9,15 +9,11 @@ import enum
 from dataclasses import dataclass, replace
 
 from pbrinit.net.addresses import Address, Family
+from pbrinit.net.icmp import ECHO_REPLY, ECHO_REQUEST
 from pbrinit.net.services import Protocol
-
-ARP = 0
-"""The protocol that arp_process (net/ipv4/arp.c) looks up with: none."""
 
 WITH_PORTS = (Protocol.TCP, Protocol.UDP)
 WITH_TYPES = (Protocol.ICMP, Protocol.ICMPV6)
-ECHO_REQUEST = {Protocol.ICMP: 8, Protocol.ICMPV6: 128}
-ECHO_REPLY = {Protocol.ICMP: 0, Protocol.ICMPV6: 129}
 
 
 class Fragment(enum.Enum):
@@ -81,9 +77,9 @@ class Packet:
             return None
         icmp = None
         if self.icmp is not None:
-            if self.icmp != (ECHO_REQUEST[Protocol(self.protocol)], 0):
+            if self.icmp != ECHO_REQUEST[self.family]:
                 return None
-            icmp = (ECHO_REPLY[Protocol(self.protocol)], 0)
+            icmp = ECHO_REPLY[self.family]
         return replace(
             self,
             source=self.destination,

@@ -72,3 +72,6 @@ class Service:
         """The IP protocol number of this service in `family`."""
         six = self.protocol == Protocol.ICMP and family is Family.V6
         return Protocol.ICMPV6 if six else self.protocol
+
+
+PortSet = tuple[Ports, ...]

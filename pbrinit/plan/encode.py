@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from pbrinit.compiler.layout import KERNEL_RULES, LOOPBACK
 from pbrinit.plan import bulk_routes, messages
 from pbrinit.plan.ip_commands import (
     ROOM_END,
@@ -17,7 +16,7 @@ from pbrinit.plan.ip_commands import (
     rule_command,
     veth_command,
 )
-from pbrinit.plan.plan import Link, Plan, Program, Room, Route, Sysctl
+from pbrinit.plan.plan import KERNEL_RULES, LOOPBACK, Link, Plan, Program, Room, Route, Sysctl
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import MADE, BootPlan, LinkPlan, ProgramPlan, RoomPlan
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pbrinit.compiler.layout import KERNEL_RULES, LOOPBACK
 from pbrinit.net.addresses import InterfaceAddress
 from pbrinit.plan import bulk_routes
 from pbrinit.plan.plan import (
+    KERNEL_RULES,
+    LOOPBACK,
     TABLE_LOCAL,
     TABLE_MAIN,
     WITHOUT_DEVICE,

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.net.services import Ports
-from pbrinit.policy.interfaces import Run, User
+from pbrinit.policy.assigned import Awaits
 from pbrinit.policy.policy import STAY, Metrics, OnFailure
+from pbrinit.policy.programs import Run, User
 
 TABLE_MAIN = 254
 TABLE_LOCAL = 255
@@ -163,18 +164,6 @@ class Program:
 
 
 @dataclass(frozen=True)
-class Awaits:
-    """An interface whose address of a family is given to it on its link, and the prefixes of the
-    others, as (number, length), with which what is given must not overlap.
-    """
-
-    family: Family
-    name: str
-    device: str
-    taken: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything, in the order in which it is done: sysctls, rules, links, last sysctls, programs.
 
@@ -212,3 +201,23 @@ class Plan:
         if family is Family.V4:
             key = f"net/ipv4/conf/{device}/forwarding"
         return any(sysctl.key == key and sysctl.value == "1" for sysctl in self.last)
+
+
+LOOPBACK = "lo"
+
+
+TABLE_DEFAULT = 253
+
+
+KERNEL_RULES = tuple(
+    Rule(family, preference, Action.LOOKUP, table)
+    for family, preference, table in (
+        (Family.V4, 32767, TABLE_DEFAULT),
+        (Family.V4, 32766, TABLE_MAIN),
+        (Family.V4, 0, TABLE_LOCAL),
+        (Family.V6, 32766, TABLE_MAIN),
+        (Family.V6, 0, TABLE_LOCAL),
+    )
+)
+"""What a network namespace starts with, in the order in which it is taken away:
+fib_default_rules_init (net/ipv4/fib_rules.c), fib6_rules_net_init (net/ipv6/fib6_rules.c)."""

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from itertools import product
 
-from pbrinit.compiler.flowspec import ROOT
 from pbrinit.net.addresses import Address, AddressSet, Family, InterfaceAddress, Prefix
 from pbrinit.net.services import DHCP_CLIENT, DHCP_SERVER, Protocol, Service
-from pbrinit.plan.plan import Awaits
-from pbrinit.policy.interfaces import GIVEN, Interface, Routed, User
+from pbrinit.policy.interfaces import GIVEN, Interface, Routed
 from pbrinit.policy.policy import ANYBODY, Direction, Entry, Peers, Policy
+from pbrinit.policy.programs import ROOT, User
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.dhcp import classless_routes, lease
 from pbrinit.wire.ndp import address as advertised
@@ -244,3 +243,15 @@ def _more_time(interface: Interface, server: IPv4Address | None) -> Entry:
         clients=DHCP_CLIENT,
         user=User("root", ROOT),
     )
+
+
+@dataclass(frozen=True)
+class Awaits:
+    """An interface whose address of a family is given to it on its link, and the prefixes of the
+    others, as (number, length), with which what is given must not overlap.
+    """
+
+    family: Family
+    name: str
+    device: str
+    taken: tuple[tuple[int, int], ...]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import EPHEMERAL, Ports, Service
-from pbrinit.policy.interfaces import Interface, Run, User, Way
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import Run, User, Way
 
 
 @dataclass(frozen=True)

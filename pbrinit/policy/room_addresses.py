@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.net.addresses import Address, Family, Prefix
-from pbrinit.policy.interfaces import Interface, Run
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import Run
 
 INSIDE: dict[Family, Prefix] = {
     Family.V4: IPv4Network("169.254.77.0/24"),

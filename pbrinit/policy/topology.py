@@ -7,37 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache, cached_property
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network
 
-from pbrinit.net.addresses import AddressSet, Family, Prefix
+from pbrinit.net.addresses import AddressSet, Family, Prefix, holds
+from pbrinit.net.special_addresses import NO_HOST
 from pbrinit.policy.interfaces import Interface
-
-LINK_LOCAL = IPv6Network("fe80::/10")
-MULTICAST_6 = IPv6Network("ff00::/8")
-UNSPECIFIED_6 = IPv6Network("::/128")
-MAPPED = IPv6Network("::ffff:0:0/96")
-MULTICAST_4 = IPv4Network("224.0.0.0/4")
-LIMITED_BROADCAST = IPv4Network("255.255.255.255/32")
-UNSPECIFIED_4 = IPv4Network("0.0.0.0/32")
-LOOPBACK_PREFIX: dict[Family, Prefix] = {
-    Family.V4: IPv4Network("127.0.0.0/8"),
-    Family.V6: IPv6Network("::1/128"),
-}
-NOBODY = {
-    Family.V4: (UNSPECIFIED_4, LOOPBACK_PREFIX[Family.V4], MULTICAST_4, LIMITED_BROADCAST),
-    Family.V6: (UNSPECIFIED_6, LOOPBACK_PREFIX[Family.V6], MAPPED, LINK_LOCAL, MULTICAST_6),
-}
-"""What is no one host's address beyond its own link."""
 
 LAST_WITH_BROADCAST = 30
 """The longest IPv4 prefix that has a broadcast address (RFC 3021)."""
-
-
-def holds(wide: Prefix, narrow: Prefix) -> bool:
-    """Whether all of a prefix is in another of its family."""
-    shift = wide.max_prefixlen - wide.prefixlen
-    same = int(wide.network_address) >> shift == int(narrow.network_address) >> shift
-    return wide.prefixlen <= narrow.prefixlen and same
 
 
 class Places:
@@ -63,7 +40,7 @@ class Places:
     @property
     def nobody(self) -> tuple[Prefix, ...]:
         """What is no one host's address beyond this machine."""
-        return (*NOBODY[self.family], *self.inside)
+        return (*NO_HOST[self.family], *self.inside)
 
     @cached_property
     def broadcasts(self) -> tuple[Prefix, ...]:

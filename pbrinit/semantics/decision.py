@@ -13,8 +13,8 @@ from functools import cached_property
 from pbrinit.model.martians import UNSPECIFIED
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.packet import Direction, In, Out, Packet
-from pbrinit.policy.interfaces import Way
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import Way
 from pbrinit.semantics.header_space import Part, Seen
 from pbrinit.semantics.paths import Meaning
 

@@ -10,23 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pbrinit.net.addresses import Family
-from pbrinit.net.services import Ports, Protocol, Service
+from pbrinit.net.icmp import ANY_PORT, ECHO_REPLY, ECHO_REQUEST, NO_PORT, PROTOCOL, IcmpType
+from pbrinit.net.services import Ports, PortSet, Protocol, Service
 from pbrinit.policy.policy import Entry
-
-PortSet = tuple[Ports, ...]
-
-ANY_PORT: PortSet = (Ports(0, 65535),)
-UNNAMED: PortSet = (Ports(0, 0), Ports(65535, 65535))
-"""The ports that no rule can name (fib_nl2rule, net/core/fib_rules.c)."""
-
-ROOT = 0
-ICMP_NUMBER = {Family.V4: Protocol.ICMP, Family.V6: Protocol.ICMPV6}
-ECHO_REQUEST = {Family.V4: (8, 0), Family.V6: (128, 0)}
-ECHO_REPLY = {Family.V4: (0, 0), Family.V6: (129, 0)}
-TOO_BIG = {Family.V4: (3, 4), Family.V6: (2, 0)}
-PROHIBITED = {Family.V4: (3, 13), Family.V6: (1, 1)}
-ROUTER_SOLICITATION = (133, 0)
-"""ICMP types and codes (RFC 792, 1812, 4443, 4861)."""
+from pbrinit.policy.programs import ROOT
 
 
 @dataclass(frozen=True)
@@ -46,15 +33,9 @@ class Form:
         return Form(self.protocol, self.destination_ports, self.source_ports)
 
 
-def icmp(family: Family, kind: tuple[int, int]) -> Form:
-    """ICMP of one type and code, on the way out.
-
-    What no rule can name is one thing to a plan: type 0 code 0, IPv4's echo reply, and type 255
-    code 255, which is reserved (RFC 4727) and only root can send.
-    """
-    number = kind[0] << 8 | kind[1]
-    ports = (Ports(number, number),) if number else UNNAMED
-    return Form(ICMP_NUMBER[family], destination_ports=ports)
+def icmp(family: Family, message: IcmpType) -> Form:
+    """ICMP of one type and code, on the way out."""
+    return Form(PROTOCOL[family], destination_ports=message.ports)
 
 
 def asks(services: Sequence[Service], family: Family, clients: PortSet) -> Iterator[Form]:
@@ -102,7 +83,7 @@ def asking(service: Service, family: Family, clients: Ports) -> Form:
     if service.echo:
         return icmp(family, ECHO_REQUEST[family])
     tcp = service.protocol == Protocol.TCP
-    (form,) = asks([service], family, (clients, *UNNAMED) if tcp else (clients,))
+    (form,) = asks([service], family, (clients, *NO_PORT) if tcp else (clients,))
     return form
 
 

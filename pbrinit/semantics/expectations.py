@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.services import CLIENTS, Ports, Protocol, Service
-from pbrinit.policy.interfaces import Interface, Run, Way
+from pbrinit.net.icmp import ANY_PORT
+from pbrinit.net.services import CLIENTS, Ports, PortSet, Protocol, Service
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Direction, Expectation, Policy
-from pbrinit.semantics.exchange import ANY_PORT, ROOT, Form, PortSet, answering, asking, passing
+from pbrinit.policy.programs import ROOT, Run, Way
+from pbrinit.semantics.exchange import Form, answering, asking, passing
 from pbrinit.semantics.header_space import Box
 from pbrinit.semantics.paths import Meaning
 

@@ -10,42 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
 from itertools import permutations
 
-from pbrinit.net.addresses import AddressSet, Family, Prefix
+from pbrinit.net.addresses import AddressSet, Family
+from pbrinit.net.icmp import ANY_PORT, PROHIBITED, ROUTER_SOLICITATION, TOO_BIG
 from pbrinit.net.services import DHCP_CLIENT, DHCP_SERVER, Protocol
-from pbrinit.policy import room_addresses
-from pbrinit.policy.interfaces import Interface, Run, Way
-from pbrinit.policy.policy import Deny, Direction, Entry, Policy
-from pbrinit.semantics.exchange import (
-    ANY_PORT,
-    PROHIBITED,
-    ROOT,
-    ROUTER_SOLICITATION,
-    TOO_BIG,
-    Form,
-    arriving,
-    departing,
-    icmp,
-    leaving,
-    passing,
-    refused,
+from pbrinit.net.special_addresses import (
+    ALL_NODES,
+    ALL_ROUTERS,
+    ARP,
+    LINK_LOCAL,
+    LOOPBACK_PREFIX,
+    SOLICITED_NODE,
+    UNSPECIFIED_6,
 )
+from pbrinit.policy import room_addresses
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.policy import Deny, Direction, Entry, Policy
+from pbrinit.policy.programs import ROOT, Run, Way
+from pbrinit.semantics.exchange import Form, arriving, departing, icmp, leaving, passing, refused
 from pbrinit.semantics.header_space import Box, Part
 from pbrinit.semantics.refusal_log import Hearing
 from pbrinit.semantics.topology import Whereabouts
-
-LOOPBACK: dict[Family, Prefix] = {
-    Family.V4: IPv4Network("127.0.0.0/8"),
-    Family.V6: IPv6Network("::1/128"),
-}
-LINK_LOCAL = IPv6Network("fe80::/10")
-SOLICITED_NODE = IPv6Network("ff02::1:ff00:0/104")
-UNSPECIFIED_6 = IPv6Network("::/128")
-ALL_NODES = IPv6Network("ff02::1/128")
-ALL_ROUTERS = IPv6Network("ff02::2/128")
-ARP = 0
 
 
 class Meaning:
@@ -290,4 +276,4 @@ class Meaning:
 
     def here(self, family: Family) -> AddressSet:
         """What is sent here stays here: loopback and our own addresses."""
-        return self.homes.ours(family) | AddressSet.of(family, [LOOPBACK[family]])
+        return self.homes.ours(family) | AddressSet.of(family, [LOOPBACK_PREFIX[family]])

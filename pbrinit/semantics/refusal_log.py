@@ -10,9 +10,11 @@ from dataclasses import replace
 from functools import cache
 
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.policy.interfaces import Interface, Way
+from pbrinit.net.icmp import ANY_PORT, PROHIBITED
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
-from pbrinit.semantics.exchange import ANY_PORT, PROHIBITED, ROOT, asks, icmp, spoken
+from pbrinit.policy.programs import ROOT, Way
+from pbrinit.semantics.exchange import asks, icmp, spoken
 from pbrinit.semantics.header_space import Box
 from pbrinit.semantics.topology import Whereabouts
 

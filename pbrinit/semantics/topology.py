@@ -11,8 +11,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 from pbrinit.net.addresses import Address, AddressSet, Family, Prefix
 from pbrinit.policy import room_addresses
-from pbrinit.policy.interfaces import Interface, Run
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Peers, Policy
+from pbrinit.policy.programs import Run
 
 NOWHERE: dict[Family, tuple[Prefix, ...]] = {
     Family.V4: tuple(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.policy.reader.reader import read
 from tests.support.attack.act import UPDATER
 from tests.support.attack.held_connection import Call, errors

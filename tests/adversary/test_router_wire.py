@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.policy.reader.reader import read
 from tests.adversary.tables import router_wire
 from tests.support.attack.images import ROUTER_POLICY

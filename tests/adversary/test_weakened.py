@@ -13,7 +13,7 @@ import pytest
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.services import Ports
 from pbrinit.plan.plan import Plan, Rule
 from tests.adversary.tables import host_inside, host_tricks, host_wire

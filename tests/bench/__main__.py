@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from tests.support.namespaces import bench_acts, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 

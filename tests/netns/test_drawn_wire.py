@@ -18,7 +18,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
 from pbrinit.analysis.conformance import Judge
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.model.kernel import Model
 from pbrinit.model.verdict import Outcome
 from pbrinit.net.addresses import Family

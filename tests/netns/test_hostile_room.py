@@ -17,7 +17,7 @@ from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.utils6 import in6_mactoifaceid, in6_ptop
 
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.plan.plan import Action, Plan, Rule
 from pbrinit.policy.room_addresses import address

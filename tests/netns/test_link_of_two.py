@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.generate.packets import Packets, seeded
 from tests.support.model_vs_kernel import Host

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire.bootplan import BootPlan
 from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF

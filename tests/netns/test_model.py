@@ -11,12 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.compiler.compile import compile_policy
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import EPHEMERAL, Ports, Protocol
-from pbrinit.plan.plan import Action, Plan
+from pbrinit.plan.plan import LOOPBACK, Action, Plan
 from pbrinit.policy.assigned import whole
 from pbrinit.policy.reader.reader import read
 from tests.support.generate.packets import Packets, seeded

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Frame
 from scapy.packet import Raw
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.model.kernel import decide
 from pbrinit.net.packet import Fragment, In, Packet
 from pbrinit.plan.encode import encode

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from tests.netns.conftest import BEHIND, SELF
 from tests.support.namespaces import in_namespace, tcp_bulk
 from tests.support.namespaces import room_netns as rooms

@@ -17,7 +17,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
 from pbrinit.boot.observe import reject_log
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire.bootplan import BootPlan
 from tests.netns.conftest import LENGTH, ON_LINK, PEER, SELF, UPDATER

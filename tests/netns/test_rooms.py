@@ -16,7 +16,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
 
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.policy.room_addresses import address
 from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF

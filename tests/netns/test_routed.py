@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.lab import Lab, Namespace

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.plan import ip_commands
 from pbrinit.plan.encode import encode

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.net.addresses import Family
 from pbrinit.plan.encode import encode
-from pbrinit.plan.plan import TABLE_LOCAL, Action, Rule
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, Action, Rule
 from tests.support import router_plan
 from tests.support.generate.plan_mutants import with_rules
 from tests.support.namespaces import in_namespace

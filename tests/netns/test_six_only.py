@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.netns.conftest import NOBODY, ROOT
 from tests.support.namespaces import in_namespace

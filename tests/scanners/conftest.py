@@ -10,7 +10,7 @@ import pytest
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Direct
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from tests.support.attack import images
 from tests.support.vm.tap_guest import Side, Wired, wired
 from tests.vm.conftest import MGMT, STRANGER, accelerated, artefacts

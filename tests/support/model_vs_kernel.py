@@ -14,7 +14,7 @@ from random import Random
 from pbrinit.model.fib import Lookup, Trace
 from pbrinit.model.host import Machine
 from pbrinit.model.kernel import Model
-from pbrinit.model.martians import LIMITED_BROADCAST
+from pbrinit.model.martians import BROADCAST
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import Outcome, Verdict
 from pbrinit.net.addresses import Address, Family
@@ -193,7 +193,7 @@ def _router(verdict: Verdict) -> Address | None:
 
 def _made(hit: Entry, destination: Address) -> str:
     """The kind of an IPv4 route that was made from one that was found (__mkroute_output)."""
-    if destination == LIMITED_BROADCAST:
+    if destination == BROADCAST:
         return "broadcast"
     return "multicast" if destination.is_multicast else hit.kind.value
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.analysis import explain
+from pbrinit.compiler import rooms
 from pbrinit.net.addresses import Family
 from pbrinit.net.packet import In
 from pbrinit.policy.interfaces import Interface
@@ -88,7 +89,7 @@ def ruling(policy: Policy, question: str) -> Ruling:
 
     What is sent without a source is the look-up of a program that has none yet.
     """
-    asked = explain.parse(question, policy)
+    asked = explain.parse(question, policy, rooms.programs(policy))
     packet, direction = asked.packet, asked.direction
     assert isinstance(direction, In) or direction.device is None
     return Rulings(policy).of(packet, direction)

@@ -17,10 +17,10 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from pbrinit.compiler import sysctls
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.net.addresses import Address, Family, Prefix
 from pbrinit.net.services import Ports, Protocol
 from pbrinit.plan.plan import (
+    LOOPBACK,
     TABLE_LOCAL,
     TABLE_MAIN,
     Action,

@@ -17,7 +17,7 @@ from random import Random
 
 from pbrinit.analysis.conformance import Judge
 from pbrinit.analysis.proof.prover import Proof
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.packet import Direction, Packet
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pbrinit.analysis.proof.prover import Proof
 from pbrinit.cli import prove
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
 from tests.support.generate import policies

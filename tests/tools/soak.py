@@ -15,7 +15,7 @@ from rich.progress import Progress, track
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import accelerator
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_guard
 from tests.support.namespaces.lab import Lab

@@ -15,7 +15,7 @@ from scapy.packet import Packet
 
 from factory.image.build import BASE, CHECKOUT, Artefacts, archive, of_programs
 from factory.vm.qemu import Accelerator, Direct, Machine, Nic, accelerator
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 from tests.support.vm.guest import Guest

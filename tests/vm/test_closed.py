@@ -12,7 +12,7 @@ import pytest
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Route, RouteKind

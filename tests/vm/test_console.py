@@ -17,7 +17,7 @@ from scapy.layers.l2 import Ether
 from factory.image.build import Artefacts, archive
 from factory.vm.qemu import Accelerator, Direct, Machine, Nic
 from pbrinit.boot.observe.reject_log import LINES_AT_ONCE
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan, password_hash
 from tests.support.attack.agent_line import BEGIN, END, Inside

@@ -13,7 +13,7 @@ import pytest
 
 from factory.image.build import Artefacts, archive
 from factory.vm.qemu import QEMU, Accelerator, Card, Machine, Nic, command, disk
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 from tests.support.vm.guest import Guest

@@ -18,13 +18,13 @@ from pbrinit.analysis.address_classes import Classes
 from pbrinit.analysis.proof.symbolic_fib import Rules
 from pbrinit.analysis.proof.symbolic_kernel import Steps
 from pbrinit.analysis.proof.terms import SPECIAL, Result, Variables, any_of, failed, in_ports
-from pbrinit.model.martians import IGMP
 from pbrinit.model.tables import Kind, entries
 from pbrinit.net.addresses import Address, AddressSet, Family
-from pbrinit.net.packet import ARP, WITH_PORTS, WITH_TYPES
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
+from pbrinit.net.special_addresses import ARP, IGMP
 from pbrinit.plan.plan import Plan, Route
-from pbrinit.policy.interfaces import Way
 from pbrinit.policy.policy import Policy
+from pbrinit.policy.programs import Way
 from pbrinit.semantics.expectations import asked
 from pbrinit.semantics.header_space import Box, Part
 from pbrinit.semantics.paths import Meaning

@@ -13,13 +13,15 @@ from pbrinit.analysis.conformance import Judgement
 from pbrinit.analysis.proof.encoding import Case
 from pbrinit.analysis.proof.obligation import Conditions, Obligation
 from pbrinit.analysis.proof.terms import PROHIBITED, any_of, in_ports
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.tables import Kind
 from pbrinit.model.verdict import LOGGED
 from pbrinit.net.addresses import Family
-from pbrinit.policy.interfaces import Interface, Run, Way
-from pbrinit.semantics.exchange import ICMP_NUMBER, ROOT, icmp
-from pbrinit.semantics.exchange import PROHIBITED as SAYS_PROHIBITED
+from pbrinit.net.icmp import PROHIBITED as SAYS_PROHIBITED
+from pbrinit.net.icmp import PROTOCOL
+from pbrinit.plan.plan import LOOPBACK
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import ROOT, Run, Way
+from pbrinit.semantics.exchange import icmp
 from pbrinit.semantics.header_space import Box
 
 
@@ -99,7 +101,7 @@ def logged(case: Case, way_in: Interface) -> Obligation:
     net/ipv4/icmp.c), IPv6 has (icmp6_send, net/ipv6/icmp.c).
     """
     steps, family = case.steps, case.family
-    number = ICMP_NUMBER[family]
+    number = PROTOCOL[family]
     asked = steps.leaving(number, None)
     (word,) = icmp(family, SAYS_PROHIBITED[family]).destination_ports
     asking = [

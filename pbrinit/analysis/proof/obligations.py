@@ -17,11 +17,12 @@ from pbrinit.analysis.proof.encoding import NOTHING, Case
 from pbrinit.analysis.proof.icmp_obligations import in_by
 from pbrinit.analysis.proof.obligation import Conditions, Obligation
 from pbrinit.analysis.proof.terms import End, Variables, any_of, in_ports
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import ARP
 from pbrinit.net.services import Protocol
-from pbrinit.policy.interfaces import Interface, Run, Way
+from pbrinit.net.special_addresses import ARP
+from pbrinit.plan.plan import LOOPBACK
+from pbrinit.policy.interfaces import Interface
+from pbrinit.policy.programs import Run, Way
 from pbrinit.semantics.decision import HERE
 from pbrinit.semantics.expectations import Asked
 

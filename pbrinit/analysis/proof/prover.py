@@ -21,8 +21,8 @@ from pbrinit.analysis.proof.obligations import obligations
 from pbrinit.analysis.proof.port_slices import Clash, Slice, slices
 from pbrinit.analysis.proof.representative import wishes
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import ECHO_REQUEST, WITH_TYPES, Direction, In, Out, Packet
-from pbrinit.net.services import Protocol
+from pbrinit.net.icmp import ECHO_REQUEST
+from pbrinit.net.packet import WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
 
@@ -122,8 +122,8 @@ class Proof:
         chosen = not (outgoing and source == case.steps.unchosen)
         icmp = None
         if protocol in WITH_TYPES:
-            icmp = (ECHO_REQUEST[Protocol(protocol)], 0)
-            icmp = divmod(destination_port, 256) if outgoing else icmp
+            number = divmod(destination_port, 256)
+            icmp = number if outgoing else ECHO_REQUEST[case.family]
             destination_port = 0
         packet = Packet(
             protocol,

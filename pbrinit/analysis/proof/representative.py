@@ -13,8 +13,8 @@ import z3
 from pbrinit.analysis.address_classes import EXAMPLES
 from pbrinit.analysis.proof.encoding import Case
 from pbrinit.analysis.proof.terms import End, any_of
+from pbrinit.net.icmp import ECHO_REPLY, ECHO_REQUEST
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
-from pbrinit.semantics.exchange import ECHO_REPLY, ECHO_REQUEST
 
 CLIENT = 40_000
 SERVERS = (443, 80, 53, 22, 25)

@@ -24,12 +24,12 @@ from pbrinit.analysis.proof.terms import (
     any_of,
     failed,
 )
-from pbrinit.compiler.layout import LOOPBACK
-from pbrinit.model.martians import IGMP, UNSPECIFIED
+from pbrinit.model.martians import UNSPECIFIED
 from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.packet import ARP, WITH_PORTS, WITH_TYPES
-from pbrinit.plan.plan import Plan
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
+from pbrinit.net.special_addresses import ARP, IGMP
+from pbrinit.plan.plan import LOOPBACK, Plan
 
 
 class Steps:

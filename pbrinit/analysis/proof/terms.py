@@ -11,10 +11,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 import z3
 
-from pbrinit.model.martians import LIMITED_BROADCAST, LOCAL_MULTICAST, UNSPECIFIED
+from pbrinit.model.martians import UNSPECIFIED
 from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import Address, Prefix
 from pbrinit.net.services import Ports
+from pbrinit.net.special_addresses import LIMITED_BROADCAST, LOCAL_MULTICAST
 
 RESULT_BITS = 16
 PORT_BITS = 16
@@ -26,7 +27,7 @@ NO_USER = (1 << UID_BITS) - 1
 SPECIAL: dict[str, tuple[Prefix, ...]] = {
     "group": (IPv4Network("224.0.0.0/4"), IPv6Network("ff00::/8")),
     "near group": (LOCAL_MULTICAST,),
-    "to all": (IPv4Network(LIMITED_BROADCAST),),
+    "to all": (LIMITED_BROADCAST,),
     "loopback": (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128")),
     "loopback broadcast": (IPv4Network("127.255.255.255/32"),),
     "unspecified": (IPv4Network(UNSPECIFIED), IPv6Network("::/128")),

@@ -11,14 +11,11 @@ from pathlib import Path
 
 from pbrinit.analysis import boundary
 from pbrinit.cli import build
-from pbrinit.compiler.compile import compile_policy
-from pbrinit.compiler.layout import CompileError
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.assigned import GivenError, awaits, configured, given
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError, Problem
-from pbrinit.policy.reader.reader import examine
 from pbrinit.wire.bootplan import BootPlan
 
 
@@ -40,7 +37,7 @@ class Candidate:
         Raises PolicyError with everything that is wrong.
         """
         with build.paused():
-            reading = examine(path, at_home=False)
+            reading = build.examine(path, at_home=False)
             policy = _given(path, reading.policy, now)
             found = _checked(path, reading.policy)
             plan = waiting = encode(found.plan, path.stem)
@@ -77,10 +74,7 @@ def _given(path: Path, policy: Policy, now: BootPlan) -> Policy:
 
 def _checked(path: Path, policy: Policy) -> _Checked:
     """The plan, held to what the policy means at its corners."""
-    try:
-        plan = compile_policy(policy)
-    except CompileError as error:
-        raise PolicyError([Problem(str(path), "policy", str(error))]) from None
+    plan = build.compiled(path, policy)
     found = boundary.check(policy, plan)
     if found.wrong:
         raise PolicyError([Problem(str(path), "plan", wrong) for wrong in found.wrong])

@@ -1,4 +1,4 @@
-"""Answers that pass through to a service that others may ask.
+"""Entries that cannot both hold: two receivers of one packet, or answers that are also requests.
 
 In: the entries of a policy, and who lives where.  Out: findings where the answers that one
 entry lets through have the form of questions that another is to decide on.
@@ -10,6 +10,7 @@ port. Where somebody listens on such a port, whoever may answer may also ask.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports, Service
@@ -20,7 +21,7 @@ from pbrinit.policy.reader.reachability import Reach
 WAY_OUT = "narrow clients so that this port is not in it, or move the service"
 
 
-def check(problems: Problems, entries: Sequence[Entry], reach: Reach) -> None:
+def check_answers(problems: Problems, entries: Sequence[Entry], reach: Reach) -> None:
     """Note forward entries whose answers would reach a service, of their own or of another.
 
     This machine's own services are kept apart from its clients' ports by themselves, and
@@ -93,3 +94,32 @@ def _sources(entry: Entry, reach: Reach, family: Family) -> AddressSet:
 
 def _destinations(entry: Entry, reach: Reach, family: Family) -> AddressSet:
     return entry.destinations.of(family) & reach.behind(entry.ways_out, family)
+
+
+def check_takers(problems: Problems, entries: Sequence[Entry]) -> None:
+    """Note services that by one interface would reach a room and somebody else."""
+    asked = [entry for entry in entries if entry.direction is Direction.INPUT]
+    for first, second in combinations(asked, 2):
+        if first.room is second.room or not {*first.interfaces} & {*second.interfaces}:
+            continue
+        shared = _shared(first, second)
+        if shared is not None:
+            problems.add(
+                f"{second.key}.service",
+                f"{shared} goes to {_name(second)} here, and to {_name(first)} by {first.key}",
+                "a packet has one taker: let one of them have another port, or name the same run",
+            )
+
+
+def _shared(first: Entry, second: Entry) -> Service | None:
+    """A service of the second that is in part one of the first."""
+    pairs = ((one, other) for other in second.services for one in first.services)
+    for one, other in pairs:
+        both = one.ports and other.ports and one.ports.overlaps(other.ports)
+        if both and one.protocol == other.protocol:
+            return other
+    return None
+
+
+def _name(entry: Entry) -> str:
+    return f"the room {entry.room.name}" if entry.room else "the machine itself"

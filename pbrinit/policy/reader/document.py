@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pbrinit.policy.problems import Problems
-from pbrinit.policy.reader import textfile
 from pbrinit.policy.reader.keys import POLICY
 from pbrinit.policy.reader.scalars import AtomError, listed
-from pbrinit.policy.reader.shapes import NAME
+from pbrinit.policy.reader.schema_types import NAME
 
 T = TypeVar("T")
+
+MARK = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark. Taken off here, since images have no codec that does it."""
+
+WIDE = (b"\xff\xfe", b"\xfe\xff")
+"""The byte order marks of UTF-16 (RFC 2781, section 3.2)."""
 
 
 def parsed(path: Path, problems: Problems) -> Node:
@@ -27,7 +32,7 @@ def parsed(path: Path, problems: Problems) -> Node:
     Raises PolicyError where the file is not there or is not TOML.
     """
     try:
-        document = tomllib.loads(textfile.text(path))
+        document = tomllib.loads(read_text(path))
     except AtomError as error:
         problems.add("file", f"cannot be read: {error.what}", error.hint)
         document = {}
@@ -134,3 +139,21 @@ class Node:
         except AtomError as error:
             self.problems.add(word.key, error.what, hint or error.hint)
             return None
+
+
+def read_text(path: Path) -> str:
+    """The text in the file at `path`.
+
+    Raises AtomError where it cannot be read or is not UTF-8.
+    """
+    try:
+        data = path.read_bytes().removeprefix(MARK)
+    except (OSError, ValueError) as error:
+        raise AtomError(getattr(error, "strerror", None) or str(error)) from None
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        wide = data.startswith(WIDE)
+        found = "it is UTF-16" if wide else f"line {line}: byte {data[error.start]:#04x}"
+        raise AtomError(f"{found}, not UTF-8", "save the file as UTF-8") from None

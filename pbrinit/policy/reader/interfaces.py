@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pbrinit.net.addresses import Address, Family, InterfaceAddress
-from pbrinit.policy.interfaces import GIVEN, ROOM_DEVICE, Interface
+from pbrinit.net.addresses import Address, Family, InterfaceAddress, holds
+from pbrinit.net.special_addresses import NO_HOST
+from pbrinit.policy.interfaces import GIVEN, Interface
 from pbrinit.policy.problems import Problems
+from pbrinit.policy.programs import ROOM_DEVICE
 from pbrinit.policy.reader import routes
 from pbrinit.policy.reader.document import Node
 from pbrinit.policy.reader.scalars import address, interface_address
-from pbrinit.policy.topology import NOBODY, holds
 
 ASKED = {"dhcp": Family.V4, "ra": Family.V6}
 """The words for an address that is given on the link, and of which family it is."""
@@ -79,7 +80,7 @@ def _written(text: str) -> InterfaceAddress | None:
 def _nobodys(node: Node, addresses: Iterable[InterfaceAddress]) -> None:
     """Note prefixes that have more than hosts in them."""
     for one in addresses:
-        for nobody in NOBODY[Family.of(one)]:
+        for nobody in NO_HOST[Family.of(one)]:
             if holds(one.network, nobody):
                 node.problems.add(node.path("address"), f"{one.network} has all of {nobody} in it",
                                   "nobody on a link has such an address")  # fmt: skip

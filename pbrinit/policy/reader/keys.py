@@ -7,10 +7,11 @@ editors is made from.  What the keys mean: docs/language.md, docs/meaning.md.
 from __future__ import annotations
 
 from pbrinit.net.services import CLIENTS
-from pbrinit.policy.reader.shapes import (
+from pbrinit.policy.reader.schema_types import (
     Command,
     Entries,
     Flag,
+    JsonSchema,
     Key,
     Named,
     Number,
@@ -176,3 +177,13 @@ POLICY = Table(
         Key("expect", Entries(EXPECT), "What must hold; proved for all packets."),
     )
 )
+
+
+def schema() -> JsonSchema:
+    """The whole schema, of draft 4, whose address is its name: nothing is fetched from there."""
+    return {
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "title": "pbrinit policy",
+        "description": "What a machine lets in, out and through; everything else is dropped.",
+        **POLICY.schema(),
+    }

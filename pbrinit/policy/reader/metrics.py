@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from pbrinit.net.services import Ports, Protocol
 from pbrinit.policy.policy import Direction, Entry, Metrics
 from pbrinit.policy.problems import Problems
+from pbrinit.policy.programs import ROOT
 from pbrinit.policy.reader.document import Node
 from pbrinit.policy.reader.names import Vocabulary
-
-ROOT = 0
 
 
 def served(

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from pbrinit.net.services import Ports, Service
-from pbrinit.policy.interfaces import Interface, Run, User
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import ANYBODY, Peers
 from pbrinit.policy.problems import Problem
+from pbrinit.policy.programs import Run, User
 from pbrinit.policy.reader import networks, programs, suggestions
 from pbrinit.policy.reader.document import Node, Word
 from pbrinit.policy.reader.interfaces import interfaces

@@ -15,8 +15,8 @@ from pathlib import Path
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.policy.policy import ANYBODY, Peers
 from pbrinit.policy.problems import SHOWN, Problems
-from pbrinit.policy.reader import suggestions, textfile
-from pbrinit.policy.reader.document import Node, Word
+from pbrinit.policy.reader import suggestions
+from pbrinit.policy.reader.document import Node, Word, read_text
 from pbrinit.policy.reader.scalars import AtomError, Block, block
 
 NOT = "not "
@@ -78,7 +78,7 @@ def _in_file(problems: Problems, word: Word) -> list[Block]:
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
             problems.add(key, f"{path} is no file")
             return []
-        lines = textfile.text(path).split("\n")
+        lines = read_text(path).split("\n")
     except AtomError as error:
         problems.add(key, f"{path} cannot be read: {error.what}", error.hint)
         return []

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pbrinit.net.services import EPHEMERAL, Ports
-from pbrinit.policy.interfaces import Ask, Restart, Run, User
 from pbrinit.policy.problems import Problems
+from pbrinit.policy.programs import Ask, Restart, Run, User
 from pbrinit.policy.reader.document import Node
 
 LONGEST_NAME = 13

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pbrinit.analysis.lint import remark
 from pbrinit.policy import room_addresses
 from pbrinit.policy.policy import STAY, Policy
 from pbrinit.policy.problems import Problem, Problems
-from pbrinit.policy.reader import conflicts, exchanges, metrics, programs, takers
-from pbrinit.policy.reader import entries as denials
+from pbrinit.policy.reader import conflicts, metrics, programs
 from pbrinit.policy.reader.document import parsed
+from pbrinit.policy.reader.entries import read_betweens, read_denies, read_entries
+from pbrinit.policy.reader.expectations import read_expectations
 from pbrinit.policy.reader.names import Vocabulary
 from pbrinit.policy.reader.scalars import hostname, on_failure, password_hash
 
@@ -35,34 +35,27 @@ def read(path: Path, *, at_home: bool = True) -> Policy:
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
-    return _read(path, at_home=at_home)[0]
+    return read_with_remarks(path, at_home=at_home).policy
 
 
-def examine(path: Path, *, at_home: bool = True) -> Reading:
-    """The same, with remarks.
+def read_with_remarks(path: Path, *, at_home: bool = True) -> Reading:
+    """The same, with remarks on names that nothing uses and on single keys.
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
-    policy, vocabulary, remarks = _read(path, at_home=at_home)
-    remark(policy, remarks)
-    return Reading(policy, (*vocabulary.unused(), *remarks.found))
-
-
-def _read(path: Path, *, at_home: bool) -> tuple[Policy, Vocabulary, Problems]:
-    """The policy, its names, and what is odd about single keys of it."""
     problems, remarks = Problems(str(path)), Problems(str(path))
     document = parsed(path, problems)
     name = document.atom("hostname", hostname)
     hashed = document.node("console").atom("password", password_hash)
     failure = document.atom("on-failure", on_failure)
     vocabulary = Vocabulary(document)
-    entries = exchanges.entries(vocabulary, document)
-    betweens = exchanges.betweens(vocabulary, document)
-    denies = denials.denies(vocabulary, document, remarks)
-    expectations = exchanges.expectations(vocabulary, document)
+    entries = read_entries(vocabulary, document)
+    betweens = read_betweens(vocabulary, document)
+    denies = read_denies(vocabulary, document, remarks)
+    expectations = read_expectations(vocabulary, document)
     served = metrics.served(vocabulary, document, entries, remarks)
-    conflicts.check(problems, entries, vocabulary.reach)
-    takers.check(problems, entries)
+    conflicts.check_answers(problems, entries, vocabulary.reach)
+    conflicts.check_takers(problems, entries)
     for interface, there in (
         room_addresses.taken(vocabulary.interfaces.values()) if betweens else ()
     ):
@@ -89,4 +82,4 @@ def _read(path: Path, *, at_home: bool) -> tuple[Policy, Vocabulary, Problems]:
         metrics=served,
         log=document.flag("log"),
     )
-    return policy, vocabulary, remarks
+    return Reading(policy, (*vocabulary.unused(), *remarks.found))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 
-from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix
+from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix, holds
+from pbrinit.net.special_addresses import NO_HOST
 from pbrinit.policy.interfaces import GIVEN, Interface, Routed
 from pbrinit.policy.problems import Problems
 from pbrinit.policy.reader.document import Node
 from pbrinit.policy.reader.scalars import AtomError, address, block
-from pbrinit.policy.topology import NOBODY, holds
 
 FORM = 'such as "10.1.0.0/16 via 10.0.0.254"'
 EVERYBODY = {Family.V4: "0.0.0.0/0", Family.V6: "::/0"}
@@ -51,7 +51,7 @@ def route(text: str) -> Routed:
         raise AtomError(f"{text} is of two families", "each has routers of its own")
     if not prefix.prefixlen:
         raise AtomError(f"{text} leads to everybody else", f'write gateway = "{hop}"')
-    for nobody in NOBODY[family]:
+    for nobody in NO_HOST[family]:
         if prefix.overlaps(nobody):
             raise AtomError(f"{prefix} has some of {nobody}, which is nobody's beyond a router")
     return Routed(prefix, hop)

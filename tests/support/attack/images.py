@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from pbrinit.wire import bootplan

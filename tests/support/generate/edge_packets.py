@@ -12,11 +12,10 @@ from random import Random
 
 from pbrinit.net.addresses import Address, AddressSet, Family, Prefix
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
-from pbrinit.net.services import Ports, Protocol
+from pbrinit.net.services import Ports, PortSet, Protocol
 from pbrinit.plan.plan import Rule
-from pbrinit.policy.interfaces import Way
 from pbrinit.policy.policy import Policy
-from pbrinit.semantics.exchange import PortSet
+from pbrinit.policy.programs import Way
 from pbrinit.semantics.header_space import Box
 from pbrinit.semantics.paths import Meaning
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from pbrinit.compiler.layout import LOOPBACK
-from pbrinit.net.packet import ARP, WITH_PORTS, WITH_TYPES, Direction, Out, Packet
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, Out, Packet
+from pbrinit.net.special_addresses import ARP
+from pbrinit.plan.plan import LOOPBACK
 
 UNSPECIFIED_6 = IPv6Address("::")
 

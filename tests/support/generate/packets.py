@@ -12,11 +12,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from random import Random
 from typing import Any
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.net.addresses import Address, Family, Prefix
 from pbrinit.net.packet import Direction, In, Out, Packet
 from pbrinit.net.services import Protocol
-from pbrinit.plan.plan import Action, Plan, Route, Rule
+from pbrinit.plan.plan import LOOPBACK, Action, Plan, Route, Rule
 from tests.support.generate.rule_paths import Paths, longer
 
 STRANGE_4 = (

@@ -12,10 +12,10 @@ from random import Random
 from typing import TypeVar
 
 from pbrinit.compiler import sysctls
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.net.addresses import Family, Prefix
 from pbrinit.net.services import Ports, Protocol
 from pbrinit.plan.plan import (
+    LOOPBACK,
     TABLE_LOCAL,
     TABLE_MAIN,
     Action,

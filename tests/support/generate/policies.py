@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Direction

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.namespaces import in_namespace, run_guard

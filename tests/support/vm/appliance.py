@@ -17,7 +17,7 @@ from scapy.packet import Packet as Layer
 
 from factory.image.build import Artefacts, archive
 from factory.vm.qemu import Accelerator, Machine, Nic
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 from tests.support.namespaces import in_namespace

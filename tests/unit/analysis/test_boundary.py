@@ -8,7 +8,7 @@ import pytest
 
 from pbrinit.analysis import boundary
 from pbrinit.cli.appliance.candidate import Candidate
-from pbrinit.cli.main import load, loaded
+from pbrinit.cli.build import load, loaded
 from pbrinit.plan.encode import encode
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError

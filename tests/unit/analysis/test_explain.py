@@ -180,7 +180,7 @@ ROUTED = replace(
 
 def of_router(question: str) -> explain.Explanation:
     """The answer to a question about the router made by hand."""
-    return explain.explain(ROUTED, ROUTER, explain.parse(question, ROUTER))
+    return explain.explain(ROUTED, ROUTER, explain.parse(question, ROUTER, ROUTED.programs))
 
 
 @pytest.mark.parametrize(

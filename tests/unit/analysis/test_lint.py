@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.analysis.diff import changes
-from pbrinit.policy.reader.reader import examine
+from pbrinit.cli.build import examine
 from tests.support.policy_text import ROUTER, written
 
 SSH = '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "ssh"\n'

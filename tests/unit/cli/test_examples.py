@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.policy.reader.reader import examine
+from pbrinit.cli.build import examine
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
 

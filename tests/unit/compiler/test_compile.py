@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import FEW
 from pbrinit.model.fib import Fib, Flow, Lookup

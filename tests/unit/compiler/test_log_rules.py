@@ -8,12 +8,12 @@ import pytest
 
 from pbrinit.analysis import explain
 from pbrinit.analysis.diff import changes, lines
+from pbrinit.cli.build import examine
+from pbrinit.compiler.assembler import CompileError
 from pbrinit.compiler.compile import compile_policy
-from pbrinit.compiler.layout import LOOPBACK, CompileError
 from pbrinit.net.addresses import Family
-from pbrinit.plan.plan import Action, Plan, Rule
+from pbrinit.plan.plan import LOOPBACK, Action, Plan, Rule
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.reader.reader import examine
 from tests.support.policy_text import ROOMS, ROUTER, problems, ruling, written
 from tests.tools.prove_random import refuted
 
@@ -153,7 +153,7 @@ def test_who_asks_a_room_is_logged_too() -> None:
     policy = written(text, ROOMS)
     plan = compile_policy(policy)
     assert refuted(policy, plan) == []
-    question = explain.parse("in wan tcp 198.51.100.65:40000 > 192.0.2.2:22", policy)
+    question = explain.parse("in wan tcp 198.51.100.65:40000 > 192.0.2.2:22", policy, plan.programs)
     said = list(explain.text(explain.explain(plan, policy, question)))
     assert said[0].startswith("dropped, and logged: refused by the rule 1000")
     assert said[1] == (

@@ -7,14 +7,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from pbrinit.compiler.layout import LOOPBACK
 from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import decide
 from pbrinit.model.verdict import Outcome
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.packet import ARP, Fragment, In, Packet
+from pbrinit.net.packet import Fragment, In, Packet
 from pbrinit.net.services import Ports, Protocol
-from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN, Action, Plan, Rule
+from pbrinit.net.special_addresses import ARP
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, Action, Plan, Rule
 from tests.support import router_plan
 from tests.support.router_plan import PLACES, PLAN
 

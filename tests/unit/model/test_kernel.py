@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import decide
 from pbrinit.model.verdict import Outcome
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import ARP, Fragment, In, Out, Packet
+from pbrinit.net.packet import Fragment, In, Out, Packet
 from pbrinit.net.services import Ports, Protocol
+from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import TABLE_MAIN, Action, Plan, Rule
 
 HOST = load(Path("examples/host.toml"))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.model.tables import NO_WAY, OF_ADDRESS, Entry, Kind, Tables, entries
 from pbrinit.net.addresses import Prefix
 from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.policy.reader.programs import IN_A_ROOM
 from pbrinit.wire.bootplan import MADE, BootPlan, LinkPlan

@@ -13,7 +13,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Ports
 from pbrinit.plan import messages

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import loaded
+from pbrinit.cli.build import loaded
 from pbrinit.compiler.compile import compile_policy
-from pbrinit.compiler.layout import LOOPBACK, TABLE_LOG
+from pbrinit.compiler.layout import TABLE_LOG
 from pbrinit.net.addresses import Family
-from pbrinit.plan.plan import TABLE_MAIN, Action, Plan, RouteKind
+from pbrinit.plan.plan import LOOPBACK, TABLE_MAIN, Action, Plan, RouteKind
 from pbrinit.policy.policy import Policy
 from tests.support.generate.plan_mutants import changed, rerouted, without
 from tests.support.policy_text import ROUTER, written

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.packet import Direction, Out, Packet
 from pbrinit.policy.reader.reader import read
 from tests.support.generate.packets import seeded

@@ -11,7 +11,7 @@ import z3
 
 from pbrinit.analysis.proof.obligation import Obligation
 from pbrinit.analysis.proof.prover import Proof
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.net.packet import Direction, In, Packet
 from pbrinit.plan.plan import Plan

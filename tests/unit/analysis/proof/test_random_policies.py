@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.policy.reader.reader import read
 from tests.tools.prove_random import crowd, drawn, refuted
 

@@ -11,14 +11,14 @@ from pbrinit.analysis.conformance import Judgement
 from pbrinit.analysis.proof.port_slices import RANGE, Clash
 from pbrinit.analysis.proof.prover import Finding, Proof
 from pbrinit.cli import prove
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import TABLE_ROOMS
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import EPHEMERAL, Ports, Protocol, Service
 from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, Program, Sysctl
-from pbrinit.policy.interfaces import Run
 from pbrinit.policy.policy import Entry, Policy
+from pbrinit.policy.programs import Run
 from pbrinit.policy.reader.reader import read
 from tests.support.generate.plan_mutants import a_rule, changed, without
 

@@ -11,7 +11,7 @@ from pbrinit.boot.autoconf import address_manager
 from pbrinit.boot.autoconf.address_manager import UseError, Uses
 from pbrinit.boot.guard import requests
 from pbrinit.boot.state import active_plan, confirmed_policy, program_status
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pbrinit.cli import main
-from pbrinit.policy.interfaces import User
+from pbrinit.cli.build import examine
 from pbrinit.policy.policy import Metrics
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import examine
+from pbrinit.policy.programs import User
 from pbrinit.wire import password_hash
 
 SOUND = Path("examples/host.toml").read_text()

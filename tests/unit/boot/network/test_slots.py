@@ -10,7 +10,7 @@ import pytest
 
 from pbrinit.boot.guard import gate, switch
 from pbrinit.boot.network import slots
-from pbrinit.cli.main import load
+from pbrinit.cli.build import load
 from pbrinit.compiler import layout
 from pbrinit.net.addresses import Family
 from pbrinit.plan import encode

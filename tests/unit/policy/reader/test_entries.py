@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from pbrinit.cli.build import examine
 from pbrinit.net.services import CLIENTS, Ports, Service
 from pbrinit.policy.policy import Direction, Policy
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import examine, read
+from pbrinit.policy.reader.reader import read
 from tests.support import policy_text
 
 TWO_NETS = """

@@ -13,9 +13,8 @@ from jsonschema import Draft4Validator
 
 from pbrinit.cli import main
 from pbrinit.policy.problems import Problems
-from pbrinit.policy.reader.keys import POLICY
+from pbrinit.policy.reader.keys import POLICY, schema
 from pbrinit.policy.reader.reader import read
-from pbrinit.policy.reader.schema import schema
 from tests.support.generate.documents import changed, document
 
 COMMITTED = Path("examples/policy.schema.json")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pbrinit.net.services import EPHEMERAL, Ports
-from pbrinit.policy.interfaces import Ask, Restart
 from pbrinit.policy.policy import Direction, Policy
 from pbrinit.policy.problems import PolicyError
+from pbrinit.policy.programs import Ask, Restart
 from pbrinit.policy.reader.programs import ABOUT_THE_NETWORK, IN_A_ROOM, MOST_ROOMS, slices
 from pbrinit.policy.reader.reader import read
 from tests.support import policy_text

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pbrinit.analysis import explain
 from pbrinit.analysis.boundary import check as check_corners
 from pbrinit.analysis.conformance import Judge, Judgement
 from pbrinit.analysis.proof.prover import Finding, Proof
 from pbrinit.cli.prove import ASTRAY, text
-from pbrinit.compiler import rooms
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import decide
@@ -301,8 +301,10 @@ def test_each_is_spoken_to_by_the_router_that_leads_there(
 
 def test_a_room_has_the_way_by_the_address_on_the_routers_link() -> None:
     policy = written("", ROOMS.replace(LAN, BEYOND[BEYOND.index(LAN) :].split("[interface")[0]))
+    room = policy.rooms[0].name
+    programs = compile_policy(policy).programs
     sources = {
-        text_: rooms.source(policy, policy.rooms[0], ip_address(text_))
+        text_: explain.parse(f"out run={room} icmp > {text_}", policy, programs).packet.source
         for text_ in ("10.1.2.3", "203.0.113.7", "203.0.114.7", "fd00:11::7")
     }
     assert {k: str(v) for k, v in sources.items()} == {

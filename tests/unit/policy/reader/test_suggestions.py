@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.policy.reader.keys import POLICY
-from pbrinit.policy.reader.schema_types import HOMES
-from pbrinit.policy.reader.shapes import Entries, Named, Table, TextsOr
+from pbrinit.policy.reader.schema_types import HOMES, Entries, Named, Table, TextsOr
 from tests.support.policy_text import problems
 
 SOUND = Path("examples/host.toml").read_text()
