@@ -47,6 +47,7 @@ lint: ## check style and types
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m ruff check .
 	@$(VENV) -m mypy
+	@build/venv/bin/lint-imports --cache-dir build/import-linter
 
 test: ## build what is tested, then run everything: lint, unit, kernel and boot tests
 	@$(PYTHON) -m factory.host test

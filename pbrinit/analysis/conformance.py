@@ -13,7 +13,7 @@ from ipaddress import IPv6Address
 
 from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import Model
-from pbrinit.model.martians import UNSPECIFIED, is_broadcast
+from pbrinit.net.martians import UNSPECIFIED, is_broadcast
 from pbrinit.model.tables import Kind
 from pbrinit.model.verdict import Verdict
 from pbrinit.net.addresses import Family

@@ -14,7 +14,7 @@ from pbrinit.model.fib import Flow, Lookup, Trace
 from pbrinit.model.forward import Forwarder
 from pbrinit.model.host import Machine
 from pbrinit.model.icmp_errors import Notices
-from pbrinit.model.martians import UNSPECIFIED, is_broadcast, martian_4, martian_6
+from pbrinit.net.martians import UNSPECIFIED, is_broadcast, martian_4, martian_6
 from pbrinit.model.output import Sender
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import Outcome, Verdict, dropped, no_way_back

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pbrinit.model.fib import Flow, Lookup, Trace
 from pbrinit.model.host import Machine
-from pbrinit.model.martians import BROADCAST, UNSPECIFIED
+from pbrinit.net.martians import BROADCAST, UNSPECIFIED
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import BY_LOOPBACK, LOGGED, Outcome, Verdict, dropped, refused
 from pbrinit.net.addresses import Address, Family

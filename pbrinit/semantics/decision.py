@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pbrinit.model.martians import UNSPECIFIED
+from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.packet import Direction, In, Out, Packet
 from pbrinit.policy.policy import Policy

@@ -14,7 +14,7 @@ from random import Random
 from pbrinit.model.fib import Lookup, Trace
 from pbrinit.model.host import Machine
 from pbrinit.model.kernel import Model
-from pbrinit.model.martians import BROADCAST
+from pbrinit.net.martians import BROADCAST
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import Outcome, Verdict
 from pbrinit.net.addresses import Address, Family

@@ -24,7 +24,7 @@ from pbrinit.analysis.proof.terms import (
     any_of,
     failed,
 )
-from pbrinit.model.martians import UNSPECIFIED
+from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES

@@ -11,7 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import z3
 
-from pbrinit.model.martians import UNSPECIFIED
+from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import Address, Prefix
 from pbrinit.net.services import Ports
