@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory import log as say
-from factory.image import cpio, mkosi, program_files
+from factory.image import cpio, mkosi, program_files, read_back
 from factory.image.cpio import Entry
 from factory.kernel import build, cmdline
 from pbrinit.cli import main
 from pbrinit.cli import policy_files as read_from
+from pbrinit.cli.build import load
 from pbrinit.policy import assigned
 from pbrinit.policy.problems import PolicyError
 from pbrinit.policy.reader import reader
@@ -161,6 +162,12 @@ def _plan(policy: Path, plan: Path) -> None:
         status = main.main(command)
         if status != 0:
             sys.exit(status)
+    say.step("reading every message of the boot plan back with pyroute2")
+    try:
+        count = read_back.check(plan.read_bytes(), load(policy))
+    except read_back.ReadBackError as error:
+        say.die(f"{policy}: the boot plan does not say what the plan says:\n{error}")
+    say.step(f"  {count:,} messages read, each says what the plan says")
 
 
 def _base(maker: mkosi.Mkosi, log: Path) -> Path:

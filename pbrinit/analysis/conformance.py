@@ -13,10 +13,10 @@ from ipaddress import IPv6Address
 
 from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import Model
-from pbrinit.net.martians import UNSPECIFIED, is_broadcast
 from pbrinit.model.tables import Kind
 from pbrinit.model.verdict import Verdict
 from pbrinit.net.addresses import Family
+from pbrinit.net.martians import UNSPECIFIED, is_broadcast
 from pbrinit.net.packet import Direction, In, Out, Packet
 from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import LOOPBACK, Action, Plan

@@ -14,11 +14,11 @@ from pbrinit.model.fib import Flow, Lookup, Trace
 from pbrinit.model.forward import Forwarder
 from pbrinit.model.host import Machine
 from pbrinit.model.icmp_errors import Notices
-from pbrinit.net.martians import UNSPECIFIED, is_broadcast, martian_4, martian_6
 from pbrinit.model.output import Sender
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import Outcome, Verdict, dropped, no_way_back
 from pbrinit.net.addresses import Address, Family
+from pbrinit.net.martians import UNSPECIFIED, is_broadcast, martian_4, martian_6
 from pbrinit.net.packet import Direction, Fragment, In, Out, Packet
 from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import LOOPBACK, Plan

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from pbrinit.model.fib import Flow, Lookup, Trace
 from pbrinit.model.host import Machine
-from pbrinit.net.martians import BROADCAST, UNSPECIFIED
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import BY_LOOPBACK, LOGGED, Outcome, Verdict, dropped, refused
 from pbrinit.net.addresses import Address, Family
+from pbrinit.net.martians import BROADCAST, UNSPECIFIED
 from pbrinit.net.packet import Out, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.net.special_addresses import IGMP, LOCAL_MULTICAST

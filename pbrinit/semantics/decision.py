@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.addresses import AddressSet, Family
+from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.packet import Direction, In, Out, Packet
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.programs import Way

@@ -24,9 +24,9 @@ from pbrinit.analysis.proof.terms import (
     any_of,
     failed,
 )
-from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import AddressSet, Family
+from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
 from pbrinit.net.special_addresses import ARP, IGMP
 from pbrinit.plan.plan import LOOPBACK, Plan

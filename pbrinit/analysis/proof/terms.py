@@ -11,9 +11,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 import z3
 
-from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import Address, Prefix
+from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.services import Ports
 from pbrinit.net.special_addresses import LIMITED_BROADCAST, LOCAL_MULTICAST
 
