@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pbrinit.analysis import diff, explain, holes
-from pbrinit.cli import build as collector
 from pbrinit.cli import prove
+from pbrinit.cli.build import paused
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import CompileError
 from pbrinit.plan import ip_commands
@@ -63,7 +63,7 @@ def loaded(path: Path, leases: Iterable[str] = ()) -> tuple[Policy, Plan]:
 
     Raises PolicyError with everything that is wrong.
     """
-    with collector.paused():
+    with paused():
         policy = read(path)
         try:
             found = [assigned.given(policy, lease) for lease in leases]
@@ -144,7 +144,7 @@ def _with_lease(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    with collector.paused():
+    with paused():
         reading = examine(options.policy)
         policy, plan = reading.policy, _compiled(options.policy, reading.policy)
     summary = {
@@ -217,7 +217,7 @@ def _password(_: argparse.Namespace) -> int:
     try:
         if typed != again:
             raise password_hash.PasswordError("these are two passwords")
-        print(f'[console]\npassword = "{password_hash.made(typed)}"')
+        print(f'[console]\npassword = "{password_hash.hash_password(typed)}"')
     except password_hash.PasswordError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
