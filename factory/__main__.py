@@ -10,8 +10,8 @@ import sys
 from ipaddress import ip_network
 from pathlib import Path
 
-from factory.image import build
-from factory.kernel import build as kernel
+from factory.image.build import make_image
+from factory.kernel.build import VARIANTS, build_kernel
 from factory.log import die, size, step
 from factory.review import review
 from factory.vm import kernel_selftest, qemu
@@ -58,15 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     booted.add_argument("policy", type=Path, help="the policy that is in the image")
     booted.set_defaults(verb=_boot)
     for verb in (made, reviewed, tested, built, booted):
-        verb.add_argument(
-            "--variant", choices=kernel.VARIANTS, default=kernel.VARIANTS[0], help="of the kernel"
-        )
+        verb.add_argument("--variant", choices=VARIANTS, default=VARIANTS[0], help="of the kernel")
     return parser
 
 
 def _kernel(options: argparse.Namespace) -> int:
-    made = kernel.build(options.variant)
-    step(f"Linux {made.version}: {made.image}, {size(made.image)}; next: make image")
+    kernel = build_kernel(options.variant)
+    step(f"Linux {kernel.version}: {kernel.image}, {size(kernel.image)}; next: make image")
     return 0
 
 
@@ -88,7 +86,7 @@ def _selftest(options: argparse.Namespace) -> int:
 
 
 def _image(options: argparse.Namespace) -> int:
-    build.make(options.policy, options.output, options.variant)
+    make_image(options.policy, options.output, options.variant)
     return 0
 
 
@@ -104,10 +102,10 @@ def _boot(options: argparse.Namespace) -> int:
         )
         for number, interface in enumerate(policy.interfaces, 1)
     )
-    kernel_, initrd, cmdline = (
+    kernel, initrd, cmdline = (
         BUILD / name for name in ("vmlinuz", "initramfs.cpio.zst", "cmdline")
     )
-    direct = qemu.Direct(kernel_, initrd, cmdline.read_text().strip())
+    direct = qemu.Direct(kernel, initrd, cmdline.read_text().strip())
     return qemu.boot(qemu.Machine(direct, nics))
 
 

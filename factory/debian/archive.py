@@ -67,7 +67,7 @@ def sources_for(suite: str) -> str:
     A rolling suite and backports have neither.  The mirror is the host's.  Ends the program
     where none is known.
     """
-    host = mirror.of(Path("/"), os.environ)
+    host = mirror.host_mirror(Path("/"), os.environ)
     rolling = suite in mirror.ROLLING or suite.endswith("-backports")
     stanzas = [(host.main, suite if rolling else f"{suite} {suite}-updates")]
     if host.security is not None and not rolling:

@@ -36,7 +36,7 @@ class _Entry:
     suite: str
 
 
-def of(root: Path, environ: Mapping[str, str]) -> Mirror:
+def host_mirror(root: Path, environ: Mapping[str, str]) -> Mirror:
     """The Debian mirror that the host below `root` uses.  Ends the program where it has none.
 
     $DEBIAN_MIRROR wins, with $DEBIAN_SECURITY_MIRROR or, without it, the usual name beside it.

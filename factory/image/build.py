@@ -16,12 +16,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import log as say
+from factory import log
 from factory.image import cpio, mkosi, program_files, read_back
 from factory.image.cpio import Entry
-from factory.kernel import build, cmdline
-from pbrinit.cli import main
-from pbrinit.cli import policy_files as read_from
+from factory.kernel import cmdline
+from factory.kernel.build import VARIANTS, Kernel, build_kernel
+from pbrinit.cli import main, policy_files
 from pbrinit.cli.build import load
 from pbrinit.policy import assigned
 from pbrinit.policy.problems import PolicyError
@@ -40,7 +40,7 @@ BASE = (
     "mkosi.extra/**/*",
     "factory/__init__.py",
     "factory/image/__init__.py",
-    "factory/image/slim.py",
+    "factory/image/minimal_root.py",
     "factory/image/import_closure.py",
     "factory/image/import_cuts.toml",
     "pbrinit/**/*.py",
@@ -58,8 +58,8 @@ class Artefacts:
     disk: Path
 
 
-def make(
-    policy: Path, output: Path = CHECKOUT / "build", variant: str = build.VARIANTS[0]
+def make_image(
+    policy: Path, output: Path = CHECKOUT / "build", variant: str = VARIANTS[0]
 ) -> Artefacts:
     """Build the image with the policy file `policy` into the folder `output`.
 
@@ -80,7 +80,7 @@ def make(
     with tempfile.TemporaryDirectory(prefix=".image-", dir=output) as name:
         parts = Path(name)
         _plan(policy, parts / "plan")
-        linux = build.build(variant)
+        linux = build_kernel(variant)
         maker = mkosi.get(logs / "mkosi-tools.log")
         base = _base(maker, logs / "mkosi.log").read_bytes()
         (parts / "base.cpio.zst").write_bytes(base)
@@ -94,7 +94,7 @@ def make(
             maker,
             [CHECKOUT / "factory/image/assemble.sh", parts],
             what="putting the image together",
-            log=logs / "assemble.log",
+            log_file=logs / "assemble.log",
             epoch=EPOCH,
         )
         for path in vars(made).values():
@@ -112,10 +112,10 @@ def sources(policy: Path) -> dict[str, bytes]:
     if not assigned.awaits(reader.read(policy)):
         return {POLICY: policy.read_bytes()}
     try:
-        return read_from.of(policy, POLICY, ("plan",))
-    except read_from.SourceError as error:
+        return policy_files.of(policy, POLICY, ("plan",))
+    except policy_files.SourceError as error:
         hint = "the machine reads it for each address: put it there, under a name of its own"
-        say.die(f"{policy}: {error}", hint=hint)
+        log.die(f"{policy}: {error}", hint=hint)
 
 
 def archive(folder: str, files: dict[str, bytes], mode: int = 0o444) -> bytes:
@@ -146,7 +146,7 @@ def of_programs(policy: Path, below: bytes) -> bytes:
     try:
         found = program_files.entries(reader.read(policy), policy, frozenset(cpio.names(plain)))
     except PolicyError as error:
-        say.die(str(error), status=2)
+        log.die(str(error), status=2)
     return cpio.pack(found, EPOCH) if found else b""
 
 
@@ -158,40 +158,40 @@ def _plan(policy: Path, plan: Path) -> None:
         ("proving", ["prove", "--quiet", str(policy)]),
         ("compiling", ["build", str(policy), str(plan)]),
     ):
-        say.step(f"{doing} {policy}")
+        log.step(f"{doing} {policy}")
         status = main.main(command)
         if status != 0:
             sys.exit(status)
-    say.step("reading every message of the boot plan back with pyroute2")
+    log.step("reading every message of the boot plan back with pyroute2")
     try:
         count = read_back.check(plan.read_bytes(), load(policy))
     except read_back.ReadBackError as error:
-        say.die(f"{policy}: the boot plan does not say what the plan says:\n{error}")
-    say.step(f"  {count:,} messages read, each says what the plan says")
+        log.die(f"{policy}: the boot plan does not say what the plan says:\n{error}")
+    log.step(f"  {count:,} messages read, each says what the plan says")
 
 
-def _base(maker: mkosi.Mkosi, log: Path) -> Path:
+def _base(maker: mkosi.Mkosi, log_file: Path) -> Path:
     """The base's archive, from the cache or made."""
     files = [path for pattern in BASE for path in CHECKOUT.glob(pattern)]
     place = mkosi.place(f"base-{mkosi.key(CHECKOUT, files)}")
     made = place / "initramfs.cpio.zst"
     if not made.exists():
-        mkosi.build(maker, CHECKOUT, place, what="making the base of the image", log=log)
+        mkosi.build(maker, CHECKOUT, place, what="making the base of the image", log_file=log_file)
     return made
 
 
-def _report(made: Artefacts, policy: Path, linux: build.Kernel) -> None:
-    say.step(f"made, with {policy} and Linux {linux.version}, variant {linux.variant}:")
+def _report(made: Artefacts, policy: Path, linux: Kernel) -> None:
+    log.step(f"made, with {policy} and Linux {linux.version}, variant {linux.variant}:")
     for path, what in (
         (made.uki, "one EFI program: kernel, initramfs, command line"),
         (made.disk, "a disk with it, for a virtual machine or a USB stick"),
         (made.vmlinuz, "the kernel alone"),
         (made.initramfs, "the initramfs alone"),
     ):
-        say.step(f"  {_short(path):<28} {say.size(path):>10}  {what}")
+        log.step(f"  {_short(path):<28} {log.size(path):>10}  {what}")
     disk = shlex.quote(_short(made.disk))
-    say.step("next: `make boot`, or onto a USB stick (/dev/sdX, all on it is lost):")
-    say.step(f"  sudo dd if={disk} of=/dev/sdX bs=4M conv=fsync")
+    log.step("next: `make boot`, or onto a USB stick (/dev/sdX, all on it is lost):")
+    log.step(f"  sudo dd if={disk} of=/dev/sdX bs=4M conv=fsync")
 
 
 def _short(path: Path) -> str:

@@ -16,8 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import cache, lock
-from factory import log as say
+from factory import cache, lock, log
 from factory.debian import archive
 
 SUITE = "trixie"
@@ -51,7 +50,7 @@ class Mkosi:
     tools: Path
 
 
-def get(log: Path) -> Mkosi:
+def get(log_file: Path) -> Mkosi:
     """mkosi and its tools, fetched and made where the cache does not have them.
 
     Ends the program where the archive cannot be reached or the host refuses.
@@ -62,11 +61,11 @@ def get(log: Path) -> Mkosi:
         mkosi = Mkosi(command, environment, tools)
         if not tools.is_dir():
             what = "making the image's tools, once, in a minute or two"
-            _build(mkosi, TOOLS, tools.parent, (), what=what, log=log)
+            _build(mkosi, TOOLS, tools.parent, (), what=what, log_file=log_file)
     return mkosi
 
 
-def build(mkosi: Mkosi, recipe: Path, output: Path, *, what: str, log: Path) -> None:
+def build(mkosi: Mkosi, recipe: Path, output: Path, *, what: str, log_file: Path) -> None:
     """The image of the recipe in the folder `recipe`, with the outputs in the folder `output`.
 
     mkosi moves an output there when it is finished, so what is there is whole.
@@ -74,14 +73,14 @@ def build(mkosi: Mkosi, recipe: Path, output: Path, *, what: str, log: Path) -> 
     with lock.held(place()):
         # Not for the tools: mkosi would clear the recipe's installed packages for theirs.
         arguments = (f"--tools-tree={mkosi.tools}", f"--cache-directory={place('cache')}")
-        _build(mkosi, recipe, output, arguments, what=what, log=log)
+        _build(mkosi, recipe, output, arguments, what=what, log_file=log_file)
 
 
 def run_in_tools(
-    mkosi: Mkosi, command: Sequence[str | Path], *, what: str, log: Path, epoch: int
+    mkosi: Mkosi, command: Sequence[str | Path], *, what: str, log_file: Path, epoch: int
 ) -> None:
     """Run a command with the tools' /usr, the host's other folders, and dates set to `epoch`."""
-    say.run(
+    log.run(
         [
             *mkosi.command,
             "--directory=",
@@ -91,7 +90,7 @@ def run_in_tools(
             *command,
         ],
         what=what,
-        log=log,
+        log=log_file,
         env={**mkosi.environment, "SOURCE_DATE_EPOCH": str(epoch), "TZ": "UTC"},
     )
 
@@ -116,9 +115,9 @@ def key(base: Path, files: Iterable[Path]) -> str:
 
 
 def _build(
-    mkosi: Mkosi, recipe: Path, output: Path, arguments: Sequence[str], *, what: str, log: Path
+    mkosi: Mkosi, recipe: Path, output: Path, arguments: Sequence[str], *, what: str, log_file: Path
 ) -> None:
-    say.run(
+    log.run(
         [
             *mkosi.command,
             f"--directory={recipe}",
@@ -131,7 +130,7 @@ def _build(
             "build",
         ],
         what=what,
-        log=log,
+        log=log_file,
         env=mkosi.environment,
     )
 
@@ -174,7 +173,7 @@ def _host_mkosi() -> tuple[tuple[str, ...], dict[str, str]] | None:
 def _debian_mkosi() -> tuple[tuple[str, ...], dict[str, str]]:
     """mkosi from the package of `SUITE`, unpacked: it is Python and needs no other package."""
     if os.geteuid() != 0 and RESTRICTED.exists() and RESTRICTED.read_text().strip() != "0":
-        say.die(
+        log.die(
             "mkosi needs a user namespace, which AppArmor keeps from ordinary users here",
             hint="run this as root, or lift it: sudo sysctl kernel." + RESTRICTED.name + "=0",
         )

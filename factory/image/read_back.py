@@ -50,7 +50,7 @@ from pbrinit.plan.plan import (
     Rule,
 )
 from pbrinit.wire import bootplan
-from pbrinit.wire.bootplan import MADE, BootPlan, LinkPlan, RoomPlan
+from pbrinit.wire.bootplan import ROOM_READY_GROUP, BootPlan, LinkPlan, RoomPlan
 from pbrinit.wire.netlink.socket import pointed
 
 INDEX = 4242
@@ -234,7 +234,7 @@ def _link(link: Link, in_bulk: Counter[Message], *, of_room: bool) -> Iterator[M
     yield from (_address(address) for address in link.addresses)
     yield from (message for message in late if message not in in_bulk)
     if of_room:
-        yield _link_message(CHANGE, IFLA_GROUP=MADE)
+        yield _link_message(CHANGE, IFLA_GROUP=ROOM_READY_GROUP)
 
 
 def read(data: bytes, number: int = 0, *, in_bulk: bool = False) -> Message:

@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from factory import cache, lock, log
-from factory.kernel import contents, kconfig_symbols
-from factory.kernel import fragments as kconfig
+from factory.kernel import contents, fragments, kconfig_symbols
 from factory.kernel.source import Source, choose
 
 FRAGMENTS = Path(__file__).parents[2] / "kernel"
@@ -65,15 +64,15 @@ class Kernel:
         return self.folder / "config"
 
 
-def fragments(variant: str) -> tuple[kconfig.Fragment, ...]:
+def read_fragments(variant: str) -> tuple[fragments.Fragment, ...]:
     """The fragments of a variant.  Ends the program with all that is wrong in them."""
     try:
-        return kconfig.read(FRAGMENTS, variant)
-    except kconfig.FragmentError as error:
+        return fragments.read(FRAGMENTS, variant)
+    except fragments.FragmentError as error:
         log.die("the kernel fragments cannot be used:\n" + _listed(error.findings))
 
 
-def build(variant: str = VARIANTS[0], source_word: str | None = None) -> Kernel:
+def build_kernel(variant: str = VARIANTS[0], source_word: str | None = None) -> Kernel:
     """The kernel of this checkout's fragments, compiled where the cache does not have it.
 
     `source_word` is for `source.choose`, and $KERNEL where it is None.  Ends the program, with
@@ -82,26 +81,26 @@ def build(variant: str = VARIANTS[0], source_word: str | None = None) -> Kernel:
     """
     if variant not in VARIANTS:
         log.die(f"there is no variant {variant!r}", hint=f"VARIANT={' or VARIANT='.join(VARIANTS)}")
-    every = fragments(variant)
+    every = read_fragments(variant)
     source = choose(os.environ.get("KERNEL", "") if source_word is None else source_word)
-    asked_of = kconfig.of_series(every, kconfig.series(source.version))
-    asked = kconfig.render(asked_of)
+    asked_of = fragments.of_series(every, fragments.series(source.version))
+    asked = fragments.render(asked_of)
     key = _key(source, asked, _compiler())
     place = cache.directory("kernel")
     done = place / key
     with lock.held(place):
         if not all((done / part).exists() for part in PARTS):
-            _Making(source, asked_of, asked, key, place / "work").make(variant, done)
+            KernelBuild(source, asked_of, asked, key, place / "work").make(variant, done)
     version = (done / "release").read_text().strip()
     return Kernel(variant, f"{source.name} {source.version}", version, done, key)
 
 
 @dataclass(frozen=True)
-class _Making:
+class KernelBuild:
     """One compilation, below `work`, which is kept for a look where it fails."""
 
     source: Source
-    fragments: tuple[kconfig.Fragment, ...]
+    fragments: tuple[fragments.Fragment, ...]
     asked: str
     key: str
     work: Path
@@ -129,7 +128,7 @@ class _Making:
             env=environment,
         )
         config = output / ".config"
-        selected = self._insist(config.read_text(), config, tree)
+        selected = self.check_configuration(config.read_text(), config, tree)
         (result / "selected.json").write_text(json.dumps(selected, indent=0) + "\n")
         log.step("the kernel is compiled once; five to ten minutes on two cores")
         log.run(
@@ -145,27 +144,29 @@ class _Making:
             ("include/config/kernel.release", "release"),
         ):
             shutil.copyfile(output / made, result / name)
-        inside = contents.of(output, tree, LLVM)
+        inside = contents.contents_of(output, tree, LLVM)
         inside.write(result / "anatomy.json")
-        misread = contents.misread(inside, tree, kconfig.settings(config.read_text()))
+        misread = contents.misread(inside, tree, fragments.settings(config.read_text()))
         (result / "misread.json").write_text(json.dumps(misread, indent=0) + "\n")
         shutil.rmtree(done, ignore_errors=True)
         result.replace(done)
         shutil.rmtree(self.work)
         log.step(f"made {done / 'bzImage'}, {log.size(done / 'bzImage')}")
 
-    def _insist(self, text: str, config: Path, tree: Path) -> dict[str, tuple[str, ...]]:
+    def check_configuration(
+        self, text: str, config: Path, tree: Path
+    ) -> dict[str, tuple[str, ...]]:
         """What is on because others are; ends the program where something is not as asked."""
         defined = kconfig_symbols.defined_in(tree)
-        deviations = kconfig.check(self.fragments, text, defined.keys())
-        deviations += kconfig.unreasoned(self.fragments, text, defined)
+        deviations = fragments.check(self.fragments, text, defined.keys())
+        deviations += fragments.unreasoned(self.fragments, text, defined)
         if deviations:
             log.die(
                 "the kernel configuration did not come out as asked:\n" + _listed(deviations),
                 hint="an option comes out only where all that it depends on is asked for as well; "
                 f"what Kconfig made of it is {config}",
             )
-        return kconfig.selected(text, defined)
+        return fragments.selected(text, defined)
 
 
 def _fix_layout(tree: Path, key: str) -> None:

@@ -20,7 +20,7 @@ ARCHIVES = ("vmlinux.a", "lib/lib.a", "arch/x86/lib/lib.a")
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class KernelContents:
     """Paths are relative to the source. `objects` has bytes of code and constants, and of data.
 
     `lines`: of the C and assembler files among the sources, by subsystem.
@@ -30,26 +30,28 @@ class Anatomy:
     sources: tuple[str, ...]
     lines: dict[str, int]
     calls: tuple[str, ...]
-    numbers: int
+    syscall_table_size: int
 
     def write(self, path: Path) -> None:
         """Keep it at `path`."""
-        path.write_text(json.dumps(asdict(self), indent=0) + "\n")
+        values = asdict(self)
+        values["numbers"] = values.pop("syscall_table_size")
+        path.write_text(json.dumps(values, indent=0) + "\n")
 
 
-def read(path: Path) -> Anatomy:
+def read(path: Path) -> KernelContents:
     """What `Anatomy.write` left at `path`."""
     data = json.loads(path.read_text())
-    return Anatomy(
+    return KernelContents(
         objects={name: (sizes[0], sizes[1]) for name, sizes in data["objects"].items()},
         sources=tuple(data["sources"]),
         lines=data["lines"],
         calls=tuple(data["calls"]),
-        numbers=data["numbers"],
+        syscall_table_size=data["numbers"],
     )
 
 
-def of(output: Path, tree: Path, llvm: str) -> Anatomy:
+def contents_of(output: Path, tree: Path, llvm: str) -> KernelContents:
     """The anatomy of the kernel that was just built in `output` from the source `tree`.
 
     Raises CalledProcessError where a tool of LLVM fails.
@@ -63,16 +65,16 @@ def of(output: Path, tree: Path, llvm: str) -> Anatomy:
     strong, weak = _entries((output / "System.map").read_text())
     sources = {source for name in listed for source in _read(output, tree, name)}
     code = [source for source in sources if source.endswith((".c", ".S"))]
-    return Anatomy(
+    return KernelContents(
         objects=dict(_sizes(_tool([f"llvm-size{llvm}", *listed], output))),
         sources=tuple(sorted(sources)),
         lines=count_lines(tree, code),
         calls=tuple(sorted(name for name, entry in numbers.items() if entry in strong - weak)),
-        numbers=len(numbers),
+        syscall_table_size=len(numbers),
     )
 
 
-def misread(inside: Anatomy, tree: Path, settings: Mapping[str, str]) -> tuple[str, ...]:
+def misread(inside: KernelContents, tree: Path, settings: Mapping[str, str]) -> tuple[str, ...]:
     """Where reading Makefiles (`kbuild`) and the build itself differ: files and system calls.
 
     By that reading Debian's kernels are counted, which nobody builds here.

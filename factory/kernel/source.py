@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import log as say
+from factory import log
 from factory.debian import archive
 
 DEFAULT = "linux-source-6.12@trixie"
@@ -32,19 +32,19 @@ class Source:
     version: str
     file: Path
 
-    def unpack(self, tree: Path, log: Path, part: str | None = None) -> None:
+    def unpack(self, tree: Path, log_file: Path, part: str | None = None) -> None:
         """The kernel's tree, or the folder `part` of it, as `tree`, which is an empty folder."""
         packed = self.file
         if packed.suffix == ".deb":
             package = tree.parent / "package"
             what = f"unpacking {packed.name}"
-            say.run(["dpkg-deb", "-x", packed, package], what=what, log=log)
+            log.run(["dpkg-deb", "-x", packed, package], what=what, log=log_file)
             packed = package / "usr/src" / f"{self.name}.tar.xz"
         only = ["--wildcards", f"*/{part}"] if part else []
-        say.run(
+        log.run(
             ["tar", "-xf", packed, "-C", tree, "--strip-components=1", "--no-same-owner", *only],
             what=f"unpacking {packed.name}",
-            log=log,
+            log=log_file,
         )
 
 
@@ -61,19 +61,19 @@ def choose(word: str) -> Source:
         return Source(name, deb.version, deb.path)
     if tarball := _TARBALL.fullmatch(word):
         return _tarball(Path(tarball[1]), tarball[2])
-    return say.die(f"{word!r} names no kernel source", hint=HINT)
+    return log.die(f"{word!r} names no kernel source", hint=HINT)
 
 
 def _tarball(file: Path, digest: str) -> Source:
     version = _VERSION.fullmatch(file.name)
     if version is None:
-        say.die(f"{file.name} is not named as kernel.org does, linux-6.12.60.tar.xz", hint=HINT)
+        log.die(f"{file.name} is not named as kernel.org does, linux-6.12.60.tar.xz", hint=HINT)
     if not file.is_file():
-        say.die(f"there is no file {file}")
+        log.die(f"there is no file {file}")
     with file.open("rb") as opened:
         found = hashlib.file_digest(opened, "sha256").hexdigest()
     if found != digest:
-        say.die(
+        log.die(
             f"{file} has the SHA-256 {found}, not the one that was named",
             hint="kernel.org lists those of its releases in sha256sums.asc, signed",
         )

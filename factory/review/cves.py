@@ -16,7 +16,7 @@ NETFILTER = "netfilter"
 
 
 @dataclass(frozen=True)
-class Flaws:
+class CveCounts:
     """`groups`: how many flaws touch exactly these places (a folder ends in a slash)."""
 
     source: str
@@ -46,7 +46,7 @@ class Flaws:
         )
 
 
-def read() -> Flaws:
+def read() -> CveCounts:
     """The numbers of `cves.txt`."""
     head: dict[str, str] = {}
     groups = []
@@ -58,7 +58,7 @@ def read() -> Flaws:
         else:
             number, *places = line.split()
             groups.append((int(number), tuple(places)))
-    return Flaws(head["source"], head["date"], head["years"], tuple(groups))
+    return CveCounts(head["source"], head["date"], head["years"], tuple(groups))
 
 
 def _is_in(place: str, files: Set[str], folders: Set[str]) -> bool:

@@ -14,8 +14,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from factory import cache
-from factory import log as say
+from factory import cache, log
 from factory.debian import archive
 from factory.kernel import fragments, makefiles, source
 from factory.review import hardening
@@ -66,7 +65,7 @@ def count_lines(tree: Path, files: Iterable[str]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def of(name: str, config: Path, tree: Path) -> Survey:
+def survey(name: str, config: Path, tree: Path) -> Survey:
     """The survey of one configuration for the source `tree`."""
     settings = fragments.settings(config.read_text())
     on = {option for option, value in settings.items() if value in ("y", "m")}
@@ -100,19 +99,19 @@ def debian() -> tuple[Survey, ...]:
 
 
 def _count(origin: source.Source, configs: archive.Deb, place: Path) -> list[Survey]:
-    log = cache.directory("log") / "survey.log"
+    log_file = cache.directory("log") / "survey.log"
     with tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         tree = folder / "source"
         tree.mkdir()
-        origin.unpack(tree, log)
+        origin.unpack(tree, log_file)
         package = folder / "configs"
-        say.run(["dpkg-deb", "-x", configs.path, package], what="unpacking Debian's", log=log)
+        log.run(["dpkg-deb", "-x", configs.path, package], what="unpacking Debian's", log=log_file)
         found = []
         for title, packed in KERNELS.items():
-            say.step(f"counting what is in Debian's kernel ({title})")
+            log.step(f"counting what is in Debian's kernel ({title})")
             config = folder / "config"
             text = next(package.rglob(packed)).read_bytes()
             config.write_bytes(lzma.decompress(text))
-            found.append(of(title, config, tree))
+            found.append(survey(title, config, tree))
     return found

@@ -42,11 +42,11 @@ def page(review: Review) -> str:
         "hardening": _hardening(review),
         "code": _code(review),
         "calls": _calls(review),
-        "flaws": _flaws(review),
+        "flaws": _cves(review),
         "options": _options(review, on=True),
         "off": _options(review, on=False),
         "given": _given(review),
-        "follows": _follows(review),
+        "follows": _selected_options(review),
     }
     links = "".join(f'<a href="#{name}">{text}</a>' for name, text in SECTIONS.items())
     sections = "".join(
@@ -69,15 +69,15 @@ def _findings(review: Review) -> str:
 
 
 def _cards(review: Review) -> str:
-    own, flaws = review.kernels[0], review.flaws
-    absent = 1 - flaws.contained(set(own.files)) / flaws.total
+    own, counts = review.kernels[0], review.cves
+    absent = 1 - counts.contained(set(own.files)) / counts.total
     explained = sum(bool(check.reason) for check in review.open)
     cards = (
         (str(len(review.findings)), "checks unexplained", "bad" if review.findings else "good"),
         (f"{len(review.checks) - len(review.open)}", f"checks met, {explained} explained", ""),
         (f"{review.size / 1e6:.2f} MB", f"compressed, {own.modules} modules", ""),
-        (f"{len(own.calls)}", f"system calls of {review.numbers}", ""),
-        (f"{absent:.0%}", f"of {flaws.total:,} CVEs are in code it does not have", ""),
+        (f"{len(own.calls)}", f"system calls of {review.syscall_table_size}", ""),
+        (f"{absent:.0%}", f"of {counts.total:,} CVEs are in code it does not have", ""),
     )
     body = "".join(
         f'<div class="card {kind}"><b>{number}</b><span>{text}</span></div>'
@@ -160,22 +160,22 @@ def _calls(review: Review) -> str:
     )
 
 
-def _flaws(review: Review) -> str:
-    flaws = review.flaws
-    share = flaws.netfilter / flaws.total
-    rows = [(one.name, flaws.contained(set(one.files)), flaws.total) for one in review.kernels]
+def _cves(review: Review) -> str:
+    counts = review.cves
+    share = counts.netfilter / counts.total
+    rows = [(one.name, counts.contained(set(one.files)), counts.total) for one in review.kernels]
     body = "".join(
         _bar(name, number, top, f"{number:,}", ours=place == 0)
         for place, (name, number, top) in enumerate(rows)
     )
     return (
-        f"<p>Of {flaws.total:,} CVEs, {escape(flaws.source)}, {escape(flaws.date)}, those whose "
+        f"<p>Of {counts.total:,} CVEs, {escape(counts.source)}, {escape(counts.date)}, those whose "
         "fix touches code that the kernel has. A folder or a header that is used counts as "
         f"had, whatever is used of it.</p>"
         f'<div class="bars">{body}</div>'
-        f"<p>Netfilter's own share is {flaws.netfilter}, {share:.1%}. What leaving it out does "
+        f"<p>Netfilter's own share is {counts.netfilter}, {share:.1%}. What leaving it out does "
         "beyond that, and what the other code that is not here does, is the difference of the "
-        f"bars.</p><p>By year of the identifier: {escape(flaws.years)}.</p>"
+        f"bars.</p><p>By year of the identifier: {escape(counts.years)}.</p>"
     )
 
 
@@ -207,16 +207,17 @@ def _given(review: Review) -> str:
     return _reasons(("command line", "reason"), words) + _reasons(("sysctl", "reason"), sysctls)
 
 
-def _follows(review: Review) -> str:
+def _selected_options(review: Review) -> str:
     rows = (
         (
             f"<code>{name}</code>",
             f"selected by {', '.join(by)}" if by else "Kconfig's own conclusion",
         )
-        for name, by in review.follows.items()
+        for name, by in review.selected_options.items()
     )
+    count = len(review.selected_options)
     return (
-        f"<details><summary>{len(review.follows)} options that nobody chooses: they are on because "
+        f"<details><summary>{count} options that nobody chooses: they are on because "
         f"others are</summary>{_reasons(('option', 'why'), rows)}</details>"
     )
 

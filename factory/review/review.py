@@ -12,14 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from factory import log
-from factory.kernel import build, cmdline, contents
-from factory.kernel import fragments as kconfig
+from factory.kernel import cmdline, contents, fragments
+from factory.kernel.build import VARIANTS, Kernel, build_kernel, read_fragments
 from factory.kernel.cmdline import Parameter
-from factory.kernel.contents import Anatomy
+from factory.kernel.contents import KernelContents
 from factory.kernel.fragments import Fragment
-from factory.review import baseline, cves, debian_kernels, hardening, table
-from factory.review import page as review_page
-from factory.review.cves import Flaws
+from factory.review import baseline, cves, debian_kernels, hardening, page, table
+from factory.review.cves import CveCounts
 from factory.review.debian_kernels import Survey
 from factory.review.hardening import Check
 from pbrinit.boot.system.hardening import HARDENING
@@ -32,6 +31,10 @@ MISREAD = 0.01
 OF_TOOLS = ("CC_", "GCC", "CLANG_", "AS_", "LD_", "LLD_", "RUSTC", "PAHOLE", "TOOLS_", "HAVE_KMSAN")
 
 
+JSON_KEYS = {"selected_options": "follows", "syscall_table_size": "numbers", "cves": "flaws"}
+"""What a field is called in JSON, where that is another name."""
+
+
 @dataclass(frozen=True)
 class Review:
     """Everything that table, JSON and page show."""
@@ -41,14 +44,14 @@ class Review:
     version: str
     size: int
     fragments: tuple[Fragment, ...]
-    follows: dict[str, tuple[str, ...]]
+    selected_options: dict[str, tuple[str, ...]]
     parameters: tuple[Parameter, ...]
     sysctls: tuple[tuple[str, str, str], ...]
     checks: tuple[Check, ...]
     code: dict[str, int]
     kernels: tuple[Survey, ...]
-    numbers: int
-    flaws: Flaws
+    syscall_table_size: int
+    cves: CveCounts
     findings: tuple[str, ...]
     differences: tuple[str, ...]
 
@@ -65,54 +68,52 @@ class Review:
 
 def main(variant: str, *, as_json: bool, accept: bool) -> int:
     """Show the review of a variant; 1 where it is not good."""
-    made = of(variant, accept=accept)
-    page = Path("build") / (
-        "review.html" if variant == build.VARIANTS[0] else f"review-{variant}.html"
-    )
-    page.parent.mkdir(exist_ok=True)
-    page.write_text(review_page.page(made))
+    review = review_kernel(variant, accept=accept)
+    path = Path("build") / ("review.html" if variant == VARIANTS[0] else f"review-{variant}.html")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(page.page(review))
     if as_json:
-        print(json.dumps(_data(made), indent=2))
+        print(json.dumps(_data(review), indent=2))
     else:
-        table.show(made)
-    log.step(f"the page is {page}")
-    return 0 if made.is_good else 1
+        table.show(review)
+    log.step(f"the page is {path}")
+    return 0 if review.is_good else 1
 
 
-def of(variant: str, *, accept: bool = False) -> Review:
+def review_kernel(variant: str, *, accept: bool = False) -> Review:
     """The review of a variant's kernel; `accept` takes its state for reviewed."""
-    made = build.build(variant)
-    series = kconfig.series(made.version)
-    fragments = kconfig.of_series(build.fragments(variant), series)
-    settings = kconfig.settings(made.config.read_text())
-    inside = contents.read(made.folder / "anatomy.json")
-    selected: dict[str, tuple[str, ...]] = json.loads((made.folder / "selected.json").read_text())
+    kernel = build_kernel(variant)
+    series = fragments.series(kernel.version)
+    applicable = fragments.of_series(read_fragments(variant), series)
+    settings = fragments.settings(kernel.config.read_text())
+    inside = contents.read(kernel.folder / "anatomy.json")
+    selected: dict[str, tuple[str, ...]] = json.loads((kernel.folder / "selected.json").read_text())
     parameters = cmdline.read(variant)
     given = HARDENING + tuple((one.key, one.value, one.note) for one in sysctls.machine())
     checks, findings = hardening.explain(
         hardening.ask(
-            made.config, cmdline.line(parameters), [(key, value) for key, value, _ in given]
+            kernel.config, cmdline.line(parameters), [(key, value) for key, value, _ in given]
         ),
         hardening.explanations(variant, series),
         settings,
     )
-    misread: list[str] = json.loads((made.folder / "misread.json").read_text())
+    misread: list[str] = json.loads((kernel.folder / "misread.json").read_text())
     if len(misread) > MISREAD * len(inside.sources):
         findings.append(
             f"{len(misread)} files and system calls of this kernel are read wrongly from its "
             f"Makefiles, so Debian's are too; the first is {misread[0]}"
         )
-    facts = _facts(made, settings, parameters, checks, inside)
+    facts = _facts(kernel, settings, parameters, checks, inside)
     if accept:
         baseline.accept(variant, facts)
-    named = {option.name for fragment in fragments for option in fragment.options}
+    named = {option.name for fragment in applicable for option in fragment.options}
     return Review(
         variant=variant,
-        source=made.source,
-        version=made.version,
-        size=made.image.stat().st_size,
-        fragments=fragments,
-        follows={
+        source=kernel.source,
+        version=kernel.version,
+        size=kernel.image.stat().st_size,
+        fragments=applicable,
+        selected_options={
             name: tuple(selected.get(name, ()))
             for name, value in sorted(settings.items())
             if value == "y" and name not in named
@@ -121,20 +122,23 @@ def of(variant: str, *, accept: bool = False) -> Review:
         sysctls=given,
         checks=checks,
         code=_code(inside),
-        kernels=(_own(made, settings, checks, inside), *debian_kernels.debian()),
-        numbers=inside.numbers,
-        flaws=cves.read(),
+        kernels=(_ours(kernel, settings, checks, inside), *debian_kernels.debian()),
+        syscall_table_size=inside.syscall_table_size,
+        cves=cves.read(),
         findings=tuple(findings),
         differences=tuple(baseline.differences(variant, facts)),
     )
 
 
-def _own(
-    made: build.Kernel, settings: dict[str, str], checks: tuple[Check, ...], inside: Anatomy
+def _ours(
+    kernel: Kernel,
+    settings: dict[str, str],
+    checks: tuple[Check, ...],
+    inside: KernelContents,
 ) -> Survey:
     options = [check for check in checks if check.kind == "kconfig"]
     return Survey(
-        name=f"pbrinit {made.variant}",
+        name=f"pbrinit {kernel.variant}",
         options=sum(value in ("y", "m") for value in settings.values()),
         modules=sum(value == "m" for value in settings.values()),
         files=tuple(name for name in inside.sources if name.endswith((".c", ".S"))),
@@ -145,7 +149,7 @@ def _own(
     )
 
 
-def _code(inside: Anatomy) -> dict[str, int]:
+def _code(inside: KernelContents) -> dict[str, int]:
     """Bytes of code and constants by subsystem, the largest first."""
     found: Counter[str] = Counter()
     for name, (text, _) in inside.objects.items():
@@ -154,14 +158,14 @@ def _code(inside: Anatomy) -> dict[str, int]:
 
 
 def _facts(
-    made: build.Kernel,
+    kernel: Kernel,
     settings: dict[str, str],
     parameters: tuple[Parameter, ...],
     checks: tuple[Check, ...],
-    inside: Anatomy,
+    inside: KernelContents,
 ) -> list[str]:
     """What a reviewer has seen, a line each."""
-    facts = [f"source {made.source}"]
+    facts = [f"source {kernel.source}"]
     facts += [f"parameter {parameter.text}" for parameter in parameters]
     facts += [
         f"option {name}={value}"
@@ -173,21 +177,21 @@ def _facts(
     return facts
 
 
-def _data(made: Review) -> dict[str, object]:
+def _data(review: Review) -> dict[str, object]:
     """The review as JSON has it; the lists of files are left out, and counts stand for them."""
-    data = asdict(made)
+    data = {JSON_KEYS.get(name, name): value for name, value in asdict(review).items()}
     data["flaws"] = {
-        "source": made.flaws.source,
-        "date": made.flaws.date,
-        "total": made.flaws.total,
-        "netfilter": made.flaws.netfilter,
+        "source": review.cves.source,
+        "date": review.cves.date,
+        "total": review.cves.total,
+        "netfilter": review.cves.netfilter,
     }
     data["kernels"] = [
         {
             **{key: value for key, value in asdict(one).items() if key != "files"},
             "files": len(one.files),
-            "flaws": made.flaws.contained(set(one.files)),
+            "flaws": review.cves.contained(set(one.files)),
         }
-        for one in made.kernels
+        for one in review.kernels
     ]
     return data

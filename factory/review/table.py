@@ -39,7 +39,9 @@ def _options(review: Review) -> Table:
         off = sum(option.value == "n" for option in fragment.options)
         on = len(fragment.options) - off
         table.add_row(f"[bold]{fragment.file}[/] {fragment.purpose}", str(on), str(off))
-    table.add_row("what follows from those, by Kconfig's rules", str(len(review.follows)), "")
+    table.add_row(
+        "what follows from those, by Kconfig's rules", str(len(review.selected_options)), ""
+    )
     return table
 
 
@@ -75,22 +77,22 @@ def _comparison(review: Review) -> Table:
 
 def comparison(review: Review) -> list[tuple[str, list[str]]]:
     """What is compared, and each kernel's number as text."""
-    kernels, flaws = review.kernels, review.flaws
+    kernels, counts = review.kernels, review.cves
     return [
         ("options on", [f"{one.options:,}" for one in kernels]),
         ("of these as modules", [f"{one.modules:,}" for one in kernels]),
         ("source files compiled", [f"{len(one.files):,}" for one in kernels]),
         ("lines of source compiled", [f"{sum(one.lines.values()):,}" for one in kernels]),
-        (f"system calls, of {review.numbers}", [str(len(one.calls)) for one in kernels]),
+        (f"system calls, of {review.syscall_table_size}", [str(len(one.calls)) for one in kernels]),
         ("hardening options met", [str(one.checks_met) for one in kernels]),
         ("hardening options open", [str(one.checks_open) for one in kernels]),
         (
-            f"CVEs in code that it has, of {flaws.total:,}",
-            [f"{flaws.contained(set(one.files)):,}" for one in kernels],
+            f"CVEs in code that it has, of {counts.total:,}",
+            [f"{counts.contained(set(one.files)):,}" for one in kernels],
         ),
         (
             "of these netfilter's",
-            [str(flaws.netfilter if _has_netfilter(one.files) else 0) for one in kernels],
+            [str(counts.netfilter if _has_netfilter(one.files) else 0) for one in kernels],
         ),
     ]
 

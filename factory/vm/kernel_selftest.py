@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import cache
-from factory import log as say
-from factory.image import build, mkosi
-from factory.kernel import build as kernel
+from factory import cache, log
+from factory.image import mkosi
+from factory.image.build import archive
 from factory.kernel import source
+from factory.kernel.build import LLVM, VARIANTS, build_kernel
 from factory.vm import qemu
 
 FOLDER = Path(__file__).with_name("selftest")
@@ -39,9 +39,9 @@ class Outcome:
     failed: tuple[str, ...]
 
 
-def run(variant: str = kernel.VARIANTS[0]) -> tuple[Outcome, ...]:
+def run(variant: str = VARIANTS[0]) -> tuple[Outcome, ...]:
     """Boot the variant's kernel with the tests of its own source. Ends the program if it hangs."""
-    linux = kernel.build(variant)
+    linux = build_kernel(variant)
     scripts = _scripts(source.choose(os.environ.get("KERNEL", "")))
     with tempfile.TemporaryDirectory(prefix="pbrinit-selftest-") as name:
         initramfs = Path(name) / "initramfs"
@@ -49,15 +49,15 @@ def run(variant: str = kernel.VARIANTS[0]) -> tuple[Outcome, ...]:
         command = "console=ttyS0,115200 quiet panic=-1 rdinit=/bin/bash -- /selftest/run.sh"
         machine = qemu.Machine(qemu.Direct(linux.image, initramfs, command), memory=MEMORY)
         words = qemu.command(machine, qemu.accelerator())
-        say.step("running the kernel's own tests in a guest, some minutes")
-        log = cache.directory("log") / "selftest.log"
-        with log.open("wb") as output:
+        log.step("running the kernel's own tests in a guest, some minutes")
+        log_file = cache.directory("log") / "selftest.log"
+        with log_file.open("wb") as output:
             subprocess.run(
                 words, stdin=subprocess.DEVNULL, stdout=output, check=False, timeout=SECONDS
             )
-    told = log.read_text(errors="replace").replace("\r", "")
+    told = log_file.read_text(errors="replace").replace("\r", "")
     if "=== done" not in told:
-        say.die("the guest ended before its tests did", hint=f"what it said is {log}")
+        log.die("the guest ended before its tests did", hint=f"what it said is {log_file}")
     return tuple(outcomes(told))
 
 
@@ -105,8 +105,8 @@ def _scripts(origin: source.Source) -> Path:
         origin.unpack(tree, cache.directory("log") / "selftest-source.log", INSIDE)
         net = tree / INSIDE
         # Static: the guest's C library may be older or newer than this host's.
-        compiler = [f"clang{kernel.LLVM}", "-static", "-O2", "-w"]
-        say.run(
+        compiler = [f"clang{LLVM}", "-static", "-O2", "-w"]
+        log.run(
             [*compiler, "-o", net / "nettest", net / "nettest.c"],
             what="compiling nettest",
             log=cache.directory("log") / "selftest-nettest.log",
@@ -121,8 +121,8 @@ def _base() -> Path:
     place = mkosi.place(f"selftest-{mkosi.key(FOLDER, [FOLDER / 'mkosi.conf'])}")
     made = place / "selftest.cpio.zst"
     if not made.exists():
-        log = cache.directory("log") / "mkosi-selftest.log"
-        mkosi.build(maker, FOLDER, place, what="making a guest for the tests", log=log)
+        log_file = cache.directory("log") / "mkosi-selftest.log"
+        mkosi.build(maker, FOLDER, place, what="making a guest for the tests", log_file=log_file)
     return made
 
 
@@ -134,9 +134,9 @@ def _archive(scripts: Path, folder: Path) -> bytes:
     files["nettest"] = (scripts / "nettest").read_bytes()
     files["tests"] = "".join(f"{script} {test}\n" for script, test in listed()).encode()
     packed = folder / "scripts.cpio"
-    packed.write_bytes(build.archive("selftest", {n: d for n, d in files.items() if "/" not in n}))
+    packed.write_bytes(archive("selftest", {n: d for n, d in files.items() if "/" not in n}))
     deeper = {name.rpartition("/")[2]: data for name, data in files.items() if "/" in name}
-    packed.write_bytes(packed.read_bytes() + build.archive("selftest/lib/sh", deeper))
-    zstd = shutil.which("zstd") or say.die("there is no command zstd", hint="`make deps`")
+    packed.write_bytes(packed.read_bytes() + archive("selftest/lib/sh", deeper))
+    zstd = shutil.which("zstd") or log.die("there is no command zstd", hint="`make deps`")
     subprocess.run([zstd, "--quiet", packed], check=True)
     return packed.with_suffix(".cpio.zst").read_bytes()

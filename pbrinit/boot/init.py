@@ -11,7 +11,7 @@ import os
 from pbrinit.boot.network import links, rules
 from pbrinit.boot.system import syscalls, sysctl, terminals
 from pbrinit.boot.system.hardening import SYSCTLS
-from pbrinit.boot.system.log import others, say, seconds
+from pbrinit.boot.system.log import extra_consoles, log, seconds
 from pbrinit.wire import bootplan
 from pbrinit.wire.netlink.socket import Kernel
 
@@ -68,7 +68,7 @@ def before_links() -> BootPlan:
     """
     with Step("mounts"):
         _mount()
-    say("no interface is up")
+    log("no interface is up")
     with Step("the plan"):
         plan = _read_plan()
     with Step("sysctls"):
@@ -96,14 +96,14 @@ def before_links() -> BootPlan:
         from pbrinit.boot.network import audit  # noqa: PLC0415  not before the rules
 
         routes = audit.check_routes(plan)
-    say(
+    log(
         f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'
         f" ms, read back and equal in {(compared - sent) * 1000:.0f} ms; {routes} routes read back"
         f" and equal in {(seconds() - poured) * 1000:.0f} ms; no interface is up yet"
     )
     for sentence in plan.summary:
-        say(sentence)
-    say("all else is dropped")
+        log(sentence)
+    log("all else is dropped")
     return plan
 
 
@@ -123,20 +123,20 @@ def bring_up(plan: BootPlan) -> None:
                 continue  # it comes with its program
             try:
                 links.bring_up(kernel, link)
-                say(f"{link.name}: {link.device} is up")
+                log(f"{link.name}: {link.device} is up")
             except Exception as error:
-                say(f"{link.name}: FAILED: {error}")
+                log(f"{link.name}: FAILED: {error}")
                 if link.device in links.devices():
                     links.take_down(link.device)
         for address in links.wait_for_addresses(kernel):
-            say(f"{address}: another machine has this address; it is not used")
+            log(f"{address}: another machine has this address; it is not used")
     with Step("forwarding"):
-        sysctl.write(plan.last)
+        sysctl.write(plan.forwarding_sysctls)
     planned = {link.device for link in plan.links}
     for device in links.devices():
         if device not in planned:
-            say(f"{device}: not in the policy, stays down")
-    say("ready")
+            log(f"{device}: not in the policy, stays down")
+    log("ready")
 
 
 def _mount() -> None:
@@ -147,7 +147,7 @@ def _mount() -> None:
         os.dup2(console, number)
         if console != number:
             os.close(console)
-    others.extend(terminals.others())
+    extra_consoles.extend(terminals.open_extra_consoles())
 
 
 def _read_plan() -> BootPlan:

@@ -23,14 +23,14 @@ def main() -> None:
         plan = init.before_links()
         init.bring_up(plan)
     except BaseException as error:
-        end = fail_closed.close(told(error))
+        end = fail_closed.close(describe(error))
     while True:
         try:
             from pbrinit.boot import supervise  # noqa: PLC0415  not before the rules
 
-            supervise.forever(plan, end)
+            supervise.run(plan, end)
         except BaseException as error:
-            end = end or fail_closed.close(f"PID 1 failed: {told(error)}")
+            end = end or fail_closed.close(f"PID 1 failed: {describe(error)}")
             time.sleep(PAUSE_SECONDS)  # what fails at once must not spin
             _end_if_due(end)
 
@@ -45,6 +45,6 @@ def _end_if_due(end: fail_closed.Closed) -> None:
         syscalls.reboot(syscalls.RB_POWER_OFF if poweroff else syscalls.RB_AUTOBOOT)
 
 
-def told(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """An error in words, its kind where it has none."""
     return str(error) or type(error).__name__

@@ -20,8 +20,9 @@ from pbrinit.boot.observe import metrics_server, reject_log
 from pbrinit.boot.programs import output_log
 from pbrinit.boot.programs.supervisor import Programs
 from pbrinit.boot.state import active_plan, program_status
-from pbrinit.boot.system import powerbutton, syscalls, terminals, watchdog
-from pbrinit.boot.system.log import say, seconds
+from pbrinit.boot.system import powerbutton, syscalls, terminals
+from pbrinit.boot.system.log import log, seconds
+from pbrinit.boot.system.watchdog import start_watchdog
 from pbrinit.wire.bootplan import BootFileError
 
 TYPE_CHECKING = False
@@ -45,13 +46,13 @@ PAUSE_SECONDS = 1.0
 """Between a duty that ended and its next start, so that one that cannot start does not spin."""
 
 STOP_SECONDS = 2.0
-DEATHS, DEATHS_SECONDS = 3, 60.0
+MOST_GUARD_EXITS, GUARD_EXITS_SECONDS = 3, 60.0
 """A guard that ends so often in that time is one that cannot do its work."""
 
 CLOSED_STATUS = 3
 
 
-def forever(plan: BootPlan | None, end: Closed | None) -> None:
+def run(plan: BootPlan | None, end: Closed | None) -> None:
     """A console on each terminal, the power button, the watchdog and, unless closed, a guard and
     the policy's programs; reap; obey the signals and what is to follow.
     """
@@ -60,82 +61,88 @@ def forever(plan: BootPlan | None, end: Closed | None) -> None:
     syscalls.reboot(syscalls.RB_DISABLE_CAD)
     for what, most in LIMITS:
         resource.setrlimit(what, (most, most))
-    fed = watchdog.start()
-    if fed:
-        say(f"watchdog: a reset follows {fed.seconds} s after PID 1's last word")
+    watchdog = start_watchdog()
+    if watchdog:
+        log(f"watchdog: a reset follows {watchdog.seconds} s after PID 1's last word")
     guarded = plan if end is None else None
     if end is not None:
         _kill_all()
     programs = Programs(guarded, signals)
-    running = {_start(duty, signals): duty for duty in _duties(plan, end, programs)}
-    warden = _start(lambda: _guard(guarded), signals) if guarded else 0
-    logger = _logger(guarded, 0, {}, signals)
-    deaths: list[float] = []
+    running = {_start(duty, signals): duty for duty in _helpers(plan, end, programs)}
+    guard_process = _start(lambda: _guard(guarded), signals) if guarded else 0
+    reject_log_process = _update_reject_log(guarded, 0, {}, signals)
+    guard_exits: list[float] = []
     while True:
-        programs.see_to()
-        received = _next(signals, fed, end, programs)
+        programs.tick()
+        received = _next(signals, watchdog, end, programs)
         if received in ENDS:
             _end(ENDS[received], programs)
         if received == program_status.ASK:
             _do_as_asked(programs)
         gone = _reap()
-        programs.note(gone)
-        died = warden in gone
+        programs.on_exit(gone)
+        died = guard_process in gone
         if died:
-            deaths = [at for at in (*deaths, seconds()) if at > seconds() - DEATHS_SECONDS]
-            if gone[warden] == CLOSED_STATUS or len(deaths) >= DEATHS:
+            guard_exits = [
+                at for at in (*guard_exits, seconds()) if at > seconds() - GUARD_EXITS_SECONDS
+            ]
+            if gone[guard_process] == CLOSED_STATUS or len(guard_exits) >= MOST_GUARD_EXITS:
                 end = fail_closed.close(fail_closed.reason() or "the guard ends again and again")
-                warden = 0
+                guard_process = 0
                 programs.stop()
             else:
-                say("the guard ended, and is started again")
-                warden = _start(lambda: _guard(guarded), signals)
+                log("the guard ended, and is started again")
+                guard_process = _start(lambda: _guard(guarded), signals)
         ended = [running.pop(child) for child in gone if child in running]
-        if ended or logger in gone:
+        if ended or reject_log_process in gone:
             time.sleep(PAUSE_SECONDS)
             running |= {_start(duty, signals): duty for duty in ended}
         # A guard that ended may have put another plan in force before.
-        if received == program_status.ASK or died or logger in gone:
-            logger = _logger(guarded if end is None else None, logger, gone, signals)
+        if received == program_status.ASK or died or reject_log_process in gone:
+            reject_log_process = _update_reject_log(
+                guarded if end is None else None, reject_log_process, gone, signals
+            )
 
 
-def _duties(
+def _helpers(
     plan: BootPlan | None, end: Closed | None, programs: Programs
 ) -> list[Callable[[], None]]:
     """What runs in a process of its own and is started again when it ends."""
     why = end.why if end else None
     shown = plan if end is None else None
-    duties: list[Callable[[], None]] = []
+    helpers: list[Callable[[], None]] = []
     for terminal in terminals.usable():
-        duties.append(lambda terminal=terminal: shell.run(terminal, shown, why))  # type: ignore[misc]
+        helpers.append(lambda terminal=terminal: shell.run(terminal, shown, why))  # type: ignore[misc]
     if outputs := programs.outputs:
-        duties.append(lambda: output_log.run(outputs))
+        helpers.append(lambda: output_log.run(outputs))
     if shown is not None and shown.metrics is not None:
-        duties.append(lambda: metrics_server.serve(shown))
+        helpers.append(lambda: metrics_server.serve(shown))
     if shown is not None and (asking := [p for p in shown.programs if p.ask]):
-        duties.append(lambda: broker.serve(asking))
-    if shown is not None and shown.awaits:
-        duties.append(lambda: _hold_addresses(shown))
+        helpers.append(lambda: broker.serve(asking))
+    if shown is not None and shown.dynamic_interfaces:
+        helpers.append(lambda: _hold_addresses(shown))
     if buttons := powerbutton.devices():
-        duties.append(lambda: powerbutton.watch(buttons, 1, syscalls.POWER_OFF))
-    return duties
+        helpers.append(lambda: powerbutton.watch(buttons, 1, syscalls.POWER_OFF))
+    return helpers
 
 
 def _do_as_asked(programs: Programs) -> None:
     """Start those again whose rooms are to be others, and those that somebody named."""
-    programs.renew()
+    programs.restart_changed()
     for name in program_status.asked():
         programs.restart(name)
 
 
-def _logger(image: BootPlan | None, logger: int, gone: Container[int], signals: set[int]) -> int:
+def _update_reject_log(
+    image: BootPlan | None, logger: int, gone: Container[int], signals: set[int]
+) -> int:
     """The process that writes down who is refused, 0 where the plan in force wants none; `logger`
     is the one that there was, and may be among those that are gone.
     """
     try:
         wanted = image is not None and active_plan.read(image).log
     except (OSError, BootFileError) as error:
-        say(f"the log stays as it is: the plan in force cannot be read: {error}")
+        log(f"the log stays as it is: the plan in force cannot be read: {error}")
         wanted = logger != 0
     alive = 0 if logger in gone else logger
     if wanted:
@@ -163,7 +170,7 @@ def _hold_addresses(plan: BootPlan) -> None:
 
 def _guard(plan: BootPlan | None) -> None:
     """Guard the machine; where that cannot be done, take its links down and say so by a status."""
-    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.set_parent_death_signal(signal.SIGKILL)
     try:
         if plan is not None:
             guard.watch(plan)
@@ -172,15 +179,17 @@ def _guard(plan: BootPlan | None) -> None:
         os._exit(CLOSED_STATUS)
 
 
-def _next(signals: set[int], fed: Watchdog | None, end: Closed | None, programs: Programs) -> int:
+def _next(
+    signals: set[int], watchdog: Watchdog | None, end: Closed | None, programs: Programs
+) -> int:
     """The next signal, or 0 where something is to be done about a program; the machine ends first
     where that is due. The watchdog is fed meanwhile, by this very loop and no other.
     """
     while True:
         pauses = []
-        if fed is not None:
-            fed.feed()
-            pauses.append(fed.pause)
+        if watchdog is not None:
+            watchdog.feed()
+            pauses.append(watchdog.pause)
         if end is not None and end.ending in ENDINGS:
             if end.is_due():
                 _end(ENDINGS[end.ending], programs)
@@ -197,7 +206,7 @@ def _next(signals: set[int], fed: Watchdog | None, end: Closed | None, programs:
             return 0
 
 
-def _start(duty: Callable[[], None], signals: set[int]) -> int:
+def _start(helper: Callable[[], None], signals: set[int]) -> int:
     child = os.fork()
     if child:
         return child
@@ -205,10 +214,10 @@ def _start(duty: Callable[[], None], signals: set[int]) -> int:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         os.setsid()
-        duty()
+        helper()
         status = 0
     except BaseException as error:
-        say(f"a duty ended: {error!r}")
+        log(f"a duty ended: {error!r}")
     finally:
         os._exit(status)
 
@@ -230,12 +239,12 @@ def _reap() -> dict[int, int]:
 
 def _end(command: int, programs: Programs) -> None:
     """The programs first, then all else, and the machine."""
-    say("going down")
+    log("going down")
     programs.stop()
     while programs.running:
         time.sleep(0.05)
-        programs.note(_reap())
-        programs.see_to()
+        programs.on_exit(_reap())
+        programs.tick()
     _kill_all(signal.SIGTERM, signal.SIGKILL)
     os.sync()
     syscalls.reboot(command)

@@ -170,7 +170,7 @@ def _password(_: argparse.Namespace) -> int:
     try:
         if typed != again:
             raise password_hash.PasswordError("these are two passwords")
-        print(f'[console]\npassword = "{password_hash.made(typed)}"')
+        print(f'[console]\npassword = "{password_hash.hash_password(typed)}"')
     except password_hash.PasswordError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE

@@ -18,7 +18,7 @@ from pbrinit.plan.ip_commands import (
 )
 from pbrinit.plan.plan import KERNEL_RULES, LOOPBACK, Link, Plan, Program, Room, Route, Sysctl
 from pbrinit.wire import bootplan
-from pbrinit.wire.bootplan import MADE, BootPlan, LinkPlan, ProgramPlan, RoomPlan
+from pbrinit.wire.bootplan import ROOM_READY_GROUP, BootPlan, LinkPlan, ProgramPlan, RoomPlan
 
 CAPABILITIES = {
     "chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 3, "fsetid": 4, "kill": 5,
@@ -52,19 +52,21 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         users=tuple((user.name, user.uid) for user in plan.users),
         sysctls=_sysctls(plan.sysctls),
         rules=tuple(messages.rule(rule, messages.RTM_NEWRULE, messages.ADD) for rule in rules),
-        removals=tuple(messages.rule(rule, messages.RTM_DELRULE, messages.CHANGE)
+        kernel_rule_removals=tuple(messages.rule(rule, messages.RTM_DELRULE, messages.CHANGE)
                        for rule in KERNEL_RULES),
-        texts=tuple(rule_command(rule) for rule in rules),
+        rule_commands=tuple(rule_command(rule) for rule in rules),
         links=tuple(
             _link(link, [s for s, device in last.items() if device == link.device])
             if link.device in rooms else _link(link, None)
             for link in plan.links
         ),
-        last=_sysctls([sysctl for sysctl, device in last.items() if device not in rooms]),
+        forwarding_sysctls=_sysctls(
+            [sysctl for sysctl, device in last.items() if device not in rooms]
+        ),
         programs=tuple(_program(program) for program in plan.programs),
         log=plan.log,
-        awaits=tuple((int(a.family), a.name, a.device, a.taken) for a in plan.awaits),
-        given=plan.given,
+        dynamic_interfaces=tuple((int(a.family), a.name, a.device, a.taken) for a in plan.awaits),
+        assignments=plan.given,
         metrics=(plan.metrics.port, plan.metrics.user.uid) if plan.metrics else None,
     )  # fmt: skip
     digest = hashlib.sha256(bootplan.pack(encoded)).hexdigest()
@@ -98,7 +100,12 @@ def _link(link: Link, of_room: Sequence[Sysctl] | None) -> LinkPlan:
     steps += [(route_command(route, link.device), messages.route(route))
               for route in link.routes if route in few]  # fmt: skip
     if of_room is not None:
-        steps.append((f"link set {link.device} group {MADE}", messages.link_group(MADE)))
+        steps.append(
+            (
+                f"link set {link.device} group {ROOM_READY_GROUP}",
+                messages.link_group(ROOM_READY_GROUP),
+            )
+        )
     return LinkPlan(
         name=link.name,
         device=link.device,

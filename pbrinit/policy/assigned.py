@@ -19,7 +19,7 @@ from pbrinit.policy.policy import ANYBODY, Direction, Entry, Peers, Policy
 from pbrinit.policy.programs import ROOT, User
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.dhcp import classless_routes, lease
-from pbrinit.wire.ndp import address as advertised
+from pbrinit.wire.ndp import address
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def given(policy: Policy, text: str) -> Given:
     awaited = next((one for one in awaits(policy) if one.family is family), None)
     if awaited is None:
         raise GivenError(f"no interface of the policy gets its address {GIVEN[family]}")
-    check = lease.check_address if family is Family.V4 else advertised.check_address
+    check = lease.check_address if family is Family.V4 else address.check_address
     ends = str(found.address.ip), found.address.network.prefixlen
     try:
         check(*ends, str(found.gateway) if found.gateway else None, awaited.taken)
@@ -148,7 +148,7 @@ def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
         near += [
             route.prefix
             for route in interface.routes_of(family)
-            if not asks or route.prefix.prefixlen >= advertised.LENGTH
+            if not asks or route.prefix.prefixlen >= address.LENGTH
         ]
         for prefix in near:
             yield int(prefix.network_address), prefix.prefixlen

@@ -13,7 +13,7 @@ class LeaseError(Exception):
     """What is given and cannot be used; the text says why."""
 
 
-class Given(SimpleNamespace):
+class Assignment(SimpleNamespace):
     """An address for some time, and the resolvers that come with it; seconds are from when it was
     told on.
     """
@@ -24,14 +24,14 @@ class Given(SimpleNamespace):
         """It as bytes of a size that is always the same."""
         raise NotImplementedError
 
-    def written(self, age: float) -> str | None:
+    def as_assignment(self, age: float) -> str | None:
         """It as `pbrctl lease` takes it, at an age of so many seconds; None once it is over."""
         raise NotImplementedError
 
-    def changes(self) -> tuple[int, ...]:
+    def change_times(self) -> tuple[int, ...]:
         """The ages at which it is written otherwise."""
         raise NotImplementedError
 
-    def told(self, age: float) -> str:
+    def describe(self, age: float) -> str:
         """It as a person reads it."""
         raise NotImplementedError

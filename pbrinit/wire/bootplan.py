@@ -24,7 +24,7 @@ PATH = "/etc/pbrinit/plan"
 MAGIC = b"pbrinit plan 6\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
-MADE = 28770
+ROOM_READY_GROUP = 28770
 """The group of a room's device that has all that the plan gives it: nobody else puts it there
 (IFLA_GROUP in linux/if_link.h)."""
 
@@ -104,15 +104,15 @@ class BootPlan(SimpleNamespace):
     users: tuple[tuple[str, int], ...]
     sysctls: tuple[tuple[str, str], ...]
     rules: tuple[bytes, ...]
-    removals: tuple[bytes, ...]
-    texts: tuple[str, ...]
+    kernel_rule_removals: tuple[bytes, ...]
+    rule_commands: tuple[str, ...]
     links: tuple[LinkPlan, ...]
-    last: tuple[tuple[str, str], ...]
+    forwarding_sysctls: tuple[tuple[str, str], ...]
     programs: tuple[ProgramPlan, ...]
     metrics: tuple[int, int] | None
     log: bool
-    awaits: tuple[tuple[int, str, str, tuple[tuple[int, int], ...]], ...]
-    given: tuple[str, ...]
+    dynamic_interfaces: tuple[tuple[int, str, str, tuple[tuple[int, int], ...]], ...]
+    assignments: tuple[str, ...]
 
 
 FIELDS = tuple(BootPlan.__annotations__)

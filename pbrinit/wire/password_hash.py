@@ -17,7 +17,7 @@ characters the hash itself has."""
 FIELDS = (3, 4)
 """Before the hash: nothing, the form, what it is to cost where that is said, the salt."""
 
-MADE, ROUNDS = "$6$", 500_000
+FORM, ROUNDS = "$6$", 500_000
 """Half a second on the machines that this is for. It needs no memory, which may be short."""
 
 LONGEST = 256
@@ -30,7 +30,7 @@ class PasswordError(Exception):
     """A password that cannot be hashed; the text says why."""
 
 
-def made(password: str) -> str:
+def hash_password(password: str) -> str:
     """A hash of the password, with a salt of its own.
 
     Raises PasswordError.
@@ -41,13 +41,13 @@ def made(password: str) -> str:
     library.crypt_gensalt_rn.restype = ctypes.c_char_p
     setting = ctypes.create_string_buffer(_SETTING_SIZE)
     library.crypt_gensalt_rn(
-        MADE.encode(), ctypes.c_ulong(ROUNDS), os.urandom(_SALT_SIZE), _SALT_SIZE, setting,
+        FORM.encode(), ctypes.c_ulong(ROUNDS), os.urandom(_SALT_SIZE), _SALT_SIZE, setting,
         _SETTING_SIZE,
     )  # fmt: skip
     return _crypt(library, password, setting.value.decode())
 
 
-def fits(password: str, hashed: str) -> bool:
+def matches(password: str, hashed: str) -> bool:
     """Whether it is the password of this hash, in a time that does not depend on how near it is.
 
     Raises PasswordError where the hash is none.

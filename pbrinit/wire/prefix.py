@@ -28,7 +28,7 @@ def written(prefix: Prefix) -> str:
     return f"{socket.inet_ntoa(prefix[0].to_bytes(4, 'big'))}/{prefix[1]}"
 
 
-def rest(length: int) -> int:
+def host_mask(length: int) -> int:
     """The bits beyond the length of a prefix, all set."""
     return (1 << BITS - length) - 1
 
@@ -45,12 +45,12 @@ def is_host(address: bytes) -> bool:
     return not any(overlap((number, BITS), prefix, BITS) for prefix in NOBODY)
 
 
-def is_end(address: int, length: int) -> bool:
+def is_network_or_broadcast(address: int, length: int) -> bool:
     """Whether it is the first or the last address of its prefix."""
-    return address & rest(length) in (0, rest(length))
+    return address & host_mask(length) in (0, host_mask(length))
 
 
-def is_neighbour(hop: int, address: int, length: int) -> bool:
+def is_other_host_on_link(hop: int, address: int, length: int) -> bool:
     """Whether it is another host's in the prefix of an address."""
     near = overlap((hop, BITS), (address, length), BITS)
-    return near and hop != address and not is_end(hop, length)
+    return near and hop != address and not is_network_or_broadcast(hop, length)

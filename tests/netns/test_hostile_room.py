@@ -23,8 +23,7 @@ from pbrinit.plan.plan import Action, Plan, Rule
 from pbrinit.policy.room_addresses import address
 from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.attack.room_frames import WEB, Attempt, World, attempts
-from tests.support.namespaces import in_namespace
-from tests.support.namespaces import room_netns as rooms
+from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 from tests.support.namespaces.marked_frames import mark_of
 
@@ -125,7 +124,7 @@ def made(stack: ExitStack, plan: Plan) -> Appliance:
     on_link = [f"{a}/{LENGTH[v]}" for v, named in ON_LINK.items() for a in named.values()]
     behind = [address for named in BEHIND.values() for address in named.values()]
     lab = stack.enter_context(Lab(on_link, behind))
-    inside = rooms.in_force(lab.machine, plan)
+    inside = room_netns.in_force(lab.machine, plan)
     for room in inside.values():
         stack.callback(room.close)
     return Appliance(lab.machine, inside, lab.peer)

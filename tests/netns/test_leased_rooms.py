@@ -61,7 +61,7 @@ def is_reached(lab: Lab, address: str) -> bool:
 
 
 def restarts(lab: Lab) -> dict[str, int]:
-    return {line[0]: line[3] for line in lab.machine.do(run_supervisor.roll)}
+    return {p.name: p.restarts for p in lab.machine.do(run_supervisor.statuses)}
 
 
 def sends_by(lab: Lab, address: str) -> bool:

@@ -19,8 +19,7 @@ from scapy.packet import Packet as Layer
 
 from pbrinit.cli.build import loaded
 from tests.netns.conftest import BEHIND, SELF
-from tests.support.namespaces import in_namespace, tcp_bulk
-from tests.support.namespaces import room_netns as rooms
+from tests.support.namespaces import in_namespace, room_netns, tcp_bulk
 from tests.support.namespaces.lab import Lab, Namespace
 
 POLICY, PLAN = loaded(Path("examples/rooms.toml"))
@@ -50,7 +49,7 @@ class Path1300:
 def path() -> Iterator[Path1300]:
     """The plan in force; router, narrow link, another router, and those who are far away."""
     with Lab((f"{ROUTER[4]}/24", f"{ROUTER[6]}/64"), ()) as lab, ExitStack() as stack:
-        inside = rooms.in_force(lab.machine, PLAN)
+        inside = room_netns.in_force(lab.machine, PLAN)
         second, far = Namespace(), Namespace()
         for namespace in (*inside.values(), second, far):
             stack.callback(namespace.close)

@@ -27,7 +27,7 @@ from pbrinit.net.addresses import Family
 from pbrinit.plan.encode import encode
 from pbrinit.policy.assigned import configured
 from pbrinit.policy.reader.reader import read
-from pbrinit.wire.ndp.address import Advertised
+from pbrinit.wire.ndp.address import AdvertisedAddress
 from tests.support.generate.packets import seeded
 from tests.support.namespaces import dhcp_server, in_namespace
 from tests.support.namespaces.in_namespace import Question
@@ -206,7 +206,7 @@ def test_the_process_that_asks_is_given_nothing_but_advertisements(waiting: Lab)
 def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
     holding: Lab, tmp_path: Path
 ) -> None:
-    held = Advertised(
+    held = AdvertisedAddress(
         address=own(holding), router=near(holding), seconds=3600, gateway_seconds=1800,
         resolvers=(),
     )  # fmt: skip
@@ -230,7 +230,7 @@ def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
 
 
 def test_a_router_that_gives_another_prefix_renumbers(holding: Lab, tmp_path: Path) -> None:
-    held = Advertised(
+    held = AdvertisedAddress(
         address=own(holding, "2001:db8:1::"), router=near(holding), seconds=3600,
         gateway_seconds=1800, resolvers=(),
     )  # fmt: skip

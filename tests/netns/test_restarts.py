@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from pbrinit.boot.state.program_status import ProgramStatus
 from tests.support.namespaces import in_namespace, run_guard, run_supervisor
 from tests.support.namespaces.in_namespace import Question
 from tests.support.namespaces.lab import Lab
@@ -30,11 +31,15 @@ def until_told(lab: Lab, name: str, told: str) -> None:
     """Wait until this is what is known of a program."""
     end = time.monotonic() + 10
     while True:
-        found = [line[4] for line in lab.machine.do(run_supervisor.roll) if line[0] == name]
+        found = [p.state for p in statuses(lab) if p.name == name]
         if found == [told]:
             return
         assert time.monotonic() < end, found
         time.sleep(0.02)
+
+
+def statuses(lab: Lab) -> list[ProgramStatus]:
+    return lab.machine.do(run_supervisor.statuses)
 
 
 def test_what_root_changed_in_a_room_is_gone_with_it() -> None:
@@ -95,8 +100,8 @@ def test_restarts_leave_nothing_behind(times: int) -> None:
         lab.machine.do(run_supervisor.start, plan)
         try:
             end = time.monotonic() + times * 0.5
-            while max((line[3] for line in lab.machine.do(run_supervisor.roll)), default=0) < times:
-                assert time.monotonic() < end, lab.machine.do(run_supervisor.roll)
+            while max((p.restarts for p in statuses(lab)), default=0) < times:
+                assert time.monotonic() < end, statuses(lab)
                 time.sleep(0.1)
             lab.machine.do(run_supervisor.stop)
             end = time.monotonic() + 10

@@ -20,8 +20,7 @@ from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.policy.room_addresses import address
 from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF
-from tests.support.namespaces import in_namespace
-from tests.support.namespaces import room_netns as rooms
+from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 
 POLICY, PLAN = loaded(Path("examples/rooms.toml"))
@@ -55,7 +54,7 @@ def appliance() -> Iterator[Appliance]:
     on_link = [f"{a}/{LENGTH[v]}" for v, named in ON_LINK.items() for a in named.values()]
     behind = [address for named in BEHIND.values() for address in named.values()]
     with Lab(on_link, behind) as lab, ExitStack() as stack:
-        inside = rooms.in_force(lab.machine, PLAN)
+        inside = room_netns.in_force(lab.machine, PLAN)
         for room in inside.values():
             stack.callback(room.close)
         slice_ports = [("udp", ports.first) for ports in SLICES.values()]

@@ -10,9 +10,13 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys, time, types
-from pbrinit.boot import (
-    calls, closed, console, guard, powerbutton, refused, standing, supervise, terminals, watchdog,
-)
+from pbrinit.boot import supervise
+from pbrinit.boot.console import shell
+from pbrinit.boot.guard import guard
+from pbrinit.boot.network import fail_closed
+from pbrinit.boot.observe import reject_log
+from pbrinit.boot.state import active_plan
+from pbrinit.boot.system import powerbutton, syscalls, terminals
 told = sys.argv[1]
 
 def note(word):
@@ -20,7 +24,7 @@ def note(word):
         file.write(word + chr(10))
 
 def reboot(command):
-    if command != calls.RB_DISABLE_CAD:
+    if command != syscalls.RB_DISABLE_CAD:
         note("reboot %x" % command)
         os._exit(0)
     note("cad off")
@@ -50,15 +54,15 @@ def log():
 def in_force(image):
     return types.SimpleNamespace(**{{**vars(image), "log": os.path.exists(told + ".log")}})
 
-calls.reboot, console.run, guard.watch, refused.watch = reboot, run, watch, log
-standing.read = in_force
+syscalls.reboot, shell.run, guard.watch, reject_log.watch = reboot, run, watch, log
+active_plan.read = in_force
 terminals.usable, powerbutton.devices = lambda: ['tty'], lambda: []
-watchdog.start = lambda: None
+supervise.start_watchdog = lambda: None
 supervise.PAUSE_SECONDS = 0.05
-closed.DEVICES, closed.REASON = "/nowhere", told + ".reason"
+fail_closed.DEVICES, fail_closed.REASON = "/nowhere", told + ".reason"
 end = {end}
-told_of = dict(links=(), programs=(), metrics=None, log=False, awaits=None)
-supervise.forever(types.SimpleNamespace(**told_of), end)
+plan = dict(links=(), programs=(), metrics=None, log=False, dynamic_interfaces=())
+supervise.run(types.SimpleNamespace(**plan), end)
 """
 
 
@@ -113,14 +117,14 @@ def test_a_guard_that_fails_is_started_again_and_then_closes_the_machine(tmp_pat
     plan = tmp_path / "plan"
     told = pid_1(
         tmp_path,
-        guard=f"closed.PLAN = {str(plan)!r}; raise ValueError('broken')",
+        guard=f"fail_closed.PLAN = {str(plan)!r}; raise ValueError('broken')",
         console="time.sleep(1.5); os.kill(1, signal.SIGUSR2); time.sleep(9)",
     )
     assert told.count("guard") == 3
 
 
 def test_a_closed_machine_ends_when_the_policy_wants_it(tmp_path: Path) -> None:
-    end = "closed.Closed('why not', 'reboot', supervise.seconds() + 0.5)"
+    end = "fail_closed.Closed('why not', 'reboot', supervise.seconds() + 0.5)"
     told = pid_1(tmp_path, end=end)
     assert told == ["cad off", "console why not", "reboot 1234567"]
 

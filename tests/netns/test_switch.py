@@ -121,7 +121,7 @@ def test_rules_that_are_changed_one_by_one_are_caught(
 
     def switch(number: int) -> tuple[int, int]:
         place = number % 2 if act is udp_flood.without_gate else 0
-        return machine.do(act, slots.moved(plans[number % 2], place), plans[1 - number % 2])
+        return machine.do(act, slots.relocate(plans[number % 2], place), plans[1 - number % 2])
 
     told = flooded(guarded, switch, 20)
     assert {fault for fault in told.faults if fault.startswith("w ")}, told.faults

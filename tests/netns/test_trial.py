@@ -41,9 +41,9 @@ def test_what_is_confirmed_stays(serving: Lab, plans: tuple[BootPlan, BootPlan])
     time.sleep(2.5)
     assert (hears(serving, X), hears(serving, Y)) == (False, True)
     assert machine.do(udp_flood.request, "confirm")[:2] == (False, "no policy is on trial")
-    assert settles(serving, slots.moved(plans[1], 1))
+    assert settles(serving, slots.relocate(plans[1], 1))
     machine.run("sh", "-c", "ip rule flush; ip -6 rule flush")
-    assert settles(serving, slots.moved(plans[1], 1))
+    assert settles(serving, slots.relocate(plans[1], 1))
     assert not hears(serving, X)
 
 
@@ -100,7 +100,7 @@ def test_who_logs_is_told_when_what_is_logged_changes_and_only_then(
     assert serving.machine.do(udp_flood.request, "try 2", bootplan.pack(logging))[0]
     assert until(lambda: serving.machine.do(run_guard.looks) == 1, 3)
     assert (hears(serving, X), hears(serving, Y)) == (False, True)
-    assert settles(serving, slots.moved(logging, 1))
+    assert settles(serving, slots.relocate(logging, 1))
     assert until(lambda: serving.machine.do(run_guard.looks) == 2, 5)
     assert (hears(serving, X), hears(serving, Y)) == (True, False)
     assert serving.machine.do(udp_flood.request, "try 1", bootplan.pack(plans[1]))[0]

@@ -45,7 +45,7 @@ ASKED = r"^password: "
 WRONG = "that is not the password"
 POLICY = f"""
 [console]
-password = "{password_hash.made(SECRET)}"
+password = "{password_hash.hash_password(SECRET)}"
 
 [metrics]
 port = {PORT}

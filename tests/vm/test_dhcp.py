@@ -20,16 +20,24 @@ from scapy.packet import Packet as Layer
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator
 from tests.support.namespaces import dhcp_server, in_namespace
-from tests.support.vm import appliance as asked
 from tests.support.vm import load
-from tests.support.vm.appliance import AS_WRITTEN, NOBODY, SERVED, Appliance, booted, in_order
+from tests.support.vm.appliance import (
+    AS_WRITTEN,
+    MGMT,
+    NOBODY,
+    SERVED,
+    SERVER,
+    STRANGER,
+    Appliance,
+    booted,
+    in_order,
+)
 from tests.vm.conftest import GUEST_MAC
 
 POLICY = Path("examples/dhcp.toml")
-SERVER, MGMT, STRANGER = (who[4] for who in (asked.SERVER, asked.MGMT, asked.STRANGER))
 FIRST, SECOND = "192.0.2.77", "192.0.2.90"
 BRANCH, BRANCHES_ROUTER = "203.0.113.128/25", "192.0.2.9"
-ROUTES = f"option:classless-static-route,{BRANCH},{BRANCHES_ROUTER},0.0.0.0/0,{SERVER}"
+ROUTES = f"option:classless-static-route,{BRANCH},{BRANCHES_ROUTER},0.0.0.0/0,{SERVER[4]}"
 """What comes with the second address: not all the world is the gateway's any more."""
 
 RENEWAL = "--dhcp-option=option:T1,40"
@@ -43,7 +51,7 @@ def appliance(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Appliance]:
     folder = tmp_path_factory.mktemp("dhcp")
-    with booted(POLICY, artefacts, accelerated, folder, [f"{SERVER}/24"]) as found:
+    with booted(POLICY, artefacts, accelerated, folder, [f"{SERVER[4]}/24"]) as found:
         yield found
 
 
@@ -78,7 +86,7 @@ def is_discover(packet: Layer) -> bool:
 def test_without_a_server_nothing_of_ipv4_leaves_but_dhcp(appliance: Appliance) -> None:
     assert appliance.reached(FIRST) == NOBODY
     assert not appliance.serves(FIRST)
-    assert "refused" in appliance.guest.run(f"probe tcp {SERVER} 443 as updater")
+    assert "refused" in appliance.guest.run(f"probe tcp {SERVER[4]} 443 as updater")
     time.sleep(4)
     sent = four(appliance)
     assert sent
@@ -89,23 +97,23 @@ def test_with_a_lease_the_machine_is_as_the_policy_says(
     appliance: Appliance, servers: ExitStack
 ) -> None:
     serve(appliance, servers, FIRST)
-    appliance.guest.expect(rf"wan: {FIRST}/24, gateway {SERVER} for 120 s from {SERVER}", 70)
+    appliance.guest.expect(rf"wan: {FIRST}/24, gateway {SERVER[4]} for 120 s from {SERVER[4]}", 70)
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
     assert appliance.reached(FIRST) == AS_WRITTEN
     assert appliance.page(FIRST) == SERVED
-    assert appliance.network.inside.do(in_namespace.ping, FIRST, MGMT)
-    appliance.network.inside.do(in_namespace.serve, "tcp", 443, (SERVER,))
+    assert appliance.network.inside.do(in_namespace.ping, FIRST, MGMT[4])
+    appliance.network.inside.do(in_namespace.serve, "tcp", 443, (SERVER[4],))
     appliance.guest.send_line("")
     appliance.guest.wait_for_prompt()
-    assert "connected" in appliance.guest.run(f"probe tcp {SERVER} 443 as updater")
-    assert "refused" in appliance.guest.run(f"probe tcp {SERVER} 443")
+    assert "connected" in appliance.guest.run(f"probe tcp {SERVER[4]} 443 as updater")
+    assert "refused" in appliance.guest.run(f"probe tcp {SERVER[4]} 443")
 
 
 def is_more_time(packet: Layer, own: str) -> bool:
     return (
         UDP in packet
         and (packet[UDP].sport, packet[UDP].dport) == (68, 67)
-        and (packet[IP].src, packet[IP].dst) in ((own, SERVER), (own, "255.255.255.255"))
+        and (packet[IP].src, packet[IP].dst) in ((own, SERVER[4]), (own, "255.255.255.255"))
     )
 
 
@@ -117,9 +125,9 @@ def is_allowed(packet: Layer, own: str) -> bool:
         return False
     if ICMP in packet:
         # The timestamp is the kernel's to tell whom it may answer (docs/ways-out.md).
-        return packet[ICMP].type in (0, 14) and bool(packet[IP].dst == MGMT)
+        return packet[ICMP].type in (0, 14) and bool(packet[IP].dst == MGMT[4])
     if TCP in packet and packet[TCP].sport in (22, 80):
-        return bool(packet[IP].dst == MGMT)
+        return bool(packet[IP].dst == MGMT[4])
     to_web = TCP in packet and packet[TCP].dport == 443
     return to_web or is_more_time(packet, own)
 
@@ -134,10 +142,10 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     serve(appliance, servers, SECOND, f"--dhcp-option={ROUTES}")
     start = time.monotonic()
     inside, hardware = appliance.network.inside, GUEST_MAC
-    inside.do(load.start, hardware, (FIRST, SECOND), (MGMT, STRANGER, SERVER))
+    inside.do(load.start, hardware, (FIRST, SECOND), (MGMT[4], STRANGER[4], SERVER[4]))
     appliance.guest.expect(r"wan: no lease", LEASE_SECONDS)
-    given = f"{SECOND}/24, gateway {SERVER}, {BRANCH} via {BRANCHES_ROUTER}"
-    appliance.guest.expect(rf"wan: {given} for 120 s from {SERVER}", 60)
+    given = f"{SECOND}/24, gateway {SERVER[4]}, {BRANCH} via {BRANCHES_ROUTER}"
+    appliance.guest.expect(rf"wan: {given} for 120 s from {SERVER[4]}", 60)
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
     time.sleep(5)
     assert inside.do(load.stop) > 2000
@@ -174,7 +182,7 @@ def test_a_lease_that_nobody_renews_ends_and_nothing_but_dhcp_is_left(
     closed = time.monotonic()
     assert appliance.reached(SECOND) == NOBODY
     assert not appliance.serves(SECOND)
-    assert not appliance.network.inside.do(in_namespace.ping, SECOND, MGMT)
+    assert not appliance.network.inside.do(in_namespace.ping, SECOND, MGMT[4])
     time.sleep(5)
     sent = four(appliance, closed)
     assert sent

@@ -11,10 +11,10 @@ import os
 
 from pbrinit.boot.autoconf import dhcp, ra
 from pbrinit.boot.autoconf.client_process import Identity
-from pbrinit.boot.autoconf.lease_holder import Asker, Kind, Tenant
+from pbrinit.boot.autoconf.lease_holder import InterfaceClient, LeaseHolder
 from pbrinit.boot.guard import requests
 from pbrinit.boot.state import active_plan, confirmed_policy, program_status
-from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire import bootplan
 from pbrinit.wire.dhcp import lease
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pbrinit.wire.bootplan import BootPlan
 
 PROGRAM = "/usr/lib/pbrinit/control"
-KINDS = {
-    2: Kind(what="lease", ask=dhcp.WAY.ask, unpack=dhcp.WAY.unpack),
-    10: Kind(what="advertisement", ask=ra.WAY.ask, unpack=ra.WAY.unpack),
+PROTOCOLS = {
+    2: dhcp.PROTOCOL,
+    10: ra.PROTOCOL,
 }
 """By family, as the kernel numbers them (AF_INET, AF_INET6)."""
 
@@ -36,7 +36,7 @@ RESOLVERS = "/etc/resolv.conf"
 LONGEST_ANSWER = 4096
 
 
-class UseError(Exception):
+class ApplyError(Exception):
     """What is given and was not put in force; the text says why."""
 
 
@@ -45,14 +45,16 @@ def hold(plan: BootPlan) -> None:
 
     Raises UseError, OSError where the machine cannot be what it is with nothing.
     """
-    askers = (
-        Asker(KINDS[family], name, device, Identity(hostname=plan.hostname, taken=taken))
-        for family, name, device, taken in plan.awaits
+    clients = (
+        InterfaceClient(
+            PROTOCOLS[family], name, device, Identity(hostname=plan.hostname, taken=taken)
+        )
+        for family, name, device, taken in plan.dynamic_interfaces
     )
-    Tenant(askers, Uses()).keep()
+    LeaseHolder(clients, ApplyAssignments()).keep()
 
 
-class Uses:
+class ApplyAssignments:
     """What a `Tenant` calls.
 
     A program that ended badly may have asked the guard before: then what is in force is not known
@@ -70,7 +72,7 @@ class Uses:
         """
         if not held:
             kept = confirmed_policy.now()
-            put_in_force(kept, (), kept=kept.digest, anyhow=self._in_doubt)
+            activate(kept, (), kept=kept.digest, anyhow=self._in_doubt)
             self._in_doubt = False
             return
         resolvers = [resolver for _, found in held for resolver in found][: lease.MOST_RESOLVERS]
@@ -92,10 +94,10 @@ def _run(words: list[str]) -> None:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status:
         said = " ".join(answer.decode(errors="replace").split())
-        raise UseError(said or f"{words[0]} ended with {status}")
+        raise ApplyError(said or f"{words[0]} ended with {status}")
 
 
-def put_in_force(
+def activate(
     plan: BootPlan, resolvers: Sequence[str], *, kept: str = "", anyhow: bool = False
 ) -> str:
     """Have the guard adopt a plan, where it is not in force already or `anyhow`, and PID 1 see to
@@ -106,12 +108,12 @@ def put_in_force(
     """
     told = "nothing changes"
     if anyhow or active_plan.now().digest != plan.digest:
-        atomic_file.write(active_plan.NEXT, bootplan.pack(plan))
+        atomic_write(active_plan.NEXT, bootplan.pack(plan))
         done, told = requests.ask(f"adopt {kept}".rstrip())
         if not done:
-            raise UseError(told)
+            raise ApplyError(told)
     if any(program.room is not None for program in plan.programs):
-        program_status.ask_to_look()
+        program_status.request_refresh()
     with open(RESOLVERS, "w") as file:  # noqa: PTH123  pathlib is not in the image
         file.write("".join(f"nameserver {resolver}\n" for resolver in resolvers))
     return told

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
-    from pbrinit.wire.assignment import Given
+    from pbrinit.wire.assignment import Assignment
     from pbrinit.wire.prefix import Prefix
 
     Sent = list[tuple[bytes, str]]
 
-NOBODY = 65533
+UNPRIVILEGED_UID = 65533
 """The user that it is: no policy's, but one that a user namespace has."""
 
 EMPTY = "/run/empty"
@@ -59,7 +59,7 @@ class Client:
     due: float
 
     @property
-    def held(self) -> tuple[Given, float] | None:
+    def held(self) -> tuple[Assignment, float] | None:
         """What is held, and since when; more time for the same is another."""
         raise NotImplementedError
 
@@ -68,14 +68,16 @@ class Client:
         raise NotImplementedError
 
 
-class Way(SimpleNamespace):
-    """A way to ask: its socket on a device, its `Client`, what an earlier process told, read again,
-    what is to be sent once that client took one datagram, and the port that is asked.
+class AddressProtocol(SimpleNamespace):
+    """A protocol that assigns addresses: `what` it assigns, in words; how its socket on a device is
+    opened; its `Client`; how what an earlier process reported is read again; how the client takes
+    one datagram from the socket, and what is to be sent then; and the port that is asked.
     """
 
+    what: str
     open_socket: Callable[[str], socket.socket]
     client: Callable[..., Client]
-    unpack: Callable[[bytes, Iterable[Prefix]], Given]
+    unpack: Callable[[bytes, Iterable[Prefix]], Assignment]
     hear: Callable[[Client, socket.socket], Sent]
     port: int
 
@@ -94,9 +96,9 @@ class Way(SimpleNamespace):
         """
         mac = bytes.fromhex(links.mac(device).replace(":", ""))
         asking = self.open_socket(device)
-        become_nobody({asking.fileno(), pipe.fileno()}, parent)
+        drop_privileges({asking.fileno(), pipe.fileno()}, parent)
         known = (self.unpack(held[0], identity.taken), held[1]) if held else None
-        client = self.client(identity, mac, below, seconds(), known)
+        client = self.client(identity, mac, random_below, seconds(), known)
 
         def hear() -> Sent:
             return self.hear(client, asking)
@@ -132,7 +134,7 @@ def serve(
             _send(send, hear())
 
 
-def below(number: int) -> int:
+def random_below(number: int) -> int:
     """A number below another one that nobody can guess."""
     return int.from_bytes(os.urandom(8), "big") % number
 
@@ -149,14 +151,14 @@ def _send(send: Callable[[bytes, str], None], datagrams: Sent) -> None:
                 raise
 
 
-def become_nobody(kept: set[int], parent: int) -> None:
+def drop_privileges(kept: set[int], parent: int) -> None:
     """Let go of everything but these descriptors; end with the parent."""
     os.makedirs(EMPTY, exist_ok=True)  # noqa: PTH103  pathlib is not in the image
     os.chroot(EMPTY)
     os.chdir("/")
     syscalls.close_all_but(kept, first=0)
-    syscalls.become(NOBODY)
+    syscalls.setresuid_setgroups(UNPRIVILEGED_UID)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.set_parent_death_signal(signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)

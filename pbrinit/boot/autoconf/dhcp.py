@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 
-from pbrinit.boot.autoconf.client_process import Way
+from pbrinit.boot.autoconf.client_process import AddressProtocol
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.dhcp.client import Client
 from pbrinit.wire.dhcp.lease import unpack
@@ -38,4 +38,6 @@ def hear(client: Client, asking: socket.socket) -> Sent:
     return client.receive(asking.recv(MOST), seconds())
 
 
-WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=SERVER_PORT)
+PROTOCOL = AddressProtocol(
+    what="lease", open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=SERVER_PORT
+)

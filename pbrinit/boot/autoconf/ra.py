@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from pbrinit.boot.autoconf.client_process import Way
+from pbrinit.boot.autoconf.client_process import AddressProtocol
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.ndp.address import unpack
 from pbrinit.wire.ndp.client import Client
@@ -58,4 +58,6 @@ def hear(client: Client, asking: socket.socket) -> Sent:
     return client.receive(*heard(asking), seconds())
 
 
-WAY = Way(open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=0)
+PROTOCOL = AddressProtocol(
+    what="advertisement", open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=0
+)

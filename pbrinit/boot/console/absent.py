@@ -144,7 +144,7 @@ ABSENT = {
 REFUSED = {errno.EPERM, errno.EACCES}
 
 
-def absent() -> Iterator[tuple[str, str, bool]]:
+def missing_features() -> Iterator[tuple[str, str, bool]]:
     """Name, what the kernel said, and whether that means that it is not there, or refused."""
     for name, expected, attempt in (*_missing(), *_refused()):
         try:
@@ -156,7 +156,7 @@ def absent() -> Iterator[tuple[str, str, bool]]:
             yield name, "it is there", False
 
 
-def there() -> Iterator[tuple[str, bool]]:
+def present_controls() -> Iterator[tuple[str, bool]]:
     """What there is, sought by the same means: were it not found, `absent` would say nothing."""
     for name, attempt in (
         ("getpid()", _later(syscalls.syscall, GETPID)),
@@ -204,7 +204,7 @@ def _refused() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
         ("the kernel's log, by a user", _later(syscalls.syscall, SYSLOG, SYSLOG_ACTION_READ_ALL)),
         ("perf_event_open(), by a user", syscalls.perf_event_open),
         ("a mount, by a user", _later(syscalls.mount, "none", "/run", "tmpfs", 0)),
-        ("mmap() near address 0, by a user", _later(syscalls.map_at, 4096)),
+        ("mmap() near address 0, by a user", _later(syscalls.mmap_fixed, 4096)),
     ):
         yield name, REFUSED, _later(_as_nobody, attempt)
 

@@ -11,7 +11,7 @@ import sys
 import termios
 import time
 
-from pbrinit.boot.system.log import say
+from pbrinit.boot.system.log import log
 from pbrinit.wire import password_hash
 
 HASH = "/etc/pbrinit/password"
@@ -45,9 +45,9 @@ def _is_right(hashed: str) -> bool:
         print("\npassword: ", end="", flush=True)
         line = sys.stdin.readline(2 * password_hash.LONGEST)
         print(flush=True)
-        return password_hash.fits(line.removesuffix("\n"), hashed)
+        return password_hash.matches(line.removesuffix("\n"), hashed)
     except (KeyboardInterrupt, ValueError):
         return False
     except password_hash.PasswordError as error:
-        say(f"the password cannot be checked: {error}")
+        log(f"the password cannot be checked: {error}")
         return False

@@ -11,7 +11,7 @@ import sys
 import time
 
 from pbrinit.boot.console import line_editor, login
-from pbrinit.boot.console.absent import absent, there
+from pbrinit.boot.console.absent import missing_features, present_controls
 from pbrinit.boot.console.listen import listen
 from pbrinit.boot.console.probe import probe
 from pbrinit.boot.control import queries
@@ -128,9 +128,9 @@ def _try(plan: BootPlan, words: list[str]) -> None:
 
 
 def _absent() -> None:
-    for name, found in there():
+    for name, found in present_controls():
         print(f"{'there  ' if found else 'MISSING'}  {name}")
-    for name, said, gone in absent():
+    for name, said, gone in missing_features():
         print(f"{'absent ' if gone else 'PRESENT'}  {name} ({said})")
 
 
@@ -156,7 +156,7 @@ def _probe(words: list[str], users: dict[str, int]) -> None:
     child = os.fork()
     if child == 0:
         try:
-            syscalls.die_with_parent(signal.SIGKILL)
+            syscalls.set_parent_death_signal(signal.SIGKILL)
             print(probe(words[0], address, port, uid), flush=True)
         except KeyboardInterrupt:
             print()

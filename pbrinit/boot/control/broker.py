@@ -16,11 +16,11 @@ import sys
 
 from pbrinit.boot.control import broker_protocol, pbrctl
 from pbrinit.boot.control.actions import CHANGES
-from pbrinit.boot.control.broker_protocol import ErrandError
+from pbrinit.boot.control.broker_protocol import BrokerError
 from pbrinit.boot.control.queries import COMMANDS
 from pbrinit.boot.programs import mounts
 from pbrinit.boot.system import syscalls, unix_socket
-from pbrinit.boot.system.log import say, seconds
+from pbrinit.boot.system.log import log, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,18 +63,18 @@ def serve(programs: Iterable[ProgramPlan]) -> None:
         held = [*busy.values()]
         open_ones = [one for one in doors if held.count(one) < AT_ONCE]
         for one in select.select(open_ones, [], [], LOOK_SECONDS if busy else None)[0]:
-            plug = unix_socket.answered(one)
+            connection = unix_socket.accept(one)
             child = os.fork()
             if child == 0:
-                _attend(plug, doors[one])
-            plug.close()
+                _attend(connection, doors[one])
+            connection.close()
             busy[child] = one
 
 
 def _listen(program: ProgramPlan) -> _socket.socket:
     """A socket that its user alone may connect to, and that program alone sees."""
     path = f"{folder_of(program.name)}/{broker_protocol.SOCKET}"
-    return unix_socket.opened(path, _socket.SOCK_STREAM, AT_ONCE, program.uid)
+    return unix_socket.listen_unix(path, _socket.SOCK_STREAM, AT_ONCE, program.uid)
 
 
 def _reap(busy: dict[int, _socket.socket]) -> None:
@@ -83,51 +83,51 @@ def _reap(busy: dict[int, _socket.socket]) -> None:
             del busy[child]
 
 
-def _attend(plug: _socket.socket, program: ProgramPlan) -> None:
+def _attend(connection: _socket.socket, program: ProgramPlan) -> None:
     """Hear one request and do it, in a process of its own; never returns."""
     try:
-        syscalls.die_with_parent(signal.SIGKILL)
+        syscalls.set_parent_death_signal(signal.SIGKILL)
         os.nice(NICE)
         mounts.go_first()
         try:
-            words, policy = _asked(plug, program)
-        except ErrandError as error:
-            plug.settimeout(SPEAK_SECONDS)
-            broker_protocol.tell(plug, broker_protocol.ERR, f"error: {error}\n".encode())
-            broker_protocol.end(plug, USAGE)
+            words, policy = _asked(connection, program)
+        except BrokerError as error:
+            connection.settimeout(SPEAK_SECONDS)
+            broker_protocol.tell(connection, broker_protocol.ERR, f"error: {error}\n".encode())
+            broker_protocol.end(connection, USAGE)
         else:
-            _do(plug, words, policy)
+            _do(connection, words, policy)
     except OSError:
         pass  # who asked is gone, or does not listen
     except BaseException as error:
-        say(f"{program.name}: the desk failed: {error!r}")
+        log(f"{program.name}: the desk failed: {error!r}")
     finally:
         os._exit(0)
 
 
-def _asked(plug: _socket.socket, program: ProgramPlan) -> tuple[list[str], bytes]:
+def _asked(connection: _socket.socket, program: ProgramPlan) -> tuple[list[str], bytes]:
     """What the program asks. Raises ErrandError where it may not, OSError where it does not."""
-    uid = unix_socket.user_of(plug)
+    uid = unix_socket.peer_uid(connection)
     if uid != program.uid:
-        raise ErrandError(f"user {uid} is not the user of {program.name}")
-    words, policy = broker_protocol.hear(plug, seconds() + HEAR_SECONDS)
+        raise BrokerError(f"user {uid} is not the user of {program.name}")
+    words, policy = broker_protocol.hear(connection, seconds() + HEAR_SECONDS)
     command = next((word for word in words if word != "--json"), "")
     if command in MAY["try"] - MAY[program.ask]:
-        raise ErrandError(
+        raise BrokerError(
             f'{program.name} may not {command}: the policy says ask = "{program.ask}"'
         )
     if command not in MAY[program.ask]:
-        raise ErrandError(f"there is no command {command!r}; --help lists them")
+        raise BrokerError(f"there is no command {command!r}; --help lists them")
     return words, policy
 
 
-def _do(plug: _socket.socket, words: Sequence[str], policy: bytes) -> None:
+def _do(connection: _socket.socket, words: Sequence[str], policy: bytes) -> None:
     """Do the command, and tell what it prints as it comes, and how it ended.
 
     Raises OSError where that is not taken: then the command ends as well.
     """
     until = seconds() + DO_SECONDS
-    plug.settimeout(SPEAK_SECONDS)
+    connection.settimeout(SPEAK_SECONDS)
     (out, to_out), (err, to_err) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
@@ -140,26 +140,26 @@ def _do(plug: _socket.socket, words: Sequence[str], policy: bytes) -> None:
             ready = select.select([*kinds], [], [], max(0.0, until - seconds()))[0]
             if not ready:
                 text = f"error: it took longer than {DO_SECONDS:.0f} s, and was ended\n"
-                broker_protocol.tell(plug, broker_protocol.ERR, text.encode())
+                broker_protocol.tell(connection, broker_protocol.ERR, text.encode())
                 break
             for descriptor in ready:
                 piece = os.read(descriptor, broker_protocol.LONGEST_PIECE)
                 if piece:
-                    broker_protocol.tell(plug, kinds[descriptor], piece)
+                    broker_protocol.tell(connection, kinds[descriptor], piece)
                 else:
                     del kinds[descriptor]
     finally:
         if kinds:
             os.kill(child, signal.SIGKILL)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    broker_protocol.end(plug, status if status >= 0 else ENDED)
+    broker_protocol.end(connection, status if status >= 0 else ENDED)
 
 
 def _become(words: Sequence[str], policy: bytes, out: int, err: int) -> None:
     """What `pbrctl` is on the machine, with the policy to read; never returns."""
     status = ENDED
     try:
-        syscalls.die_with_parent(signal.SIGKILL)
+        syscalls.set_parent_death_signal(signal.SIGKILL)
         os.umask(0o077)
         given = os.open(FOLDER, os.O_TMPFILE | os.O_RDWR, 0o600)
         os.pwrite(given, policy, 0)

@@ -32,7 +32,7 @@ ANSWER_SECONDS = 150.0
 """Longer than the desk lets anything take."""
 
 
-class ErrandError(Exception):
+class BrokerError(Exception):
     """What cannot be asked, or was not asked in this form and in time; the text says why."""
 
 
@@ -48,53 +48,53 @@ def ask(words: Sequence[str], policy: bytes) -> int:
     """
     asked = os.fsencode("\0".join(words))
     if len(asked) > LONGEST_WORDS:
-        raise ErrandError(f"a command has at most {LONGEST_WORDS} letters")
+        raise BrokerError(f"a command has at most {LONGEST_WORDS} letters")
     if len(policy) > LONGEST_POLICY:
-        raise ErrandError(f"a policy that is sent has at most {LONGEST_POLICY} bytes")
-    plug = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        raise BrokerError(f"a policy that is sent has at most {LONGEST_POLICY} bytes")
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     until = seconds() + ANSWER_SECONDS
     try:
-        plug.settimeout(ANSWER_SECONDS)
-        plug.connect(f"{FOLDER}/{SOCKET}")
+        connection.settimeout(ANSWER_SECONDS)
+        connection.connect(f"{FOLDER}/{SOCKET}")
         with contextlib.suppress(BrokenPipeError):  # where it is refused before all is heard
-            plug.sendall(HEAD.pack(len(asked), len(policy)) + asked + policy)
+            connection.sendall(HEAD.pack(len(asked), len(policy)) + asked + policy)
         while True:
-            kind, size = PIECE.unpack(_exactly(plug, PIECE.size, until))
+            kind, size = PIECE.unpack(_exactly(connection, PIECE.size, until))
             if kind == END:
                 return int(size)
-            _write(kind, _exactly(plug, size, until))
+            _write(kind, _exactly(connection, size, until))
     finally:
-        plug.close()
+        connection.close()
 
 
-def hear(plug: _socket.socket, until: float) -> tuple[list[str], bytes]:
+def hear(connection: _socket.socket, until: float) -> tuple[list[str], bytes]:
     """The words and the policy that are asked with, all there by `until`.
 
     Raises ErrandError where they are longer than allowed, and OSError where they do not come.
     """
-    length, more = HEAD.unpack(_exactly(plug, HEAD.size, until))
+    length, more = HEAD.unpack(_exactly(connection, HEAD.size, until))
     if length > LONGEST_WORDS or more > LONGEST_POLICY:
-        raise ErrandError("more is asked than is allowed")
-    words = _exactly(plug, length, until).decode(errors="replace").split("\0")
-    return words, _exactly(plug, more, until)
+        raise BrokerError("more is asked than is allowed")
+    words = _exactly(connection, length, until).decode(errors="replace").split("\0")
+    return words, _exactly(connection, more, until)
 
 
-def tell(plug: _socket.socket, kind: int, piece: bytes) -> None:
+def tell(connection: _socket.socket, kind: int, piece: bytes) -> None:
     """A piece of what the command prints. Raises OSError where it is not taken."""
-    plug.sendall(PIECE.pack(kind, len(piece)) + piece)
+    connection.sendall(PIECE.pack(kind, len(piece)) + piece)
 
 
-def end(plug: _socket.socket, status: int) -> None:
+def end(connection: _socket.socket, status: int) -> None:
     """The last that is said. Raises OSError where it is not taken."""
-    plug.sendall(PIECE.pack(END, status))
+    connection.sendall(PIECE.pack(END, status))
 
 
-def _exactly(plug: _socket.socket, size: int, until: float) -> bytes:
+def _exactly(connection: _socket.socket, size: int, until: float) -> bytes:
     """So many bytes. Raises OSError."""
     found = bytearray()
     while len(found) < size:
-        plug.settimeout(max(0.001, until - seconds()))
-        piece = plug.recv(min(size - len(found), LONGEST_PIECE))
+        connection.settimeout(max(0.001, until - seconds()))
+        piece = connection.recv(min(size - len(found), LONGEST_PIECE))
         if not piece:
             raise ConnectionError("the other side ended in the middle")
         found += piece

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KernelError,
         OSError,
         bootplan.BootFileError,
-        broker_protocol.ErrandError,
+        broker_protocol.BrokerError,
         ChangeError,
     ) as error:
         print(f"error: {error}", file=sys.stderr)

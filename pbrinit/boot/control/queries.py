@@ -6,11 +6,13 @@ lines that a person reads.
 
 from __future__ import annotations
 
-from types import SimpleNamespace as Told
+from types import SimpleNamespace
 
-from pbrinit.boot.network import audit, route_lookup
+from pbrinit.boot.network import route_lookup
+from pbrinit.boot.network.audit import Audit
 from pbrinit.boot.network.rules import differences, in_force
-from pbrinit.boot.observe import drop_counters, reject_log, status
+from pbrinit.boot.observe import drop_counters, reject_log
+from pbrinit.boot.observe.status import describe, read_status
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.netlink.socket import Kernel
 
@@ -41,15 +43,15 @@ def answer(plan: BootPlan, words: Sequence[str]) -> Answer:
     return work(plan, rest)
 
 
-def tell(plan: BootPlan, _: Sequence[str]) -> Answer:
+def status(plan: BootPlan, _: Sequence[str]) -> Answer:
     """The status page."""
-    told = status.status(plan)
-    return told, list(status.lines(told))
+    page = read_status(plan)
+    return page, list(describe(page))
 
 
-def audited(plan: BootPlan, _: Sequence[str]) -> Answer:
+def audit(plan: BootPlan, _: Sequence[str]) -> Answer:
     """Rules, routes, addresses and sysctls, compared with the plan now."""
-    now = audit.Audit(plan)
+    now = Audit(plan)
     with Kernel() as kernel:
         wrong = [text for text, _ in (*now.rules(kernel), *now.routes(kernel)) if text]
     wrong += sysctl.differences(now.sysctls().items())
@@ -59,35 +61,35 @@ def audited(plan: BootPlan, _: Sequence[str]) -> Answer:
     return told, [*wrong, f"{counted}: {'NOT AS PLANNED' if wrong else 'as planned'}"]
 
 
-def listed(plan: BootPlan, _: Sequence[str]) -> Answer:
+def rules(plan: BootPlan, _: Sequence[str]) -> Answer:
     """The rules in force."""
     with Kernel() as kernel:
         found = in_force(kernel)
     wrong = differences(plan, found)
-    rules = [{"command": f"ip {text}", "in_force": f"missing: {text}" not in wrong}
-             for text in sorted(plan.texts, key=_order)]  # fmt: skip
-    told = {"rules": rules, "found": len(found), "as_planned": not wrong, "differences": wrong}
+    rows = [{"command": f"ip {text}", "in_force": f"missing: {text}" not in wrong}
+             for text in sorted(plan.rule_commands, key=_order)]  # fmt: skip
+    told = {"rules": rows, "found": len(found), "as_planned": not wrong, "differences": wrong}
     planned = "as planned" if not wrong else "NOT AS PLANNED"
-    lines = [str(r["command"]) if r["in_force"] else f"MISSING: {r['command']}" for r in rules]
+    lines = [str(r["command"]) if r["in_force"] else f"MISSING: {r['command']}" for r in rows]
     return told, [*lines, *wrong, f"{len(found)} rules, {planned}"]
 
 
-def dropped(_: BootPlan, __: Sequence[str]) -> Answer:
+def drops(_: BootPlan, __: Sequence[str]) -> Answer:
     """What arrived and went nowhere, by kind."""
-    found = drop_counters.counted()
+    found = drop_counters.read()
     return found, drop_counters.lines(found)
 
 
-def named(plan: BootPlan, _: Sequence[str]) -> Answer:
+def refused(plan: BootPlan, _: Sequence[str]) -> Answer:
     """Who was refused last.
 
     Raises UsageError.
     """
     if not plan.log:
         raise UsageError("the policy does not log who was refused: it wants log = true")
-    heard, unsaid, last = reject_log.told()
+    heard, unsaid, last = reject_log.recent()
     counts = f"{heard} heard of, {unsaid} of them not said"
-    return Told(heard=heard, unsaid=unsaid, last=last), [*last, counts]
+    return SimpleNamespace(heard=heard, unsaid=unsaid, last=last), [*last, counts]
 
 
 def explain(plan: BootPlan, words: Sequence[str]) -> Answer:
@@ -105,11 +107,11 @@ def explain(plan: BootPlan, words: Sequence[str]) -> Answer:
 
 
 COMMANDS: dict[str, tuple[str, str, Callable[[BootPlan, Sequence[str]], Answer]]] = {
-    "status": ("status", "rules, interfaces, programs, what was repaired and dropped", tell),
-    "audit": ("audit", "rules, routes, addresses and sysctls, compared now", audited),
-    "rules": ("rules", "the rules in force, as `ip` commands", listed),
-    "drops": ("drops", "what arrived and went nowhere, by kind", dropped),
-    "refused": ("refused", "who was refused last, where the policy logs it", named),
+    "status": ("status", "rules, interfaces, programs, what was repaired and dropped", status),
+    "audit": ("audit", "rules, routes, addresses and sysctls, compared now", audit),
+    "rules": ("rules", "the rules in force, as `ip` commands", rules),
+    "drops": ("drops", "what arrived and went nowhere, by kind", drops),
+    "refused": ("refused", "who was refused last, where the policy logs it", refused),
     "explain": ("explain QUESTION", "what the kernel does with one packet", explain),
 }
 """Usage, what it is for, and what answers it."""

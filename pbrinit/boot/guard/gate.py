@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pbrinit.wire.bootplan import BootPlan
     from pbrinit.wire.netlink.socket import Kernel
 
-SHUT = 40_000_000
+BLOCK_ALL = 40_000_000
 """Where the set begins that lets nothing by, beyond both places of plans."""
 
 V4 = 2
@@ -47,7 +47,7 @@ def is_one(payload: bytes) -> bool:
     return rules.preference(payload) == 0 and RULE.unpack_from(payload)[7] == FR_ACT_GOTO
 
 
-def lead(kernel: Kernel, family: int, target: int) -> None:
+def point_gate(kernel: Kernel, family: int, target: int) -> None:
     """Have every look-up begin at this preference: the new gate stands behind the one that there
     may be, and is in force in the moment in which that one goes.
 
@@ -57,24 +57,24 @@ def lead(kernel: Kernel, family: int, target: int) -> None:
     kernel.apply([_gate(RTM_NEWRULE, family, target), *[_gate(RTM_DELRULE, family)] * before])
 
 
-def take_away(kernel: Kernel, family: int) -> None:
+def remove_gate(kernel: Kernel, family: int) -> None:
     """Have every look-up begin at the lowest preference. Raises KernelError."""
     kernel.apply([_gate(RTM_DELRULE, family)] * _count(kernel, family))
 
 
-def shut(kernel: Kernel, plan: BootPlan) -> None:
+def block_all(kernel: Kernel, plan: BootPlan) -> None:
     """Let nothing by, in both families; the plan lends its hairpins, which must be there.
 
     Raises KernelError.
     """
     for family in FAMILIES:
-        messages = list(_shut(plan, family))
+        messages = list(_block_all(plan, family))
         there = {rules.preference(payload) for payload in _rules(kernel, family)}
-        at = [SHUT + number for number in range(len(messages))]
+        at = [BLOCK_ALL + number for number in range(len(messages))]
         missing = [_placed(m, p) for m, p in zip(messages, at, strict=True) if p not in there]
         kernel.apply(missing[::-1])
     for family in FAMILIES:
-        lead(kernel, family, SHUT)
+        point_gate(kernel, family, BLOCK_ALL)
 
 
 def wait() -> None:
@@ -90,7 +90,7 @@ def wait() -> None:
     time.sleep(GRACE_SECONDS)
 
 
-def _shut(plan: BootPlan, family: int) -> Iterator[tuple[int, int, list[tuple[int, bytes]]]]:
+def _block_all(plan: BootPlan, family: int) -> Iterator[tuple[int, int, list[tuple[int, bytes]]]]:
     """IPv4 sends a bound socket's packet on link where the look-up fails, so there it succeeds,
     by the plan's own hairpins, and leads back here (docs/how-it-filters.md).
     """

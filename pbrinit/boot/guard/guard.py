@@ -10,12 +10,12 @@ from __future__ import annotations
 import select
 import time
 
-from pbrinit.boot.guard.link_keeper import Tend
+from pbrinit.boot.guard.link_keeper import LinkKeeper
 from pbrinit.boot.guard.requests import Requests
-from pbrinit.boot.guard.switch import AdoptError
+from pbrinit.boot.guard.switch import SwitchError
 from pbrinit.boot.guard.trial import RefusedError, Trial
 from pbrinit.boot.network.audit import Audit
-from pbrinit.boot.state.guard_status import Record
+from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.boot.system import sysctl
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.netlink.monitor import Changes, Events
@@ -50,7 +50,7 @@ class Guard:
     """One machine and its plan."""
 
     def __init__(self, plan: BootPlan) -> None:
-        self._record = Record()
+        self._record = GuardStatus()
         self._written = 0
         self._recent: list[tuple[float, str]] = []
         self._events = Events()
@@ -62,7 +62,7 @@ class Guard:
         """Guard the plan that is in force now."""
         self._plan = self._trial.plan
         self._audit = Audit(self._plan)
-        self._tend = Tend(self._plan, self._record)
+        self._link_keeper = LinkKeeper(self._plan, self._record)
 
     def watch(self) -> None:
         """Watch without end.
@@ -111,7 +111,7 @@ class Guard:
             with Kernel() as kernel:
                 before = self._record.repairs
                 if changes.all or changes.links:
-                    changes.routes |= self._tend.look(kernel)
+                    changes.routes |= self._link_keeper.reconcile(kernel)
                 wrong = self._compare(kernel, changes)
                 self._repair(kernel, wrong)
             differing = self._sysctls()
@@ -143,10 +143,10 @@ class Guard:
 
     def _repair(self, kernel: Kernel, wrong: list[Repair]) -> None:
         for text, _ in [repair for repair in wrong if repair[0]][:SHOWN]:
-            self._record.say(f"repaired: {text}")
+            self._record.log(f"repaired: {text}")
             self._count(text)
         if len(wrong) > SHOWN:
-            self._record.say(f"repaired: {len(wrong)} differences in all")
+            self._record.log(f"repaired: {len(wrong)} differences in all")
         kernel.attempt([message for _, messages in wrong for message in messages])
         self._record.repairs += len(wrong)
 
@@ -171,7 +171,7 @@ class Guard:
                 found = sysctl.read(key)
                 if found == value:
                     continue
-                self._record.say(f"repaired: {key} was {found!r}")
+                self._record.log(f"repaired: {key} was {found!r}")
                 self._count(key)
                 self._record.repairs += 1
                 differing.append((key, value))
@@ -191,7 +191,7 @@ def watch(plan: BootPlan) -> None:
     while True:
         try:
             guard.watch()
-        except AdoptError as error:
+        except SwitchError as error:
             raise GuardError(f"no plan can be put in force: {error}") from None
         except (KernelError, OSError) as error:
             now = time.monotonic()

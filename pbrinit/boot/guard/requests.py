@@ -25,7 +25,7 @@ class Requests:
     """The guard's end."""
 
     def __init__(self) -> None:
-        self._socket = unix_socket.opened(PATH, _socket.SOCK_SEQPACKET, BACKLOG)
+        self._socket = unix_socket.listen_unix(PATH, _socket.SOCK_SEQPACKET, BACKLOG)
         self._socket.settimeout(HEAR_SECONDS)
 
     def fileno(self) -> int:
@@ -36,7 +36,7 @@ class Requests:
         """Hear one request, do it and say what came of it; `refusal` is what `do` raises where
         nothing has changed. What else it raises goes through, to the one who asks too.
         """
-        client = unix_socket.answered(self._socket)
+        client = unix_socket.accept(self._socket)
         try:
             words = _heard(client)
             told = DONE + do(words).encode() if words else REFUSED + b"only root may ask"
@@ -71,7 +71,7 @@ def _heard(client: _socket.socket) -> list[str]:
     try:
         client.settimeout(HEAR_SECONDS)
         words = client.recv(LONGEST).decode(errors="replace").split()
-        return words if unix_socket.user_of(client) == 0 else []
+        return words if unix_socket.peer_uid(client) == 0 else []
     except OSError:
         return []
 

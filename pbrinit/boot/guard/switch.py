@@ -42,11 +42,11 @@ SETS = 3000
 FORWARDING_6 = "net/ipv6/conf/all/forwarding"
 
 
-class AdoptError(Exception):
+class SwitchError(Exception):
     """A plan that is not in force as it should be; the text says where that ended."""
 
 
-def adopt(new: BootPlan, commit: Callable[[], None], old: BootPlan | None = None) -> None:
+def switch_plan(new: BootPlan, commit: Callable[[], None], old: BootPlan | None = None) -> None:
     """Put `new` in force, in the place of `old`, or of what there is where that is not known.
 
     `commit` is called once `new` decides and before anything of `old` is gone: who comes after
@@ -58,36 +58,36 @@ def adopt(new: BootPlan, commit: Callable[[], None], old: BootPlan | None = None
     with Kernel() as kernel:
         if old is not None:
             for family in rules.FAMILIES:
-                gate.lead(kernel, family, gate.first(old, family))
+                gate.point_gate(kernel, family, gate.first(old, family))
         _load(kernel, audit, new)
         sysctl.write(_to_stop(new))
         others = _other_than_tables(audit.routes(kernel))
         odd = _sysctls(audit, new)
         if others or odd or _is_asked_twice(old):
-            gate.shut(kernel, new)
+            gate.block_all(kernel, new)
             gate.wait()
             sysctl.write(odd)
             _settle(kernel, audit)
         for family in rules.FAMILIES:
-            gate.lead(kernel, family, gate.first(new, family))
+            gate.point_gate(kernel, family, gate.first(new, family))
         commit()
         gate.wait()
         _clear(kernel, new)
         _settle(kernel, audit)
         for family in rules.FAMILIES:
-            gate.take_away(kernel, family)
-        sysctl.write((key, value) for key, value in new.last if sysctl.is_there(key))
+            gate.remove_gate(kernel, family)
+        sysctl.write((key, value) for key, value in new.forwarding_sysctls if sysctl.is_there(key))
         _socket.sethostname(new.hostname)
         wrong = [text for text, _ in (*audit.rules(kernel), *audit.routes(kernel))]
     if wrong:
-        raise AdoptError(f"it is in force, and differs: {'; '.join(wrong[:SHOWN])}")
+        raise SwitchError(f"it is in force, and differs: {'; '.join(wrong[:SHOWN])}")
 
 
 def is_half_done(plan: BootPlan) -> bool:
     """Whether the kernel has rules of another place, or a gate: a switch was cut off."""
     with Kernel() as kernel:
         found = rules.in_force(kernel)
-    place = slots.of(plan)
+    place = slots.slot_of(plan)
     return any(
         gate.is_one(payload) or rules.preference(payload) // slots.PREFERENCES != place
         for payload in found
@@ -114,10 +114,10 @@ def _load(kernel: Kernel, audit: Audit, new: BootPlan) -> None:
     try:
         kernel.apply([message for _, messages in missing for message in messages])
     except KernelError as error:
-        raise AdoptError(f"{missing[error.index][0]}: {error.reason}") from None
+        raise SwitchError(f"{missing[error.index][0]}: {error.reason}") from None
     left = _added(rules.repairs(new, rules.in_force(kernel)))
     if left:
-        raise AdoptError(f"the rules read back differ: {'; '.join(t for t, _ in left[:SHOWN])}")
+        raise SwitchError(f"the rules read back differ: {'; '.join(t for t, _ in left[:SHOWN])}")
 
 
 def _clear(kernel: Kernel, new: BootPlan) -> None:
@@ -142,12 +142,12 @@ def _settle(kernel: Kernel, audit: Audit) -> None:
         if not wrong:
             return
         kernel.attempt([message for _, messages in wrong for message in messages])
-    raise AdoptError(f"cannot be set: {'; '.join(text for text, _ in wrong[:SHOWN])}")
+    raise SwitchError(f"cannot be set: {'; '.join(text for text, _ in wrong[:SHOWN])}")
 
 
 def _to_stop(new: BootPlan) -> list[tuple[str, str]]:
     """Forwarding that the plan does not want and that is on: off before the rules change."""
-    planned = dict(new.last)
+    planned = dict(new.forwarding_sysctls)
     keys = [f"net/ipv4/conf/{device}/forwarding" for device in links.devices()]
     return [
         (key, "0")
@@ -158,7 +158,7 @@ def _to_stop(new: BootPlan) -> list[tuple[str, str]]:
 
 def _sysctls(audit: Audit, new: BootPlan) -> list[tuple[str, str]]:
     """Those that differ, but for forwarding, which comes last."""
-    last = dict(new.last)
+    last = dict(new.forwarding_sysctls)
     return [
         (key, value)
         for key, value in audit.sysctls().items()

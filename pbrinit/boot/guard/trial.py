@@ -19,11 +19,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pbrinit.boot.state.guard_status import Record
+    from pbrinit.boot.state.guard_status import GuardStatus
 
 LONGEST_SECONDS = 3600
 CHANGEABLE = {"hostname", "policy", "digest", "on_failure", "summary", "users", "sysctls", "rules",
-              "removals", "texts", "links", "last", "log", "given"}  # fmt: skip
+              "kernel_rule_removals", "rule_commands", "links", "forwarding_sysctls", "log",
+              "assignments"}  # fmt: skip
 """The parts of a plan in which two may differ while the machine runs."""
 
 
@@ -34,19 +35,19 @@ class RefusedError(Exception):
 class Trial:
     """The plan in force, and what comes back instead."""
 
-    def __init__(self, image: BootPlan, record: Record) -> None:
+    def __init__(self, image: BootPlan, record: GuardStatus) -> None:
         self.plan = active_plan.read(image)
         self._image = image
         self._record = record
-        self._before = active_plan.before(self.plan)
+        self._before = active_plan.rollback(self.plan)
         if self._before is None:
             self._keep()
 
     def resume(self) -> None:
         """Go on from where another guard ended. Raises what `adopt` does."""
         if switch.is_half_done(self.plan):
-            switch.adopt(self.plan, lambda: None)
-            self._record.say(f'policy "{self.plan.policy}" is in force, after a switch was cut off')
+            switch.switch_plan(self.plan, lambda: None)
+            self._record.log(f'policy "{self.plan.policy}" is in force, after a switch was cut off')
 
     def pause(self, longest: float) -> float:
         """How long there is to wait: no longer than the trial lasts."""
@@ -82,7 +83,7 @@ class Trial:
         before = self._before
         if before is None:
             return
-        self._record.say(f'policy "{self.plan.policy}" was not confirmed')
+        self._record.log(f'policy "{self.plan.policy}" was not confirmed')
         self._switch(before.plan, None)
         confirmed_policy.forget()
 
@@ -103,10 +104,10 @@ class Trial:
         if now and now[0] != self.plan.digest:
             raise RefusedError("another plan has come in force meanwhile: try again")
         new = self._next()
-        tried = confirmed_policy.read(confirmed_policy.TRIED) if new.awaits else None
-        if new.awaits and (tried is None or tried.digest != new.digest):
+        tried = confirmed_policy.read(confirmed_policy.TRIED) if new.dynamic_interfaces else None
+        if new.dynamic_interfaces and (tried is None or tried.digest != new.digest):
             raise RefusedError("what it is read from is not there, for when an address changes")
-        self._switch(new, active_plan.Before(self.plan, seconds() + length))
+        self._switch(new, active_plan.Rollback(self.plan, seconds() + length))
         return f'policy "{new.policy}" is in force for {length} s; `pbrctl confirm` keeps it'
 
     def _adopt(self, kept: Sequence[str]) -> str:
@@ -117,7 +118,7 @@ class Trial:
             raise RefusedError("another policy is kept meanwhile")
         new = self._next(leased=True)
         if self._before is not None:
-            self._record.say(f'policy "{self.plan.policy}" is on trial no more: an address changed')
+            self._record.log(f'policy "{self.plan.policy}" is on trial no more: an address changed')
         self._switch(new, None)
         confirmed_policy.forget()
         return f'policy "{new.policy}" is in force'
@@ -129,7 +130,7 @@ class Trial:
         self._before = None
         self._keep()
         told = f'policy "{self.plan.policy}" is kept, until the machine starts again'
-        self._record.say(told)
+        self._record.log(told)
         return told
 
     def _next(self, *, leased: bool = False) -> BootPlan:
@@ -147,9 +148,9 @@ class Trial:
         different = differences(*(compared if leased else (self.plan, new)))
         if different:
             raise RefusedError("; ".join(different))
-        return slots.moved(new, 1 - slots.of(self.plan))
+        return slots.relocate(new, 1 - slots.slot_of(self.plan))
 
-    def _switch(self, new: BootPlan, before: active_plan.Before | None) -> None:
+    def _switch(self, new: BootPlan, before: active_plan.Rollback | None) -> None:
         """Raises RefusedError where the plan in force stayed so; what `adopt` raises where it is
         not known which is.
         """
@@ -160,29 +161,29 @@ class Trial:
             self.plan, self._before = new, before
 
         try:
-            switch.adopt(new, commit, old)
+            switch.switch_plan(new, commit, old)
         except Exception as error:
-            self._record.say(f'policy "{new.policy}" cannot be put in force: {error}')
+            self._record.log(f'policy "{new.policy}" cannot be put in force: {error}')
             self._put_back(old, trial)
             _tell(old, new)
             raise RefusedError(f"it cannot be put in force, and was taken back: {error}") from None
         _tell(old, new)
-        self._record.say(
+        self._record.log(
             f'policy "{new.policy}" {new.digest[:16]}: {len(new.rules)} rules in force'
         )
 
-    def _put_back(self, old: BootPlan, before: active_plan.Before | None) -> None:
+    def _put_back(self, old: BootPlan, before: active_plan.Rollback | None) -> None:
         def commit() -> None:
             active_plan.write(old, before)
             self.plan, self._before = old, before
 
-        switch.adopt(old, commit)
+        switch.switch_plan(old, commit)
 
 
 def _tell(old: BootPlan, new: BootPlan) -> None:
     """Have PID 1 look where one of two plans logs: it may have seen either in force."""
     if old.log != new.log:
-        program_status.ask_to_look()
+        program_status.request_refresh()
 
 
 def _without_addresses(plan: BootPlan) -> BootPlan:

@@ -63,7 +63,7 @@ class Audit:
         wanted = dict(self._plan.sysctls)
         for link in self._plan.links:
             wanted |= dict(link.sysctls) if link.device in here and links.is_made(link) else {}
-        return wanted | {k: v for k, v in self._plan.last if sysctl.is_there(k)}
+        return wanted | {k: v for k, v in self._plan.forwarding_sysctls if sysctl.is_there(k)}
 
     def routes(self, kernel: Kernel, tables: set[tuple[int, int]] | None = None) -> list[Repair]:
         """What is wrong with routes, those of some tables where only they are asked for, and

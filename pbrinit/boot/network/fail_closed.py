@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from pbrinit.boot.system.log import say, seconds
+from pbrinit.boot.system.log import log, seconds
 
 DEVICES = "/sys/class/net"
 REASON = "/run/closed"
@@ -45,14 +45,14 @@ def close(why: str) -> Closed:
     """
     left = take_down(why)
     ending, pause = ("reboot", 0) if left else _on_failure()
-    say("CLOSED: the rules are not in force, so no interface is up.")
-    say(f"CLOSED: {why}")
+    log("CLOSED: the rules are not in force, so no interface is up.")
+    log(f"CLOSED: {why}")
     if left:
-        say(f"CLOSED: {' '.join(left)} cannot be set down, so the machine starts again")
+        log(f"CLOSED: {' '.join(left)} cannot be set down, so the machine starts again")
     elif ending == "stay":
-        say("CLOSED: the machine stays like this; `poweroff` and `reboot` work on the console.")
+        log("CLOSED: the machine stays like this; `poweroff` and `reboot` work on the console.")
     else:
-        say(f"CLOSED: on-failure is {ending}, in {pause} s")
+        log(f"CLOSED: on-failure is {ending}, in {pause} s")
     return Closed(why, ending, seconds() + pause)
 
 
@@ -64,7 +64,7 @@ def take_down(why: str) -> list[str]:
         with open(REASON, "w") as file:  # noqa: PTH123  pathlib is not in the image
             file.write(why)
     except OSError:
-        say("CLOSED: there is no place to write down why")
+        log("CLOSED: there is no place to write down why")
     try:
         devices = os.listdir(DEVICES)  # noqa: PTH208
     except FileNotFoundError:
@@ -78,7 +78,7 @@ def take_down(why: str) -> list[str]:
                 with open(f"{DEVICES}/{device}/flags", "w") as file:  # noqa: PTH123
                     file.write(hex(_flags(device) & ~IFF_UP))
         except OSError as error:
-            say(f"CLOSED: {device}: {error}")
+            log(f"CLOSED: {device}: {error}")
     return [device for device in devices if _is_up(device)]
 
 
@@ -112,5 +112,5 @@ def _on_failure() -> tuple[str, int]:
         with open(plan, "rb") as file:  # noqa: PTH123
             return bootplan.on_failure(file.read(HEAD_SIZE))
     except Exception as error:
-        say(f"CLOSED: what the policy wants done cannot be read: {error}")
+        log(f"CLOSED: what the policy wants done cannot be read: {error}")
         return STAY

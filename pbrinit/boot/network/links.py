@@ -12,7 +12,7 @@ import struct
 import time
 
 from pbrinit.boot.system import sysctl
-from pbrinit.wire.bootplan import MADE
+from pbrinit.wire.bootplan import ROOM_READY_GROUP
 from pbrinit.wire.netlink.socket import KernelError, pointed
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ def is_made(link: LinkPlan) -> bool:
     if not link.room:
         return True
     try:
-        return _told(link.device, "netdev_group") == str(MADE)
+        return _told(link.device, "netdev_group") == str(ROOM_READY_GROUP)
     except OSError as error:
         if error.errno in GOING:
             return False

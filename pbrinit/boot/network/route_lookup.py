@@ -14,7 +14,7 @@ import _socket
 import errno
 import os
 import struct
-from types import SimpleNamespace as Told
+from types import SimpleNamespace
 
 from pbrinit.boot.network import links
 from pbrinit.boot.network.routes import KINDS
@@ -108,36 +108,36 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
 
 
-def explain(kernel: Kernel, question: Question) -> Told:
+def explain(kernel: Kernel, question: Question) -> SimpleNamespace:
     """What becomes of the packet, and of its answer where one is made.
 
     Raises KernelError.
     """
     asked, source, device = _decided(kernel, question)
-    told = Told(asked=asked, answer=None)
+    told = SimpleNamespace(asked=asked, answer=None)
     if asked.outcome == ("delivered" if question.came else "sent"):
         back = question.answer(question.source[0] or source, device)
         told.answer = _decided(kernel, back)[0]
     return told
 
 
-def lines(told: Told) -> list[str]:
+def lines(told: SimpleNamespace) -> list[str]:
     """The same for a person."""
     found = [_line(told.asked)]
     return found + ([f"the answer: {_line(told.answer)}"] if told.answer else [])
 
 
-def _line(told: Told) -> str:
+def _line(told: SimpleNamespace) -> str:
     table = f" (table {told.table})" if told.table else ""
     return f"{'allowed' if told.allowed else 'dropped'}: {told.why}{table}"
 
 
-def _decided(kernel: Kernel, question: Question) -> tuple[Told, str, str]:
+def _decided(kernel: Kernel, question: Question) -> tuple[SimpleNamespace, str, str]:
     """The verdict, the source that the kernel chose, and the device it leaves by."""
     error, payload = kernel.ask(question.message())
     if error:
         why = WHY.get(error, os.strerror(error))
-        told = Told(
+        told = SimpleNamespace(
             allowed=False, outcome="dropped", why=why, table=None, device=None,
             error=errno.errorcode.get(error, str(error)),
         )  # fmt: skip
@@ -148,7 +148,7 @@ def _decided(kernel: Kernel, question: Question) -> tuple[Told, str, str]:
     device = _socket.if_indextoname(int.from_bytes(found[RTA_OIF], "little"))
     source = _socket.inet_ntop(question.family, found[RTA_PREFSRC]) if RTA_PREFSRC in found else ""
     outcome, why = _outcome(question, kind, device)
-    told = Told(
+    told = SimpleNamespace(
         allowed=outcome != "returned", outcome=outcome, why=why,
         table=TABLES.get(number, number), device=device, error=None,
     )  # fmt: skip

@@ -50,8 +50,11 @@ def enforce(kernel: Kernel, plan: BootPlan) -> None:
     Raises RulesError with the `ip` command of the rule that the kernel refused.
     """
     for messages, texts in (
-        (plan.rules, plan.texts),
-        (plan.removals, ["removal of a rule of the kernel's own"] * len(plan.removals)),
+        (plan.rules, plan.rule_commands),
+        (
+            plan.kernel_rule_removals,
+            ["removal of a rule of the kernel's own"] * len(plan.kernel_rule_removals),
+        ),
     ):
         try:
             kernel.apply(messages)
@@ -97,7 +100,7 @@ def repairs(plan: BootPlan, found: Iterable[bytes]) -> list[Repair]:
     """The same, each with the message that makes it right."""
     planned = {
         meaning(message[HEADER.size :]): (text, message)
-        for message, text in zip(plan.rules, plan.texts, strict=True)
+        for message, text in zip(plan.rules, plan.rule_commands, strict=True)
     }
     counted: dict[Meaning, int] = {}
     different: list[Repair] = []

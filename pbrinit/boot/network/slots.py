@@ -26,21 +26,21 @@ HEAD = HEADER.size + RULE.size
 """Where attributes begin; a route's header is as long as a rule's (linux/rtnetlink.h)."""
 
 
-def of(plan: BootPlan) -> int:
+def slot_of(plan: BootPlan) -> int:
     """In which place the plan stands, 0 or 1."""
     return min(preference(message[HEADER.size :]) for message in plan.rules) // PREFERENCES
 
 
-def moved(plan: BootPlan, place: int) -> BootPlan:
+def relocate(plan: BootPlan, slot: int) -> BootPlan:
     """The plan in that place."""
-    by = place - of(plan)
+    by = slot - slot_of(plan)
     if by == 0:
         return plan
     return BootPlan(
         **{
             **vars(plan),
             "rules": tuple(_message(message, by) for message in plan.rules),
-            "texts": tuple(_text(text, by) for text in plan.texts),
+            "rule_commands": tuple(_text(text, by) for text in plan.rule_commands),
             "links": tuple(_link(link, by) for link in plan.links),
         }
     )

@@ -44,7 +44,7 @@ KINDS = (
 """Name, family, file, line, counters and meaning; what begins with - is taken off."""
 
 
-def counted() -> list[dict[str, str | int]]:
+def read() -> list[dict[str, str | int]]:
     """Each kind: `kind`, `family`, `count`, `about`.
 
     Raises OSError where the kernel has no such file.

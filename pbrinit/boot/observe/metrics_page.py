@@ -62,14 +62,14 @@ def _families(plan: BootPlan) -> Iterator[tuple[str, str, str, list[Sample]]]:
         samples = [(by_device[device], float(counted[device][name])) for device in here]
         yield f"pbrinit_link_{name}_total", "counter", f"The device's {name}.", samples
     lost = [({"kind": str(each["kind"]), "family": str(each["family"])}, float(each["count"]))
-            for each in drop_counters.counted()]  # fmt: skip
+            for each in drop_counters.read()]  # fmt: skip
     # Of what is a difference of counters it is not sure that it never goes back.
     yield "pbrinit_drops", "gauge", "What arrived and went nowhere; `pbrctl drops` explains.", lost
     if plan.log:
-        heard = float(reject_log.told()[0])
+        heard = float(reject_log.recent()[0])
         about = "Refusals that the log has heard of, which are not all."
         yield "pbrinit_refused_total", "counter", about, [({}, heard)]
-    kept = program_status.told(plan)
+    kept = program_status.report(plan)
     for name, kind, about, values in (
         ("up", "gauge", "Whether the program runs.", [p.process is not None for p in kept]),
         ("restarts_total", "counter", "How often it was started again.",

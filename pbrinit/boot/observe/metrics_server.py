@@ -18,7 +18,7 @@ import time
 from pbrinit.boot.observe.metrics_page import TYPE, page
 from pbrinit.boot.state import active_plan
 from pbrinit.boot.system import syscalls
-from pbrinit.boot.system.log import say
+from pbrinit.boot.system.log import log
 from pbrinit.wire.bootplan import BootFileError
 
 TYPE_CHECKING = False
@@ -45,9 +45,9 @@ REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not All
 class Connection:
     """One who asks: what he has said, what is still to be said to him, and until when."""
 
-    def __init__(self, plug: socket.socket) -> None:
-        plug.setblocking(False)
-        self.plug = plug
+    def __init__(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        self.socket = listener
         self.heard = b""
         self.left = b""
         self.until = time.monotonic() + SECONDS
@@ -67,12 +67,12 @@ class Server:
     @property
     def files(self) -> list[int]:
         """The sockets that it listens on."""
-        return [plug.fileno() for plug in self._listening]
+        return [listener.fileno() for listener in self._listening]
 
     def turn(self) -> None:
         """Wait until somebody comes, speaks or listens, or has had his time; and do it."""
         full = len(self._connections) >= CONNECTIONS
-        reading = {} if full else {plug.fileno(): plug for plug in self._listening}
+        reading = {} if full else {listener.fileno(): listener for listener in self._listening}
         speaking = {n for n, c in self._connections.items() if c.left}
         hearing = self._connections.keys() - speaking
         ends = [connection.until for connection in self._connections.values()]
@@ -91,14 +91,14 @@ class Server:
 
     def _accept(self, listening: socket.socket) -> None:
         try:
-            plug, _ = listening.accept()
+            listener, _ = listening.accept()
         except OSError:  # he is gone again
             return
-        self._connections[plug.fileno()] = Connection(plug)
+        self._connections[listener.fileno()] = Connection(listener)
 
     def _hear(self, connection: Connection) -> None:
         try:
-            said = connection.plug.recv(LONGEST_REQUEST)
+            said = connection.socket.recv(LONGEST_REQUEST)
         except OSError:
             said = b""
         connection.heard += said
@@ -111,7 +111,7 @@ class Server:
 
     def _speak(self, connection: Connection) -> None:
         try:
-            sent = connection.plug.send(connection.left)
+            sent = connection.socket.send(connection.left)
         except OSError:
             sent = len(connection.left)
         connection.left = connection.left[sent:]
@@ -119,20 +119,20 @@ class Server:
             self._end(connection)
 
     def _end(self, connection: Connection) -> None:
-        del self._connections[connection.plug.fileno()]
+        del self._connections[connection.socket.fileno()]
         try:
             # What was said and not heard would make it a reset, and the answer could be lost.
-            connection.plug.shutdown(socket.SHUT_WR)
-            connection.plug.recv(LONGEST_REQUEST)
+            connection.socket.shutdown(socket.SHUT_WR)
+            connection.socket.recv(LONGEST_REQUEST)
         except OSError:
             pass
-        connection.plug.close()
+        connection.socket.close()
 
     def _in_force(self) -> BootPlan:
         """The plan in force, read where it is another than it was: that takes longer than a page.
         One that cannot be read changes nothing.
         """
-        stamp = active_plan.stamp()
+        stamp = active_plan.version()
         if stamp != self._stamp:
             with contextlib.suppress(OSError, BootFileError):
                 self._plan = active_plan.read(self._image)
@@ -163,7 +163,7 @@ def serve(plan: BootPlan) -> None:
         return
     port, uid = plan.metrics
     server = Server(plan, port, uid)
-    say(f"metrics: on tcp/{port}, as user {uid}")
+    log(f"metrics: on tcp/{port}, as user {uid}")
     _give_up(uid, server.files)
     while True:
         server.turn()
@@ -177,21 +177,21 @@ def _give_up(uid: int, kept: list[int]) -> None:
     syscalls.close_all_but(kept)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
-    syscalls.become(uid)
-    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.setresuid_setgroups(uid)
+    syscalls.set_parent_death_signal(signal.SIGKILL)
 
 
 def _listen(family: int, port: int, uid: int) -> socket.socket:
     """A socket is looked up as its owner (sockfs_setattr, net/socket.c)."""
-    plug = socket.socket(family, socket.SOCK_STREAM)
-    os.fchown(plug.fileno(), uid, -1)
-    plug.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    os.fchown(listener.fileno(), uid, -1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
-        plug.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    plug.bind(("", port))
-    plug.listen(CONNECTIONS)
-    plug.setblocking(False)
-    return plug
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind(("", port))
+    listener.listen(CONNECTIONS)
+    listener.setblocking(False)
+    return listener
 
 
 def _response(status: int, body: bytes, more: str = "", *, only_head: bool = False) -> bytes:

@@ -19,7 +19,7 @@ import struct
 import time
 
 from pbrinit.boot.system import syscalls
-from pbrinit.boot.system.log import others, say, seconds
+from pbrinit.boot.system.log import extra_consoles, log, seconds
 from pbrinit.boot.system.rate_limit import Bucket
 
 TYPE_CHECKING = False
@@ -76,7 +76,7 @@ class Log:
             return
         more = f" (and {self._silent} more before it)" if self._silent else ""
         self._silent = 0
-        say(f"refused: {packet}{more}")
+        log(f"refused: {packet}{more}")
         self._lines.append(f"{seconds():.2f} {packet}{more}")
         self.write()
 
@@ -119,7 +119,7 @@ def _make_sense(ear: socket.socket) -> None:
     file = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     console = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    _give_up((null, console, null), [ear.fileno(), file, *others])
+    _give_up((null, console, null), [ear.fileno(), file, *extra_consoles])
     log = Log(file)
     log.write()
     while True:
@@ -128,12 +128,12 @@ def _make_sense(ear: socket.socket) -> None:
             log.write()
             continue
         family, *word = ear.recv(1 + LONGEST)
-        packet = quoted(family, bytes(word))
+        packet = quoted_packet(family, bytes(word))
         if packet is not None:
             log.note(packet)
 
 
-def quoted(family: int, word: bytes) -> str | None:
+def quoted_packet(family: int, word: bytes) -> str | None:
     """The refused packet, as `explain` takes it, in what a raw socket heard; None where it is
     something else, or not whole.
     """
@@ -159,7 +159,7 @@ def quoted(family: int, word: bytes) -> str | None:
     return f"{name} {source} > {destination}"
 
 
-def told() -> tuple[int, int, list[str]]:
+def recent() -> tuple[int, int, list[str]]:
     """How many were heard of, how many of them were not said, and the last that were, the newest
     first. The file is written by a program that strangers speak to, so it is read as any text.
     """
@@ -210,6 +210,6 @@ def _give_up(first: tuple[int, int, int], kept: list[int]) -> None:
         (resource.RLIMIT_NOFILE, FILES),
     ):
         resource.setrlimit(what, (most, most))
-    syscalls.become(NOBODY)
-    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.setresuid_setgroups(NOBODY)
+    syscalls.set_parent_death_signal(signal.SIGKILL)
     syscalls.forbid(FORBIDDEN)

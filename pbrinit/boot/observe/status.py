@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import _socket
 import time
-from types import SimpleNamespace as Told
+from types import SimpleNamespace
 
 from pbrinit.boot.network import addresses, audit, links, rules
 from pbrinit.boot.observe import drop_counters
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pbrinit.wire.bootplan import BootPlan
 
 
-def status(plan: BootPlan) -> Told:
+def read_status(plan: BootPlan) -> SimpleNamespace:
     """Rules, sysctls, interfaces, drops and programs as they are now."""
     with Kernel() as kernel:
         found = rules.in_force(kernel)
@@ -34,7 +34,7 @@ def status(plan: BootPlan) -> Told:
     wrong += sysctl.differences(item for item in wanted.items() if sysctl.is_readable(item[0]))
     seen = guard_status.read()
     rooms = {link.device for link in plan.links if link.room}
-    return Told(
+    return SimpleNamespace(
         hostname=plan.hostname,
         policy=plan.policy,
         digest=plan.digest,
@@ -43,7 +43,7 @@ def status(plan: BootPlan) -> Told:
         rules=len(found),
         as_planned=not wrong,
         differences=wrong,
-        verified=Told(
+        verified=SimpleNamespace(
             times=seen.verified,
             ago=round(seconds() - seen.at, 3) if seen.verified else None,
             routes=seen.routes,
@@ -52,8 +52,8 @@ def status(plan: BootPlan) -> Told:
         ),
         said=seen.lines,
         links=[_link(plan, device, held) for device in links.devices() if device not in rooms],
-        drops=drop_counters.counted(),
-        programs=program_status.told(plan),
+        drops=drop_counters.read(),
+        programs=program_status.report(plan),
         trial=_trial(plan),
         memory=_free(),
     )
@@ -66,15 +66,15 @@ def _free() -> int:
         return next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
 
 
-def _trial(plan: BootPlan) -> Told | None:
+def _trial(plan: BootPlan) -> SimpleNamespace | None:
     """What comes back, and when, where the plan in force is on trial."""
-    before = active_plan.before(plan)
+    before = active_plan.rollback(plan)
     if before is None:
         return None
-    return Told(seconds=round(before.deadline - seconds(), 3), before=before.plan.policy)
+    return SimpleNamespace(seconds=round(before.deadline - seconds(), 3), before=before.plan.policy)
 
 
-def lines(told: Told) -> Iterator[str]:
+def describe(told: SimpleNamespace) -> Iterator[str]:
     """The page for a person."""
     policy = f'policy "{told.policy}" {told.digest[:16]}'
     yield f"{told.hostname}, {policy}, up {told.uptime:.0f} s, {told.clock} UTC"
@@ -96,24 +96,24 @@ def lines(told: Told) -> Iterator[str]:
     yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")
 
 
-def _link(plan: BootPlan, device: str, held: list[tuple[int, str, int]]) -> Told:
+def _link(plan: BootPlan, device: str, held: list[tuple[int, str, int]]) -> SimpleNamespace:
     planned = {link.device: link.name for link in plan.links}
     index = _socket.if_nametoindex(device)
-    return Told(
+    return SimpleNamespace(
         device=device,
         interface=planned.get(device),
         up=links.is_up(device),
         carrier=links.carrier(device),
         counters=links.counters(device),
         addresses=[
-            Told(address=text, used=not flags & addresses.IFA_F_DADFAILED)
+            SimpleNamespace(address=text, used=not flags & addresses.IFA_F_DADFAILED)
             for owner, text, flags in held
             if owner == index
         ],
     )
 
 
-def _link_lines(link: Told) -> Iterator[str]:
+def _link_lines(link: SimpleNamespace) -> Iterator[str]:
     name = f"{link.device} ({link.interface or 'not in the policy'})"
     if not link.up:
         yield f"{name}: down"
@@ -129,7 +129,7 @@ def _link_lines(link: Told) -> Iterator[str]:
         yield f"  {each.address}" + ("" if each.used else ", another machine has it")
 
 
-def _verified(seen: Told) -> str:
+def _verified(seen: SimpleNamespace) -> str:
     if not seen.times:
         return "verified: not yet"
     carriers = f", carrier changed {seen.carriers} times" if seen.carriers else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 
-from pbrinit.boot.system.log import say, seconds
+from pbrinit.boot.system.log import log, seconds
 from pbrinit.boot.system.rate_limit import Bucket
 
 TYPE_CHECKING = False
@@ -69,4 +69,4 @@ def run(outputs: list[tuple[str, int]]) -> None:
     while True:
         for reader, _ in poll.poll():
             for line in voices[reader].hear(os.read(reader, PIECE), seconds()):
-                say(line)
+                log(line)

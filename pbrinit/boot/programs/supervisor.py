@@ -12,7 +12,8 @@ import signal
 
 from pbrinit.boot.programs import room, spawn
 from pbrinit.boot.state import active_plan, program_status
-from pbrinit.boot.system.log import say, seconds
+from pbrinit.boot.state.program_status import ProgramStatus
+from pbrinit.boot.system.log import log, seconds
 from pbrinit.wire.bootplan import BootFileError
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ LOOK_SECONDS = 0.05
 NEVER = float("inf")
 
 
-class Kept:
+class Service:
     """One program, and what has become of it. `due` is when it is to be started, `kill_at` when it
     is to be gone that was asked to end; `starting` is the pipe that ends when it has been started.
     """
@@ -48,9 +49,9 @@ class Kept:
         self.starting = 0
         self.since = 0.0
         self.restarts = 0
-        self.told = "not started yet"
+        self.status = "not started yet"
         self.pause = FIRST_SECONDS
-        self.due = 0.0
+        self.start_at = 0.0
         self.kill_at = NEVER
         self.asked = False
 
@@ -62,54 +63,58 @@ class Programs:
         """Of a machine that is closed, `plan` is None, and it has none."""
         self._image = plan
         self._signals = frozenset(signals)
-        self._kept = [Kept(program) for program in (plan.programs if plan else ())]
+        self._services = [Service(program) for program in (plan.programs if plan else ())]
         self._ending = False
 
     @property
     def outputs(self) -> list[tuple[str, int]]:
         """The name of each program, and where what it says can be read."""
-        return [(kept.plan.name, kept.reader) for kept in self._kept]
+        return [(service.plan.name, service.reader) for service in self._services]
 
     @property
     def running(self) -> bool:
         """Whether one runs."""
-        return any(kept.process for kept in self._kept)
+        return any(service.process for service in self._services)
 
     def pause(self) -> float | None:
         """How long until something is due, in seconds; None where nothing is."""
-        times = [kept.kill_at if kept.process else kept.due for kept in self._kept]
+        times = [
+            service.kill_at if service.process else service.start_at for service in self._services
+        ]
         first = min(times, default=NEVER)
         least = LOOK_SECONDS if self._starting() >= MOST_AT_ONCE else 0.0
         return None if first == NEVER else max(least, first - seconds())
 
-    def see_to(self) -> None:
+    def tick(self) -> None:
         """Start and kill what is due, and write down how it stands."""
         now = seconds()
-        for kept in self._kept:
-            if kept.process and kept.kill_at <= now:
-                _signal(kept, signal.SIGKILL)
-                kept.kill_at = NEVER
-            elif not kept.process and kept.due <= now and self._starting() < MOST_AT_ONCE:
-                self._start(kept)
+        for service in self._services:
+            if service.process and service.kill_at <= now:
+                _signal(service, signal.SIGKILL)
+                service.kill_at = NEVER
+            elif (
+                not service.process and service.start_at <= now and self._starting() < MOST_AT_ONCE
+            ):
+                self._start(service)
         self._write()
 
-    def note(self, gone: dict[int, int]) -> None:
+    def on_exit(self, gone: dict[int, int]) -> None:
         """Take up that processes have ended, each with its exit status, less than 0 by a signal."""
-        for kept in self._kept:
-            if kept.process and kept.process in gone:
-                self._ended(kept, gone[kept.process])
+        for service in self._services:
+            if service.process and service.process in gone:
+                self._ended(service, gone[service.process])
 
     def restart(self, name: str) -> None:
         """End the program and start it again, or start one that is not running, at once."""
-        for kept in self._kept:
-            if kept.plan.name == name:
-                kept.pause = FIRST_SECONDS
-                kept.asked = True
-                kept.due = 0.0
-                if kept.process:
-                    _ask_to_end(kept)
+        for service in self._services:
+            if service.plan.name == name:
+                service.pause = FIRST_SECONDS
+                service.asked = True
+                service.start_at = 0.0
+                if service.process:
+                    _ask_to_end(service)
 
-    def renew(self) -> None:
+    def restart_changed(self) -> None:
         """Start those again whose room is another by the plan that is in force now. One that is
         to be started anyway gets it then.
         """
@@ -118,39 +123,43 @@ class Programs:
         try:
             plan = active_plan.read(self._image)
         except (OSError, BootFileError) as error:
-            say(f"rooms stay as they are: the plan in force cannot be read: {error}")
+            log(f"rooms stay as they are: the plan in force cannot be read: {error}")
             return
         rooms = {program.name: program.room for program in plan.programs}
-        for kept in self._kept:
-            if kept.process and not kept.asked and kept.plan.room != rooms[kept.plan.name]:
-                say(f"{kept.plan.name}: its addresses are others, it is started again")
-                self.restart(kept.plan.name)
+        for service in self._services:
+            if (
+                service.process
+                and not service.asked
+                and service.plan.room != rooms[service.plan.name]
+            ):
+                log(f"{service.plan.name}: its addresses are others, it is started again")
+                self.restart(service.plan.name)
 
     def stop(self) -> None:
         """Ask all of them to end, and start none again."""
         self._ending = True
-        for kept in self._kept:
-            kept.due = NEVER
-            if kept.process:
-                _ask_to_end(kept)
+        for service in self._services:
+            service.start_at = NEVER
+            if service.process:
+                _ask_to_end(service)
         self._write()
 
     def _starting(self) -> int:
         """How many are being started."""
-        return sum(_is_starting(kept) for kept in self._kept)
+        return sum(_is_starting(service) for service in self._services)
 
-    def _start(self, kept: Kept) -> None:
-        kept.since = seconds()
+    def _start(self, service: Service) -> None:
+        service.since = seconds()
         try:
-            kept.plan, link = self._in_force(kept.plan)
-            started = spawn.start(kept.plan, link, kept.output, self._signals)
-            kept.process, kept.starting = started
-            kept.told = "running"
+            service.plan, link = self._in_force(service.plan)
+            started = spawn.start(service.plan, link, service.output, self._signals)
+            service.process, service.starting = started
+            service.status = "running"
         except (OSError, BootFileError) as error:
-            self._again(kept, f"cannot be started: {error}")
+            self._again(service, f"cannot be started: {error}")
             return
-        kept.asked = False
-        kept.kill_at = NEVER
+        service.asked = False
+        service.kill_at = NEVER
 
     def _in_force(self, program: ProgramPlan) -> tuple[ProgramPlan, LinkPlan | None]:
         """The program and what leads into its room, by the plan that is in force now: another one
@@ -164,78 +173,82 @@ class Programs:
         link = next(link for link in plan.links if link.device == program.room.device)
         return next(one for one in plan.programs if one.name == program.name), link
 
-    def _ended(self, kept: Kept, status: int) -> None:
-        _clear_away(kept)
-        kept.process = 0
-        kept.kill_at = NEVER
+    def _ended(self, service: Service, status: int) -> None:
+        _clear_away(service)
+        service.process = 0
+        service.kill_at = NEVER
         told = f"ended with status {status}" if status >= 0 else f"ended by signal {-status}"
-        wanted = kept.plan.restart == "always" or (kept.plan.restart == "on-failure" and status)
+        wanted = service.plan.restart == "always" or (
+            service.plan.restart == "on-failure" and status
+        )
         if self._ending:
-            kept.told = told
-        elif kept.asked:
-            kept.told, kept.due = told, 0.0
-            kept.restarts += 1
+            service.status = told
+        elif service.asked:
+            service.status, service.start_at = told, 0.0
+            service.restarts += 1
         elif wanted:
-            self._again(kept, told)
+            self._again(service, told)
         else:
-            kept.told, kept.due = told, NEVER
-            say(f"{kept.plan.name}: {told}")
+            service.status, service.start_at = told, NEVER
+            log(f"{service.plan.name}: {told}")
 
-    def _again(self, kept: Kept, told: str) -> None:
+    def _again(self, service: Service, told: str) -> None:
         """Say why it is not running, and when it is started again."""
-        if seconds() - kept.since >= LONGEST_SECONDS:
-            kept.pause = FIRST_SECONDS
-        kept.due = seconds() + kept.pause
-        kept.told = f"{told}, is started again"
-        say(f"{kept.plan.name}: {told}, is started again in {kept.pause:.0f} s")
-        kept.pause = min(2 * kept.pause, LONGEST_SECONDS)
-        kept.restarts += 1
+        if seconds() - service.since >= LONGEST_SECONDS:
+            service.pause = FIRST_SECONDS
+        service.start_at = seconds() + service.pause
+        service.status = f"{told}, is started again"
+        log(f"{service.plan.name}: {told}, is started again in {service.pause:.0f} s")
+        service.pause = min(2 * service.pause, LONGEST_SECONDS)
+        service.restarts += 1
 
     def _write(self) -> None:
-        if self._kept:
+        if self._services:
             program_status.write(
-                [
-                    program_status.line_of(
-                        kept.plan.name, kept.process, kept.since, kept.restarts, kept.told
-                    )
-                    for kept in self._kept
-                ]
+                ProgramStatus(
+                    name=service.plan.name,
+                    process=service.process,
+                    since=service.since,
+                    restarts=service.restarts,
+                    state=service.status,
+                )
+                for service in self._services
             )
 
 
-def _is_starting(kept: Kept) -> bool:
+def _is_starting(service: Service) -> bool:
     """Whether its process is not the program yet."""
-    if kept.starting:
+    if service.starting:
         try:
-            os.read(kept.starting, 1)
+            os.read(service.starting, 1)
         except BlockingIOError:
             return True
-        os.close(kept.starting)
-        kept.starting = 0
+        os.close(service.starting)
+        service.starting = 0
     return False
 
 
-def _clear_away(kept: Kept) -> None:
+def _clear_away(service: Service) -> None:
     """What is left of a program that has ended: its room, or, without one, what it started."""
     try:
-        if kept.plan.room is not None:
-            room.unmake(kept.plan.room)
+        if service.plan.room is not None:
+            room.unmake(service.plan.room)
         else:
-            os.killpg(kept.process, signal.SIGKILL)
+            os.killpg(service.process, signal.SIGKILL)
     except ProcessLookupError:
         return
     except Exception as error:
-        say(f"{kept.plan.name}: what is left of it: {error}")
+        log(f"{service.plan.name}: what is left of it: {error}")
 
 
-def _ask_to_end(kept: Kept) -> None:
-    _signal(kept, signal.SIGTERM)
-    kept.kill_at = seconds() + STOP_SECONDS
+def _ask_to_end(service: Service) -> None:
+    _signal(service, signal.SIGTERM)
+    service.kill_at = seconds() + STOP_SECONDS
 
 
-def _signal(kept: Kept, number: int) -> None:
+def _signal(service: Service, number: int) -> None:
     """To the program and, where it has no room whose first process it is, what it started."""
     try:
-        os.killpg(kept.process, number)
+        os.killpg(service.process, number)
     except ProcessLookupError:
-        os.kill(kept.process, number)
+        os.kill(service.process, number)

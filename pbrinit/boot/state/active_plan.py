@@ -10,7 +10,7 @@ import marshal
 import os
 
 from pbrinit.boot.network import slots
-from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire import bootplan
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ IN_FORCE, TRIAL, NEXT = "/run/plan", "/run/trial", "/run/next"
 somebody asks for."""
 
 
-class Before:
+class Rollback:
     """The plan that comes back where nobody confirms the one on trial, and when: in seconds of the
     kernel's clock.
     """
@@ -44,7 +44,7 @@ def read(image: BootPlan) -> BootPlan:
         return image
 
 
-def stamp() -> tuple[int, int]:
+def version() -> tuple[int, int]:
     """Another one where another plan is in force than was; the same where none has come since the
     machine started.
     """
@@ -66,7 +66,7 @@ def load(path: str) -> BootPlan:
         return bootplan.unpack(file.read())
 
 
-def before(plan: BootPlan) -> Before | None:
+def rollback(plan: BootPlan) -> Rollback | None:
     """What comes back unless `plan`, which is in force, is confirmed; None where it is for good.
 
     Raises OSError, BootFileError.
@@ -76,20 +76,20 @@ def before(plan: BootPlan) -> Before | None:
             digest, place, deadline, data = marshal.load(file)  # noqa: S302  PID 1's own, below /run
     except FileNotFoundError:
         return None
-    if (digest, place) != (plan.digest, slots.of(plan)):
+    if (digest, place) != (plan.digest, slots.slot_of(plan)):
         return None
-    return Before(bootplan.unpack(data), deadline)
+    return Rollback(bootplan.unpack(data), deadline)
 
 
-def write(plan: BootPlan, before: Before | None) -> None:
+def write(plan: BootPlan, rollback: Rollback | None) -> None:
     """Note that `plan` is in force, on trial where there is something before it. Raises OSError.
 
     What was before is written first, with the plan that it is about: if that does not follow, it
     says nothing.
     """
-    if before is not None:
-        told = (plan.digest, slots.of(plan), before.deadline, bootplan.pack(before.plan))
-        atomic_file.write(TRIAL, marshal.dumps(told, bootplan.MARSHAL_VERSION))
-    atomic_file.write(IN_FORCE, bootplan.pack(plan))
-    if before is None and os.path.exists(TRIAL):  # noqa: PTH110
+    if rollback is not None:
+        told = (plan.digest, slots.slot_of(plan), rollback.deadline, bootplan.pack(rollback.plan))
+        atomic_write(TRIAL, marshal.dumps(told, bootplan.MARSHAL_VERSION))
+    atomic_write(IN_FORCE, bootplan.pack(plan))
+    if rollback is None and os.path.exists(TRIAL):  # noqa: PTH110
         os.unlink(TRIAL)  # noqa: PTH108

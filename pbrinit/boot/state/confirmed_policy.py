@@ -14,7 +14,7 @@ import marshal
 import os
 
 from pbrinit.boot.state import active_plan
-from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire import bootplan
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRIED, KEPT = "/run/tried", "/run/kept"
 
 
-class Kept:
+class ConfirmedPolicy:
     """A policy: the digest of the plan that is on trial, or was, the plan with nothing given, and
     its files by name, the policy's own first.
     """
@@ -37,20 +37,20 @@ class Kept:
         self.files = files
 
 
-def write(kept: Kept) -> None:
+def write(kept: ConfirmedPolicy) -> None:
     """Put down what is about to be tried. Raises OSError."""
     told = (kept.digest, bootplan.pack(kept.plan), tuple(kept.files.items()))
-    atomic_file.write(TRIED, marshal.dumps(told, bootplan.MARSHAL_VERSION))
+    atomic_write(TRIED, marshal.dumps(told, bootplan.MARSHAL_VERSION))
 
 
-def read(path: str) -> Kept | None:
+def read(path: str) -> ConfirmedPolicy | None:
     """What stands there. Raises OSError, BootFileError."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123  pathlib is not in the image
             digest, plan, files = marshal.load(file)  # noqa: S302  root's own, below /run
     except FileNotFoundError:
         return None
-    return Kept(digest, bootplan.unpack(plan), dict(files))
+    return ConfirmedPolicy(digest, bootplan.unpack(plan), dict(files))
 
 
 def plan(image: BootPlan) -> BootPlan:

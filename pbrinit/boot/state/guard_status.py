@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import marshal
 
-from pbrinit.boot.system import atomic_file
-from pbrinit.boot.system.log import say, seconds
+from pbrinit.boot.system.atomic_file import atomic_write
+from pbrinit.boot.system.log import log, seconds
 
 PATH = "/run/guard"
 KEPT = 8
 
 
-class Record:
+class GuardStatus:
     """Counts since boot: `verified` audits and when the last was, `routes`, `repairs`, `carriers`
     lost and come; and the last lines that the guard said.
     """
@@ -27,22 +27,22 @@ class Record:
         self.carriers = 0
         self.lines: list[str] = []
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """Say a line on the console and keep it."""
-        say(text)
+        log(text)
         self.lines = [*self.lines, f"{seconds():.2f} s: {text}"][-KEPT:]
 
     def write(self) -> None:
         """Put it where `read` finds it: whole, or as it was before."""
-        atomic_file.write(PATH, marshal.dumps(vars(self)))
+        atomic_write(PATH, marshal.dumps(vars(self)))
 
 
-def read() -> Record:
+def read() -> GuardStatus:
     """What was last written; an empty one before that.
 
     Raises OSError where it is there and cannot be read.
     """
-    record = Record()
+    record = GuardStatus()
     try:
         with open(PATH, "rb") as file:  # noqa: PTH123
             vars(record).update(marshal.load(file))  # noqa: S302  PID 1's own, below /run

@@ -10,17 +10,17 @@ import contextlib
 import marshal
 import os
 import signal
-from types import SimpleNamespace as Told
+from types import SimpleNamespace
 
 from pbrinit.boot.network import links
-from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.boot.system.log import seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pbrinit.wire.bootplan import BootPlan, RoomPlan
+    from collections.abc import Iterable
 
-    Line = tuple[str, int, float, int, str]
+    from pbrinit.wire.bootplan import BootPlan, RoomPlan
 
 PATH = "/run/programs"
 ASKED = "/run/restart"
@@ -28,33 +28,44 @@ ASK = signal.SIGHUP
 """What PID 1 is told by that there is something in ASKED, or another plan in force."""
 
 
-def line_of(name: str, process: int, since: float, restarts: int, told: str) -> Line:
-    """One program: its process, 0 where there is none, when it was started, how often again, and
-    how it stands in words.
+class ProgramStatus(SimpleNamespace):
+    """One program: the number of its process, 0 where it has none; when it was started, in seconds
+    of `log.seconds`; how often it was started again; and its state in words.
     """
-    return (name, process, since, restarts, told)
+
+    name: str
+    process: int
+    since: float
+    restarts: int
+    state: str
 
 
-def write(lines: list[Line]) -> None:
-    """Put it where `read` finds it: whole, or as it was before."""
-    data = marshal.dumps(lines)
+FIELDS = tuple(ProgramStatus.__annotations__)
+
+
+def write(programs: Iterable[ProgramStatus]) -> None:
+    """Write the file that `read` reads. Where nothing has changed the file is left as it is.
+
+    Raises OSError.
+    """
+    data = marshal.dumps([tuple(getattr(p, name) for name in FIELDS) for p in programs])
     if data == _written.get(PATH):
         return
-    atomic_file.write(PATH, data)
+    atomic_write(PATH, data)
     _written[PATH] = data
 
 
 _written: dict[str, bytes] = {}
 
 
-def read() -> list[Line]:
-    """What was last written; nothing before that."""
+def read() -> list[ProgramStatus]:
+    """What was written last; an empty list before that. Raises OSError."""
     try:
         with open(PATH, "rb") as file:  # noqa: PTH123  pathlib is not in the image
-            lines: list[Line] = marshal.load(file)  # noqa: S302  PID 1's own, below /run
-            return lines
+            rows = marshal.load(file)  # noqa: S302  PID 1's own, below /run
     except FileNotFoundError:
         return []
+    return [ProgramStatus(**dict(zip(FIELDS, row, strict=True))) for row in rows]
 
 
 def ask(name: str, pid_1: int = 1) -> None:
@@ -64,7 +75,7 @@ def ask(name: str, pid_1: int = 1) -> None:
     os.kill(pid_1, ASK)
 
 
-def ask_to_look(pid_1: int = 1) -> None:
+def request_refresh(pid_1: int = 1) -> None:
     """Have PID 1 see that each room, and the log, is as the plan in force has it."""
     os.kill(pid_1, ASK)
 
@@ -79,34 +90,35 @@ def asked() -> list[str]:
         return file.read().split()
 
 
-def told(plan: BootPlan) -> list[Told]:
+def report(plan: BootPlan) -> list[SimpleNamespace]:
     """Every program of the plan, as values that JSON can say; seconds, and frames of its room."""
     planned = {program.name: program for program in plan.programs}
     return [
-        Told(
-            name=name,
-            process=process or None,
-            up=round(seconds() - since, 3) if process else None,
-            state=state,
-            restarts=restarts,
-            room=_room(planned[name].room),
+        SimpleNamespace(
+            name=program.name,
+            process=program.process or None,
+            up=round(seconds() - program.since, 3) if program.process else None,
+            state=program.state,
+            restarts=program.restarts,
+            room=_room(planned[program.name].room),
         )
-        for name, process, since, restarts, state in read()
-        if name in planned
+        for program in read()
+        if program.name in planned
     ]
 
 
-def _room(room: RoomPlan | None) -> Told | None:
+def _room(room: RoomPlan | None) -> SimpleNamespace | None:
     if room is None:
         return None
-    found = Told(ports=f"{room.clients[0]}-{room.clients[1]}", frames_in=None, frames_out=None)
+    ports = f"{room.clients[0]}-{room.clients[1]}"
+    report = SimpleNamespace(ports=ports, frames_in=None, frames_out=None)
     with contextlib.suppress(OSError):
-        counted = links.counters(room.device)
-        found.frames_in, found.frames_out = counted["tx_packets"], counted["rx_packets"]
-    return found
+        counters = links.counters(room.device)
+        report.frames_in, report.frames_out = counters["tx_packets"], counters["rx_packets"]
+    return report
 
 
-def line(program: Told) -> str:
+def line(program: SimpleNamespace) -> str:
     """One of them as a person reads it."""
     times = f"{program.restarts} restart{'' if program.restarts == 1 else 's'}"
     running = program.state

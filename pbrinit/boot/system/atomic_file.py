@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 
-def write(path: str, data: bytes) -> None:
+def atomic_write(path: str, data: bytes) -> None:
     """Put the data there at once; of two who do this at a time, one is the last. Raises OSError."""
     beside = f"{path}.{os.getpid()}"
     with open(beside, "wb") as file:  # noqa: PTH123  pathlib is not in the image

@@ -14,14 +14,14 @@ def seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-others: list[int] = []
+extra_consoles: list[int] = []
 """Consoles besides standard output, open."""
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """One line, at once: a console that went away must not stop PID 1."""
     line = f"[{seconds():9.3f}] pbrinit: {text}\n".encode()
-    for console in (1, *others):
+    for console in (1, *extra_consoles):
         try:
             os.write(console, line)
         except OSError:

@@ -33,10 +33,10 @@ def give_up(uid: int, kept: int) -> None:
                     raise
                 break  # the kernel knows no more of them
     syscalls.prctl(PR_SET_SECUREBITS, NOROOT | KEEP_CAPS)
-    syscalls.become(uid)
+    syscalls.setresuid_setgroups(uid)
     syscalls.capset(kept)
     for number in range(HIGHEST + 1):
         if kept >> number & 1:
             syscalls.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
     landlock.restrict()
-    syscalls.die_with_parent(signal.SIGKILL)
+    syscalls.set_parent_death_signal(signal.SIGKILL)

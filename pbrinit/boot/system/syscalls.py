@@ -84,7 +84,7 @@ def capset(kept: int) -> None:
     _check(libc.capset(header, data), "capset")
 
 
-def die_with_parent(number: int) -> None:
+def set_parent_death_signal(number: int) -> None:
     """prctl(2), PR_SET_PDEATHSIG: this process gets signal `number` when its parent ends.
 
     To be another user takes it back (commit_creds, kernel/cred.c).
@@ -92,7 +92,7 @@ def die_with_parent(number: int) -> None:
     prctl(PR_SET_PDEATHSIG, number)
 
 
-def become(uid: int) -> None:
+def setresuid_setgroups(uid: int) -> None:
     """Be this user, in no group but the one of the same number, and never more than that, nor
     whatever this process starts (prctl(2), PR_SET_NO_NEW_PRIVS).
     """
@@ -133,7 +133,7 @@ def syscall(number: int, *arguments: int) -> int:
     return result
 
 
-def map_at(address: int) -> None:
+def mmap_fixed(address: int) -> None:
     """mmap(2) of one page at a fixed address: PROT_READ, MAP_PRIVATE|MAP_FIXED|MAP_ANONYMOUS."""
     syscall(9, address, 4096, 1, 0x32, 2**64 - 1)
 

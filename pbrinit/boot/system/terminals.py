@@ -24,7 +24,7 @@ def usable() -> list[str]:
     return [name for name in names if _answers(name)]
 
 
-def others() -> list[int]:
+def open_extra_consoles() -> list[int]:
     """Those besides /dev/console, open, for what PID 1 has to say."""
     opened = []
     for name in active()[:-1]:

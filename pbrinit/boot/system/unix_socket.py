@@ -14,31 +14,31 @@ PEER = struct.Struct("=iII")
 """struct ucred: process, user, group."""
 
 
-def opened(path: str, kind: int, backlog: int, uid: int = 0) -> _socket.socket:
+def listen_unix(path: str, kind: int, backlog: int, uid: int = 0) -> _socket.socket:
     """A socket at this path that its user alone may connect to. Raises OSError."""
     if os.path.exists(path):  # noqa: PTH110  pathlib is not in the image
         os.unlink(path)  # noqa: PTH108  of one that ended
-    door = _socket.socket(_socket.AF_UNIX, kind)
+    listener = _socket.socket(_socket.AF_UNIX, kind)
     mask = os.umask(0o177)
     try:
-        door.bind(path)
+        listener.bind(path)
     finally:
         os.umask(mask)
     os.chown(path, uid, uid)
-    door.listen(backlog)
-    return door
+    listener.listen(backlog)
+    return listener
 
 
-def answered(door: _socket.socket) -> _socket.socket:
+def accept(listener: _socket.socket) -> _socket.socket:
     """The next connection. What `accept` of the module socket calls; that one is not imported
     (rtnetlink). Raises OSError.
     """
-    descriptor, _ = door._accept()  # type: ignore[attr-defined]
+    descriptor, _ = listener._accept()  # type: ignore[attr-defined]
     return _socket.socket(fileno=descriptor)
 
 
-def user_of(plug: _socket.socket) -> int:
+def peer_uid(connection: _socket.socket) -> int:
     """Who made the connection. Raises OSError."""
-    told = plug.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
+    told = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
     user: int = PEER.unpack(told)[1]
     return user

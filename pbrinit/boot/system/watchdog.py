@@ -35,7 +35,7 @@ class Watchdog:
         os.write(self._device, b"\0")
 
 
-def start() -> Watchdog | None:
+def start_watchdog() -> Watchdog | None:
     """Start the watchdog, where there is one."""
     try:
         device = os.open(DEVICE, os.O_WRONLY | os.O_CLOEXEC)

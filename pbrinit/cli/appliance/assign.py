@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pbrinit.boot.autoconf.address_manager import put_in_force
+from pbrinit.boot.autoconf.address_manager import activate
 from pbrinit.boot.state import active_plan, confirmed_policy
 from pbrinit.cli import build, policy_files
 from pbrinit.compiler.compile import compile_policy
@@ -34,7 +34,7 @@ def use(texts: Sequence[str], resolvers: Sequence[str]) -> str:
         plan = compile_policy(configured(policy, *(given(policy, text) for text in texts)))
         waiting = kept.plan if kept else active_plan.load(active_plan.IMAGE)
         encoded = encode(plan, waiting.policy)
-    return put_in_force(encoded, resolvers, kept=waiting.digest)
+    return activate(encoded, resolvers, kept=waiting.digest)
 
 
 def _read(files: Mapping[str, bytes]) -> Policy:

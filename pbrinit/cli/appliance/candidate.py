@@ -64,10 +64,10 @@ def _given(path: Path, policy: Policy, now: BootPlan) -> Policy:
     for this machine, as the guard says.
     """
     asked = tuple((int(a.family), a.name, a.device, a.taken) for a in awaits(policy))
-    if asked != now.awaits:
+    if asked != now.dynamic_interfaces:
         return policy
     try:
-        return configured(policy, *(given(policy, text) for text in now.given))
+        return configured(policy, *(given(policy, text) for text in now.assignments))
     except GivenError as error:
         raise PolicyError([Problem(str(path), "interface", str(error))]) from None
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pbrinit.boot.guard import requests
 from pbrinit.boot.state import active_plan, confirmed_policy
-from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.cli import policy_files
 from pbrinit.cli.appliance import assign
 from pbrinit.cli.appliance.candidate import Candidate
@@ -111,11 +111,11 @@ def _made_ready(path: Path, now: BootPlan, *, piped: bool) -> Candidate:
     for name, _ in policy_files.lists(path) if piped else ():
         raise FailedError(f"network.{name}: what is piped has no files: list them", USAGE)
     candidate = Candidate.of(path, now)
-    atomic_file.write(active_plan.NEXT, bootplan.pack(candidate.plan))
-    if now.awaits:
+    atomic_write(active_plan.NEXT, bootplan.pack(candidate.plan))
+    if now.dynamic_interfaces:
         files = policy_files.of(path)
         confirmed_policy.write(
-            confirmed_policy.Kept(candidate.plan.digest, candidate.waiting, files)
+            confirmed_policy.ConfirmedPolicy(candidate.plan.digest, candidate.waiting, files)
         )
     return candidate
 

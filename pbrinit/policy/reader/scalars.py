@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pbrinit.net.addresses import Address, Family, InterfaceAddress
 from pbrinit.policy.policy import STAY, Ending, OnFailure
-from pbrinit.wire import password_hash as password
+from pbrinit.wire.password_hash import FORMS, PasswordError, is_hash, matches
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
@@ -81,13 +81,11 @@ def password_hash(text: str) -> str:
     Raises AtomError.
     """
     hint = "`pbrctl password` makes one"
-    if not password.is_hash(text):
-        raise AtomError(
-            f"this is no hash of a password in the form {' or '.join(password.FORMS)}", hint
-        )
+    if not is_hash(text):
+        raise AtomError(f"this is no hash of a password in the form {' or '.join(FORMS)}", hint)
     try:
-        password.fits("", text)
-    except password.PasswordError as error:
+        matches("", text)
+    except PasswordError as error:
         raise AtomError(str(error), hint) from None
     return text
 

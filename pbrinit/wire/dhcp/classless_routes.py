@@ -11,7 +11,15 @@ import socket
 import struct
 
 from pbrinit.wire.assignment import LeaseError
-from pbrinit.wire.prefix import BITS, NOBODY, is_neighbour, overlap, rest, value, written
+from pbrinit.wire.prefix import (
+    BITS,
+    NOBODY,
+    host_mask,
+    is_other_host_on_link,
+    overlap,
+    value,
+    written,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +40,7 @@ SIZE = MOST * RECORD.size
 NONE = bytes(RECORD.size)
 
 
-def parsed(data: bytes) -> tuple[str | None, tuple[Route, ...]]:
+def parse(data: bytes) -> tuple[str | None, tuple[Route, ...]]:
     """The router that leads to everybody else, and the others with whom they lead to.
 
     Raises LeaseError.
@@ -52,7 +60,7 @@ def _routes(data: bytes) -> Iterator[tuple[Prefix, str]]:
             raise LeaseError("its routes are none")
         first = int.from_bytes(data[at + 1 : at + 1 + size].ljust(4, b"\0"), "big")
         # A server may leave bits beyond the length; these are not looked at (RFC 3442).
-        first &= ~rest(length)
+        first &= ~host_mask(length)
         yield (first, length), socket.inet_ntoa(data[end - 4 : end])
         at = end
 
@@ -90,14 +98,14 @@ def _fault(
     first, length = prefix
     if not SHORTEST <= length <= BITS:
         return f"its length is not from {SHORTEST} to {BITS}"
-    if first & rest(length):
+    if first & host_mask(length):
         return "it has bits set beyond its length"
     if length >= own[1] and overlap(prefix, own, BITS):
         return "who is in the address's own prefix is on the link"
     for other in (*NOBODY, *taken):
         if overlap(prefix, other, BITS):
             return f"it overlaps with {written(other)}"
-    if not is_neighbour(hop, *own):
+    if not is_other_host_on_link(hop, *own):
         return "the router is no host of the address's prefix"
     return "it is there twice" if route[0] in (known for known, _ in before) else None
 

@@ -12,9 +12,20 @@ import socket
 
 from pbrinit.boot.autoconf import client_process
 from pbrinit.wire.assignment import LeaseError
-from pbrinit.wire.dhcp import message as dhcpmessage
-from pbrinit.wire.dhcp.lease import given
-from pbrinit.wire.dhcp.message import ACK, ASK, DISCOVER, NAK, OFFER, MessageError, decode, encode
+from pbrinit.wire.dhcp.lease import lease_from_message
+from pbrinit.wire.dhcp.message import (
+    ACK,
+    ASK,
+    DISCOVER,
+    HOSTNAME,
+    NAK,
+    OFFER,
+    SERVER,
+    WANTED,
+    MessageError,
+    decode,
+    encode,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,7 +145,7 @@ class Client(client_process.Client):
 
     def _take_offer(self, message: Message, now: float) -> list[tuple[bytes, str]]:
         try:
-            self._offer = given(message, self._identity.taken)
+            self._offer = lease_from_message(message, self._identity.taken)
         except LeaseError as error:
             self.refused = str(error)
             return []
@@ -144,8 +155,8 @@ class Client(client_process.Client):
     def _request(self, now: float, offer: Lease) -> list[tuple[bytes, str]]:
         self._again(now)
         options = (
-            (dhcpmessage.WANTED, socket.inet_aton(offer.address)),
-            (dhcpmessage.SERVER, socket.inet_aton(offer.server)),
+            (WANTED, socket.inet_aton(offer.address)),
+            (SERVER, socket.inet_aton(offer.server)),
         )
         return [(self._encode(ASK, now, options=options), EVERYBODY)]
 
@@ -153,7 +164,7 @@ class Client(client_process.Client):
         """An acknowledgement: of the offer, or of more time for the same address."""
         before = self._offer if self.state == REQUESTING else self.lease
         try:
-            found = given(message, self._identity.taken)
+            found = lease_from_message(message, self._identity.taken)
         except LeaseError as error:
             self.refused = str(error)
             return
@@ -169,7 +180,7 @@ class Client(client_process.Client):
     def _is_of_server(self, message: Message) -> bool:
         """Whether a refusal is of the server that was asked; where any was, of anyone."""
         before = self._offer if self.state == REQUESTING else self.lease
-        server = message.options.get(dhcpmessage.SERVER, b"")
+        server = message.options.get(SERVER, b"")
         asked = before is not None and server == socket.inet_aton(before.server)
         return self.state == REBINDING or asked
 
@@ -200,7 +211,7 @@ class Client(client_process.Client):
         options: tuple[tuple[int, bytes], ...] = (),
     ) -> bytes:
         name = self._identity.hostname.encode()
-        told = ((dhcpmessage.HOSTNAME, name),) if name else ()
+        told = ((HOSTNAME, name),) if name else ()
         return encode(
             kind,
             self._number,

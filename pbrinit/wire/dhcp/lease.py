@@ -13,10 +13,28 @@ from __future__ import annotations
 import socket
 import struct
 
-from pbrinit.wire.assignment import Given, LeaseError
+from pbrinit.wire.assignment import Assignment, LeaseError
 from pbrinit.wire.dhcp import classless_routes
-from pbrinit.wire.dhcp import message as dhcpmessage
-from pbrinit.wire.prefix import BITS, NOBODY, is_end, is_host, is_neighbour, overlap, value, written
+from pbrinit.wire.dhcp.message import (
+    MASK,
+    REBIND,
+    RENEW,
+    RESOLVERS,
+    ROUTERS,
+    ROUTES,
+    SECONDS,
+    SERVER,
+)
+from pbrinit.wire.prefix import (
+    BITS,
+    NOBODY,
+    is_host,
+    is_network_or_broadcast,
+    is_other_host_on_link,
+    overlap,
+    value,
+    written,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +61,7 @@ RECORD = struct.Struct(f"!4sB4s4sIII12s{classless_routes.SIZE}s")
 NONE = bytes(4)
 
 
-class Lease(Given):
+class Lease(Assignment):
     """An address with the length of its prefix, and what goes with it; addresses are text, `routes`
     as `beyond` has them.
 
@@ -75,7 +93,7 @@ class Lease(Given):
             classless_routes.pack(self.routes),
         )
 
-    def written(self, age: float) -> str | None:
+    def as_assignment(self, age: float) -> str | None:
         """As `Given` has it. Towards its end any server is asked for more time."""
         if age >= self.seconds:
             return None
@@ -83,42 +101,42 @@ class Lease(Given):
         routes = "".join(f",{prefix}={hop}" for prefix, hop in self.routes)
         return f"{self.address}/{self.length},{self.gateway or ''},{server}{routes}"
 
-    def changes(self) -> tuple[int, ...]:
+    def change_times(self) -> tuple[int, ...]:
         """As `Given` has it."""
         return self.rebind, self.seconds
 
-    def told(self, _: float) -> str:
+    def describe(self, _: float) -> str:
         """As `Given` has it."""
         ways = f", gateway {self.gateway}" if self.gateway else ""
         ways += "".join(f", {prefix} via {hop}" for prefix, hop in self.routes)
         return f"{self.address}/{self.length}{ways} for {self.seconds} s from {self.server}"
 
 
-def given(message: Message, taken: Iterable[Prefix]) -> Lease:
+def lease_from_message(message: Message, taken: Iterable[Prefix]) -> Lease:
     """The lease that a message gives; `taken` are the prefixes of the other interfaces.
 
     Raises LeaseError.
     """
     options = message.options
-    seconds = _number(options, dhcpmessage.SECONDS)
+    seconds = _number(options, SECONDS)
     if seconds is None:
         raise LeaseError("it says no time")
     seconds = min(seconds, MOST_SECONDS)
     renew, rebind = _times(options, seconds)
     gateway, routes = _ways(options)
     address, others = socket.inet_ntoa(message.address), tuple(taken)
-    length = _length(options.get(dhcpmessage.MASK, b""))
+    length = _length(options.get(MASK, b""))
     found = Lease(
         address=address,
         length=length,
         gateway=gateway,
-        server=_text(options.get(dhcpmessage.SERVER, b""), "server"),
+        server=_text(options.get(SERVER, b""), "server"),
         seconds=seconds,
         renew=renew,
         rebind=rebind,
         resolvers=tuple(
             socket.inet_ntoa(one)
-            for one in _addresses(options.get(dhcpmessage.RESOLVERS, b""), "resolvers")
+            for one in _addresses(options.get(RESOLVERS, b""), "resolvers")
             if is_host(one)
         )[:MOST_RESOLVERS],
         routes=classless_routes.usable(routes, address, length, others),
@@ -157,12 +175,12 @@ def check_address(address: str, length: int, gateway: str | None, taken: Iterabl
         raise LeaseError(f"its prefix has a length of {length}, not of {SHORTEST} to {LONGEST}")
     if not is_host(socket.inet_aton(address)):
         raise LeaseError(f"{address} is no address")
-    if is_end(number, length):
+    if is_network_or_broadcast(number, length):
         raise LeaseError(f"{address}/{length} is the network itself or its broadcast")
     for prefix in (*NOBODY, *taken):
         if overlap((number, length), prefix, BITS):
             raise LeaseError(f"{address}/{length} overlaps with {written(prefix)}")
-    if gateway is not None and not is_neighbour(value(gateway), number, length):
+    if gateway is not None and not is_other_host_on_link(value(gateway), number, length):
         raise LeaseError(f"the gateway {gateway} is no host of the address's prefix")
 
 
@@ -199,8 +217,8 @@ def _times(options: Mapping[int, bytes], seconds: int) -> tuple[int, int]:
     """When to renew and to rebind: the server's word where it makes sense, else half and seven
     eighths of the time (RFC 2131, section 4.4.5).
     """
-    renew = _number(options, dhcpmessage.RENEW)
-    rebind = _number(options, dhcpmessage.REBIND)
+    renew = _number(options, RENEW)
+    rebind = _number(options, REBIND)
     if rebind is None or not LEAST_RENEWAL < rebind < seconds:
         rebind = seconds * 7 // 8
     if renew is None or not LEAST_RENEWAL <= renew < rebind:
@@ -225,9 +243,9 @@ def _ways(options: Mapping[int, bytes]) -> tuple[str | None, tuple[Route, ...]]:
 
     Raises LeaseError.
     """
-    if dhcpmessage.ROUTES in options:
-        return classless_routes.parsed(options[dhcpmessage.ROUTES])
-    routers = _addresses(options.get(dhcpmessage.ROUTERS, b""), "routers")
+    if ROUTES in options:
+        return classless_routes.parse(options[ROUTES])
+    routers = _addresses(options.get(ROUTERS, b""), "routers")
     return socket.inet_ntoa(routers[0]) if routers else None, ()
 
 

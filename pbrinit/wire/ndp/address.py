@@ -12,7 +12,7 @@ from __future__ import annotations
 import socket
 import struct
 
-from pbrinit.wire.assignment import Given, LeaseError
+from pbrinit.wire.assignment import Assignment, LeaseError
 from pbrinit.wire.dhcp.lease import MOST_RESOLVERS, MOST_SECONDS
 from pbrinit.wire.prefix import overlap
 
@@ -39,7 +39,7 @@ INSIDE = (0xFD70_6272_696E_6974 << 64, 112)
 NEAR = (0xFE80 << 112, 10)
 
 
-class Advertised(Given):
+class AdvertisedAddress(Assignment):
     """An address in a prefix of a router; addresses are text.
 
     Seconds are from when it was told on: `seconds` until the address is no longer valid,
@@ -57,17 +57,17 @@ class Advertised(Given):
         ends = _packed(self.address), _packed(self.router)
         return RECORD.pack(*ends, self.seconds, self.gateway_seconds, resolvers)
 
-    def written(self, age: float) -> str | None:
+    def as_assignment(self, age: float) -> str | None:
         """As `Given` has it."""
         if age >= self.seconds:
             return None
         return f"{self.address}/{LENGTH},{self._gateway(age) or ''}"
 
-    def changes(self) -> tuple[int, ...]:
+    def change_times(self) -> tuple[int, ...]:
         """As `Given` has it."""
         return self.gateway_seconds, self.seconds
 
-    def told(self, age: float) -> str:
+    def describe(self, age: float) -> str:
         """As `Given` has it."""
         hop = self._gateway(age)
         words = f", gateway {hop}" if hop else ""
@@ -78,14 +78,14 @@ class Advertised(Given):
         return self.router if age < self.gateway_seconds else None
 
 
-def identified(prefix: bytes, mac: bytes) -> bytes:
+def eui64_address(prefix: bytes, mac: bytes) -> bytes:
     """The address of the device with this hardware address in a prefix of 64 bits (RFC 4291,
     appendix A): who knows the card knows the address.
     """
     return prefix[:8] + bytes((mac[0] ^ 2, *mac[1:3], 0xFF, 0xFE)) + mac[3:]
 
 
-def checked(found: Advertised, taken: Iterable[Prefix]) -> Advertised:
+def checked(found: AdvertisedAddress, taken: Iterable[Prefix]) -> AdvertisedAddress:
     """It, where it can be used.
 
     Raises LeaseError.
@@ -117,7 +117,7 @@ def check_address(address: str, length: int, gateway: str | None, taken: Iterabl
             raise LeaseError(f"{gateway} is no other host of the link")
 
 
-def unpack(data: bytes, taken: Iterable[Prefix]) -> Advertised:
+def unpack(data: bytes, taken: Iterable[Prefix]) -> AdvertisedAddress:
     """What is in bytes that need not be what `Advertised.pack` made.
 
     Raises LeaseError.
@@ -126,7 +126,7 @@ def unpack(data: bytes, taken: Iterable[Prefix]) -> Advertised:
         raise LeaseError("it has another size")
     address, router, seconds, gateway_seconds, rest = RECORD.unpack(data)
     resolvers = (rest[at : at + ADDRESS] for at in range(0, len(rest), ADDRESS))
-    found = Advertised(
+    found = AdvertisedAddress(
         address=text(address),
         router=text(router),
         seconds=seconds,

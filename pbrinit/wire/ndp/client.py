@@ -16,9 +16,9 @@ from pbrinit.wire.dhcp.lease import MOST_SECONDS
 from pbrinit.wire.ndp.address import (
     LEAST_SECONDS,
     LENGTH,
-    Advertised,
+    AdvertisedAddress,
     checked,
-    identified,
+    eui64_address,
     text,
     usable,
 )
@@ -71,7 +71,7 @@ class Client(client_process.Client):
         mac: bytes,
         random: Callable[[int], int],
         now: float,
-        held: tuple[Advertised, float] | None = None,
+        held: tuple[AdvertisedAddress, float] | None = None,
     ) -> None:
         """`mac` is the device's address; `held` is what an earlier client held, since when."""
         self._taken = identity.taken
@@ -95,7 +95,7 @@ class Client(client_process.Client):
         self.due = min(self._asks, *self._ends())
 
     @property
-    def held(self) -> tuple[Advertised, float] | None:
+    def held(self) -> tuple[AdvertisedAddress, float] | None:
         """What is told of what is held, and since when."""
         return self._held
 
@@ -135,8 +135,8 @@ class Client(client_process.Client):
         for prefix in _of_hosts(said):
             if not prefix.preferred or not prefix.on_link:
                 continue
-            address = text(identified(prefix.value, self._mac))
-            found = Advertised(
+            address = text(eui64_address(prefix.value, self._mac))
+            found = AdvertisedAddress(
                 address=address,
                 router=text(said.router),
                 seconds=min(prefix.valid, MOST_SECONDS),
@@ -159,10 +159,10 @@ class Client(client_process.Client):
             return True
         return False
 
-    def _hear(self, said: Advertisement, held: Advertised, now: float) -> None:
+    def _hear(self, said: Advertisement, held: AdvertisedAddress, now: float) -> None:
         """The router that is held: more time, or less, or another prefix instead."""
         mine = next((p for p in _of_hosts(said)
-                     if text(identified(p.value, self._mac)) == held.address), None)  # fmt: skip
+                     if text(eui64_address(p.value, self._mac)) == held.address), None)  # fmt: skip
         self._unsaid = 0 if mine else self._unsaid + bool(said.prefixes)
         given_up = mine is not None and not mine.preferred
         if (given_up or self._unsaid >= UNSAID) and self._take(said, now):
@@ -186,11 +186,11 @@ class Client(client_process.Client):
             names = usable(one for one, seconds in said.resolvers if seconds)
             self._resolvers = tuple((one, times[one]) for one in names)
 
-    def _tell(self, held: Advertised, now: float) -> None:
+    def _tell(self, held: AdvertisedAddress, now: float) -> None:
         """Hold what is known now, and ask again late in its time."""
         self._resolvers = tuple((one, end) for one, end in self._resolvers if end > now)
         self._held = (
-            Advertised(
+            AdvertisedAddress(
                 address=held.address,
                 router=held.router,
                 seconds=max(1, round(self._valid - now)),

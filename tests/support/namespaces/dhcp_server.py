@@ -20,7 +20,7 @@ from pbrinit.boot.autoconf.client_process import Identity
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.dhcp.lease import Lease
 from pbrinit.wire.ndp import client, message
-from pbrinit.wire.ndp.address import Advertised
+from pbrinit.wire.ndp.address import AdvertisedAddress
 from tests.support.namespaces.in_namespace import verdict
 from tests.support.namespaces.lab import Namespace
 
@@ -70,21 +70,24 @@ def ask(told: str, held: bool = False, taken: tuple[tuple[int, int], ...] = ()) 
     """
     identity = Identity(hostname="gate", taken=taken)
     first = (LEASE, seconds()) if held else None
-    _ask(told, lease_holder.Asker(address_manager.KINDS[2], "wan", DEVICE, identity, first))
+    _ask(
+        told,
+        lease_holder.InterfaceClient(address_manager.PROTOCOLS[2], "wan", DEVICE, identity, first),
+    )
 
 
-def ask_routers(told: str, held: Advertised | None = None) -> None:
+def ask_routers(told: str, held: AdvertisedAddress | None = None) -> None:
     """The same by router advertisement."""
     first = (held, seconds()) if held else None
     _ask(
         told,
-        lease_holder.Asker(
-            address_manager.KINDS[10], "wan", DEVICE, Identity(hostname="gate", taken=()), first
+        lease_holder.InterfaceClient(
+            address_manager.PROTOCOLS[10], "wan", DEVICE, Identity(hostname="gate", taken=()), first
         ),
     )
 
 
-def _ask(told: str, asker: lease_holder.Asker) -> None:
+def _ask(told: str, asker: lease_holder.InterfaceClient) -> None:
     child = os.fork()
     if child:
         tenants.append(child)
@@ -96,7 +99,7 @@ def _ask(told: str, asker: lease_holder.Asker) -> None:
             file.write(" ".join(text for text, _ in found) + "\n" if found else "none\n")
 
     try:
-        lease_holder.Tenant([asker], use).keep()
+        lease_holder.LeaseHolder([asker], use).keep()
     finally:
         os._exit(1)
 

@@ -20,8 +20,7 @@ from tests.support.attack.act import INDEX, Act
 from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.observation import EXTENSIONS
 from tests.support.attack.shot import Shot, tags
-from tests.support.namespaces import in_namespace as kernel_acts
-from tests.support.namespaces import nft_acts
+from tests.support.namespaces import in_namespace, nft_acts
 from tests.support.namespaces.lab import Namespace
 
 Verdict = frozenset[str]
@@ -58,7 +57,7 @@ class Side:
             chunk = shots[at : at + CHUNK]
             for nic, several in itertools.groupby(chunk, key=lambda shot: shot.nic):
                 frames = [frame for shot in several for frame in shot.frames]
-                self._wires[devices[nic]].do(kernel_acts.transmit, frames)
+                self._wires[devices[nic]].do(in_namespace.transmit, frames)
             arrived |= {
                 number
                 for number, version, protocol in self._machine.do(nft_acts.tapped)
@@ -87,7 +86,7 @@ class Side:
             wire.do(nft_acts.forget)
 
     def _seen(self, device: str) -> list[bytes]:
-        frames = self._wires[device].do(kernel_acts.seen)
+        frames = self._wires[device].do(in_namespace.seen)
         peer = bytes.fromhex(PEER_MACS[[*self._wires].index(device)].replace(":", ""))
         return [frame for frame in frames if frame[6:12] != peer]
 
@@ -143,7 +142,7 @@ def ours(
 
     def enforce(machine: Namespace) -> None:
         boot_plan = encode(plan or load(policy), policy.stem)
-        assert machine.do(kernel_acts.enforce, boot_plan) == []
+        assert machine.do(in_namespace.enforce, boot_plan) == []
 
     with _side(policy, neighbours, enforce) as side:
         yield side
@@ -164,7 +163,7 @@ def theirs(policy: Path, neighbours: Sequence[Sequence[str]], ruleset: Path) -> 
         if any(entry.direction is Direction.FORWARD for entry in read(policy).entries):
             machine.run("sysctl", "-qw", *FORWARDING)
         machine.run("nft", "-f", str(ruleset.resolve()))
-        machine.do(kernel_acts.settle)
+        machine.do(in_namespace.settle)
 
     with _side(policy, neighbours, enforce) as side:
         yield side
@@ -187,7 +186,7 @@ def _side(
                 "peer", "name", "eth0", "address", peer_mac, "netns", str(wire.pid),
             )  # fmt: skip
             wire.run("ip", "link", "set", "eth0", "up")
-            wire.do(kernel_acts.watch)
+            wire.do(in_namespace.watch)
         found = machine.run("cat", "/sys/class/net/eth0/ifindex")
         assert int(found) == INDEX, f"eth0 is device {found}, the acts are about {INDEX}"
         enforce(machine)

@@ -45,7 +45,7 @@ def enforce(plan: BootPlan) -> list[str]:
             if not link.room:
                 links.bring_up(kernel, link)
         links.wait_for_addresses(kernel)
-    sysctl.write(plan.last)
+    sysctl.write(plan.forwarding_sysctls)
     return different
 
 

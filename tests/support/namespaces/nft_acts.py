@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tests.support.attack import agent, socket_steps
 from tests.support.attack.act import Step
-from tests.support.namespaces import in_namespace as kernel_acts
+from tests.support.namespaces import in_namespace
 
 MARKED = bytes.fromhex("88b5")
 """An EtherType for experiments (IEEE 802, 9.2.3): a frame of it follows what each act sent."""
@@ -34,7 +34,7 @@ def tapped() -> list[tuple[int, int, int]]:
 def forget() -> None:
     """Forget what was seen on the wire so far."""
     time.sleep(0.1)
-    kernel_acts.captured.clear()
+    in_namespace.captured.clear()
 
 
 def perform(calls: Sequence[tuple[int, tuple[Step, ...]]], devices: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ from pbrinit.plan.encode import encode
 from pbrinit.policy.assigned import Given, configured
 from pbrinit.policy.reader.reader import read
 from pbrinit.wire.bootplan import BootPlan
-from pbrinit.wire.ndp.address import Advertised
+from pbrinit.wire.ndp.address import AdvertisedAddress
 from tests.support.namespaces import dhcp_server, in_namespace
 from tests.support.namespaces.lab import Lab, until
 from tests.support.policy_text import by_ra
@@ -92,7 +92,7 @@ def is_kernels(frame: Layer) -> bool:
     return any(kind in frame for kind in (ICMPv6ND_NS, ICMPv6ND_NA, ICMPv6MLReport2))
 
 
-def listens(lab: Lab, folder: Path, held: Advertised | None = None) -> None:
+def listens(lab: Lab, folder: Path, held: AdvertisedAddress | None = None) -> None:
     """Have the machine ask, and wait until it hears what is said."""
     lab.machine.do(dhcp_server.ask_routers, str(folder / "told"), held)
     assert until(lambda: len(lab.machine.run("cat", "/proc/net/raw6").splitlines()) > 1, SECONDS)

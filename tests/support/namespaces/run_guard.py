@@ -15,7 +15,7 @@ from pathlib import Path
 from pbrinit.boot.guard import guard
 from pbrinit.boot.network import audit, fail_closed
 from pbrinit.boot.state import guard_status, program_status
-from pbrinit.boot.state.guard_status import Record
+from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.bootplan import BootPlan
 from pbrinit.wire.netlink import socket
@@ -38,7 +38,7 @@ def start_again(plan: BootPlan) -> None:
         guards.append(child)
         return
     os.dup2(2, 1)
-    program_status.ask_to_look = _note_look
+    program_status.request_refresh = _note_look
     try:
         guard.watch(plan)
     except guard.GuardError as error:
@@ -73,7 +73,7 @@ def is_alive() -> bool:
         return False
 
 
-def seen() -> Record:
+def seen() -> GuardStatus:
     """What it has seen."""
     return guard_status.read()
 

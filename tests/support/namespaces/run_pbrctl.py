@@ -21,7 +21,7 @@ from pbrinit.boot.control import pbrctl, queries
 from pbrinit.boot.network import fail_closed
 from pbrinit.boot.observe import drop_counters, metrics_server, status
 from pbrinit.boot.state import active_plan
-from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire.bootplan import BootPlan, pack
 
 serving: list[int] = []
@@ -40,7 +40,7 @@ def answer(plan: BootPlan, line: str) -> tuple[Any, list[str]]:
 
 def dropped() -> dict[tuple[str, str], int]:
     """How many of each kind and family."""
-    return {(str(d["kind"]), str(d["family"])): int(d["count"]) for d in drop_counters.counted()}
+    return {(str(d["kind"]), str(d["family"])): int(d["count"]) for d in drop_counters.read()}
 
 
 def program(plan: BootPlan, *words: str) -> tuple[int, str, str]:
@@ -74,7 +74,7 @@ def put_in_force(plan: BootPlan | None) -> None:
     if plan is None:
         Path(active_plan.IN_FORCE).unlink()
     else:
-        atomic_file.write(active_plan.IN_FORCE, pack(plan))
+        atomic_write(active_plan.IN_FORCE, pack(plan))
 
 
 def server_status() -> dict[str, str]:

@@ -75,7 +75,7 @@ def is_alive(program: int) -> bool:
 def told() -> tuple[int, int, list[str]]:
     """What it has written down."""
     time.sleep(reject_log.SECONDS + 0.3)
-    return reject_log.told()
+    return reject_log.recent()
 
 
 def said() -> list[str]:

@@ -17,6 +17,7 @@ from unittest import mock
 from pbrinit.boot.autoconf import address_manager
 from pbrinit.boot.programs import supervisor
 from pbrinit.boot.state import program_status
+from pbrinit.boot.state.program_status import ProgramStatus
 from pbrinit.boot.system import syscalls
 from pbrinit.wire.bootplan import BootPlan
 
@@ -48,24 +49,24 @@ def _keep(plan: BootPlan) -> None:
     with Path(SAID).open("wb", buffering=0) as said:
         for name, reader in kept.outputs:
             if os.fork() == 0:
-                syscalls.die_with_parent(signal.SIGKILL)
+                syscalls.set_parent_death_signal(signal.SIGKILL)
                 with os.fdopen(reader, "rb") as output:
                     for line in output:
                         said.write(name.encode() + b": " + line)
     while True:
-        kept.see_to()
+        kept.tick()
         pause = kept.pause()
         told = signal.sigtimedwait(signals, 5.0 if pause is None else pause)
         if told is not None and told.si_signo == signal.SIGTERM:
             kept.stop()
         if told is not None and told.si_signo == program_status.ASK:
-            kept.renew()
+            kept.restart_changed()
             for name in program_status.asked():
                 kept.restart(name)
         gone = {}
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             gone[found[0]] = os.waitstatus_to_exitcode(found[1])
-        kept.note(gone)
+        kept.on_exit(gone)
 
 
 def said() -> str:
@@ -84,8 +85,8 @@ def wait_for(text: str, seconds: float = 10.0) -> str:
     return said()
 
 
-def roll() -> list[program_status.Line]:
-    """What PID 1 knows of them."""
+def statuses() -> list[ProgramStatus]:
+    """What PID 1 reports of the programs."""
     return program_status.read()
 
 
@@ -99,10 +100,10 @@ def lease(plan: BootPlan) -> str:
     with (
         mock.patch.object(address_manager, "RESOLVERS", "/run/resolv.conf"),
         mock.patch.object(
-            program_status, "ask_to_look", partial(program_status.ask_to_look, keepers[-1])
+            program_status, "request_refresh", partial(program_status.request_refresh, keepers[-1])
         ),
     ):
-        return address_manager.put_in_force(plan, (), anyhow=True)
+        return address_manager.activate(plan, (), anyhow=True)
 
 
 def stop() -> None:
@@ -111,7 +112,7 @@ def stop() -> None:
         return
     os.kill(keepers[-1], signal.SIGTERM)
     end = time.monotonic() + 5
-    while any(line[1] for line in program_status.read()) and time.monotonic() < end:
+    while any(program.process for program in program_status.read()) and time.monotonic() < end:
         time.sleep(0.02)
     os.kill(keepers[-1], signal.SIGKILL)
     os.waitpid(keepers.pop(), 0)

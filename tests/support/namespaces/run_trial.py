@@ -34,7 +34,7 @@ def give(*words: str) -> tuple[int, str]:
     """Have the plan for what is given in force, or for nothing, as PID 1 does."""
     if words:
         return _run("lease", *words)
-    address_manager.Uses()([])
+    address_manager.ApplyAssignments()([])
     return 0, ""
 
 

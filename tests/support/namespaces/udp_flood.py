@@ -30,7 +30,7 @@ from pbrinit.boot.guard import gate, requests, switch
 from pbrinit.boot.guard.trial import Trial
 from pbrinit.boot.network import rules, slots
 from pbrinit.boot.state import active_plan
-from pbrinit.boot.state.guard_status import Record
+from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan
 from pbrinit.wire.netlink.socket import HEADER, Kernel, removal
@@ -199,10 +199,10 @@ def replace(old: BootPlan, new: BootPlan) -> tuple[int, int]:
 
 def without_gate(old: BootPlan, new: BootPlan) -> tuple[int, int]:
     """What must not be done either: all as it is done, but for the one rule that decides."""
-    there = slots.of(old)
+    there = slots.slot_of(old)
     start = time.monotonic_ns()
     with mock.patch.multiple(gate, lead=mock.DEFAULT, take_away=mock.DEFAULT):
-        switch.adopt(slots.moved(new, 1 - there), lambda: None, old)
+        switch.switch_plan(slots.relocate(new, 1 - there), lambda: None, old)
     return start, time.monotonic_ns()
 
 
@@ -228,7 +228,7 @@ def cut_off(image: BootPlan, new: BootPlan, at: int) -> bool:
         for owner, name in ((Kernel, "apply"), (Kernel, "attempt"), (os, "replace")):
             setattr(owner, name, ending(getattr(owner, name)))
         _put(new)
-        Trial(image, Record()).answer(["adopt"])
+        Trial(image, GuardStatus()).answer(["adopt"])
         status = 0
     except BaseException:
         traceback.print_exc(file=sys.stderr)

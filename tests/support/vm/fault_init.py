@@ -93,7 +93,7 @@ def run(name: str, fault: Callable[[], object], seconds: float) -> None:
 def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:
     """What /init does, up to PID 1's rest of life; does not return."""
 
-    def forever(plan: object, end: Any) -> None:
+    def rest_of_life(plan: object, end: Any) -> None:
         libc.setrlimit(RLIMIT_AS, UNLIMITED)
         if end is None and plan is None:
             os._exit(8)
@@ -106,7 +106,7 @@ def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:
         os._exit(0)
 
     modules: dict[str, Any] = sys.modules
-    modules["pbrinit.boot.supervise"] = SimpleNamespace(forever=forever)
+    modules["pbrinit.boot.supervise"] = SimpleNamespace(run=rest_of_life)
     try:
         clear()
         fault()

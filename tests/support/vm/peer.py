@@ -34,10 +34,10 @@ from tests.support.vm.probe import (
     Tcp,
     Udp,
     answer,
+    canonical,
     ends,
     ip,
 )
-from tests.support.vm.probe import text as canonical
 from tests.support.vm.tcp_stream import Stream
 from tests.support.vm.wire import Frame, Wire
 

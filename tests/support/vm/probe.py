@@ -49,7 +49,7 @@ class Tcp:
         return Ether(src=mac, dst=guest_mac) / ip(self.src, self.dst) / tcp
 
     def key(self, number: int) -> Key:
-        return ("tcp", text(self.src), self.sport or number, text(self.dst), self.dport)
+        return ("tcp", canonical(self.src), self.sport or number, canonical(self.dst), self.dport)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Udp:
         return Ether(src=mac, dst=guest_mac) / ip(self.src, self.dst) / udp
 
     def key(self, number: int) -> Key:
-        return ("udp", text(self.src), self.sport or number, text(self.dst), self.dport)
+        return ("udp", canonical(self.src), self.sport or number, canonical(self.dst), self.dport)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Ping:
         return Ether(src=mac, dst=guest_mac) / header / echo
 
     def key(self, number: int) -> Key:
-        return ("ping", text(self.src), number, text(self.dst), number)
+        return ("ping", canonical(self.src), number, canonical(self.dst), number)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Neighbour:
         return asked if self.src == "::" else asked / ICMPv6NDOptSrcLLAddr(lladdr=mac)
 
     def key(self, number: int) -> Key:  # noqa: ARG002
-        return ("neighbour", text(self.src), 0, text(self.target), 0)
+        return ("neighbour", canonical(self.src), 0, canonical(self.target), 0)
 
 
 Probe: TypeAlias = Tcp | Udp | Ping | Arp | Neighbour
@@ -144,10 +144,10 @@ def answer(packet: Packet) -> Answer | None:
         return Answer(("arp", body.pdst, 0, body.psrc, 0), "answer", mac=body.hwsrc)
     if isinstance(body.payload, ICMPv6ND_NA):
         # To a question from :: the answer goes to all nodes.
-        asker = "::" if body.dst == "ff02::1" else text(body.dst)
+        asker = "::" if body.dst == "ff02::1" else canonical(body.dst)
         option = packet.getlayer(ICMPv6NDOptDstLLAddr)
         mac = packet.src if option is None else option.lladdr
-        return Answer(("neighbour", asker, 0, text(body.payload.tgt), 0), "answer", mac=mac)
+        return Answer(("neighbour", asker, 0, canonical(body.payload.tgt), 0), "answer", mac=mac)
     if isinstance(body, IP | IPv6):
         return _refusal(body) if is_error(body) else _reply(body)
     return None
@@ -197,7 +197,7 @@ def ends(packet: Packet) -> Key | None:
         kind, sport, dport = "ping", inner.id, inner.id
     else:
         return None
-    return (kind, text(packet.src), sport, text(packet.dst), dport)
+    return (kind, canonical(packet.src), sport, canonical(packet.dst), dport)
 
 
 def ip(src: str, dst: str) -> Packet:
@@ -205,6 +205,6 @@ def ip(src: str, dst: str) -> Packet:
     return IPv6(src=src, dst=dst) if ":" in dst else IP(src=src, dst=dst)
 
 
-def text(address: str) -> str:
+def canonical(address: str) -> str:
     """An address in its one usual form, so that two texts of it compare equal."""
     return str(ip_address(address))

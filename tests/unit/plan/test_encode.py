@@ -7,7 +7,7 @@ from pathlib import Path
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.policy.reader.programs import IN_A_ROOM
-from pbrinit.wire.bootplan import MADE, BootPlan, LinkPlan
+from pbrinit.wire.bootplan import ROOM_READY_GROUP, BootPlan, LinkPlan
 
 POLICY = """
 hostname = "gate"
@@ -69,14 +69,14 @@ def test_a_room_has_its_links_up_before_addresses_and_these_before_routes(tmp_pa
 def test_the_way_into_a_room_is_marked_when_it_is_made_and_not_before(tmp_path: Path) -> None:
     texts = [text for text, _, _ in door(plan_of(tmp_path)).messages]
     assert texts[0] == "link set r-sshd up"
-    assert texts[-1] == f"link set r-sshd group {MADE}"
+    assert texts[-1] == f"link set r-sshd group {ROOM_READY_GROUP}"
 
 
 def test_forwarding_of_a_room_is_switched_on_with_the_room(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     assert ("net/ipv4/conf/r-sshd/forwarding", "1") in door(plan).sysctls
-    assert [key for key, _ in plan.last if "r-sshd" in key] == []
-    assert ("net/ipv4/conf/eth0/forwarding", "1") in plan.last
+    assert [key for key, _ in plan.forwarding_sysctls if "r-sshd" in key] == []
+    assert ("net/ipv4/conf/eth0/forwarding", "1") in plan.forwarding_sysctls
 
 
 def test_a_program_keeps_what_the_policy_says_and_has_a_small_environment(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.boot.autoconf import address_manager
-from pbrinit.boot.autoconf.address_manager import UseError, Uses
+from pbrinit.boot.autoconf.address_manager import ApplyAssignments, ApplyError
 from pbrinit.boot.guard import requests
 from pbrinit.boot.state import active_plan, confirmed_policy, program_status
 from pbrinit.cli.build import load
@@ -62,7 +62,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 
 def test_the_image_plan_is_not_put_in_the_place_of_itself(asked: list[bytes]) -> None:
-    Uses()([])
+    ApplyAssignments()([])
     assert asked == []
 
 
@@ -70,7 +70,7 @@ def test_what_is_held_is_given_to_the_program_in_words(
     asked: list[bytes], program: Callable[[str], Path]
 ) -> None:
     told = program("exit 0")
-    uses = Uses()
+    uses = ApplyAssignments()
     uses([LEASE])
     uses([SIX])
     uses([LEASE, SIX])
@@ -86,8 +86,8 @@ def test_what_is_held_is_given_to_the_program_in_words(
 def test_when_a_lease_is_over_the_image_plan_is_back_and_nobody_resolves(
     asked: list[bytes], tmp_path: Path
 ) -> None:
-    uses = Uses()
-    address_manager.put_in_force(bootplan.unpack(OTHER), LEASE[1])
+    uses = ApplyAssignments()
+    address_manager.activate(bootplan.unpack(OTHER), LEASE[1])
     resolvers = tmp_path / "resolv.conf"
     assert resolvers.read_text() == "nameserver 192.0.2.53\nnameserver 192.0.2.54\n"
     uses([])
@@ -100,8 +100,8 @@ def test_a_program_that_fails_is_told_of_and_leaves_no_doubt(
 ) -> None:
     """It may have asked the guard before it ended: only a later answer says what is in force."""
     program("echo it is; echo '  not wanted' >&2; exit 1")
-    uses = Uses()
-    with pytest.raises(UseError, match="it is not wanted"):
+    uses = ApplyAssignments()
+    with pytest.raises(ApplyError, match="it is not wanted"):
         uses([LEASE])
     uses([])
     assert asked == [IMAGE]
@@ -113,17 +113,17 @@ def test_a_program_that_is_killed_is_told_of(
     asked: list[bytes], program: Callable[[str], Path]
 ) -> None:
     program("kill -9 $$")
-    with pytest.raises(UseError, match="ended with -9"):
-        Uses()([LEASE])
+    with pytest.raises(ApplyError, match="ended with -9"):
+        ApplyAssignments()([LEASE])
     assert asked == []
 
 
 def test_who_comes_after_another_does_not_know_what_that_one_has_asked(
     asked: list[bytes],
 ) -> None:
-    address_manager.put_in_force(bootplan.unpack(OTHER), ())
-    address_manager.put_in_force(bootplan.unpack(IMAGE), ())
-    Uses()([])
+    address_manager.activate(bootplan.unpack(OTHER), ())
+    address_manager.activate(bootplan.unpack(IMAGE), ())
+    ApplyAssignments()([])
     assert asked == [OTHER, IMAGE, IMAGE]
 
 
@@ -131,14 +131,14 @@ def test_pid_1_is_told_where_there_are_rooms_once_the_plan_is_in_force(
     asked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
-    monkeypatch.setattr(program_status, "ask_to_look", lambda: told.append(len(asked)))
-    address_manager.put_in_force(bootplan.unpack(OTHER), ())
+    monkeypatch.setattr(program_status, "request_refresh", lambda: told.append(len(asked)))
+    address_manager.activate(bootplan.unpack(OTHER), ())
     assert told == []
-    address_manager.put_in_force(bootplan.unpack(ROOMS), ())
+    address_manager.activate(bootplan.unpack(ROOMS), ())
     assert told == [2]
     monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
-    with pytest.raises(UseError):
-        address_manager.put_in_force(bootplan.unpack(ROOMS), (), anyhow=True)
+    with pytest.raises(ApplyError):
+        address_manager.activate(bootplan.unpack(ROOMS), (), anyhow=True)
     assert told == [2]
 
 
@@ -146,8 +146,8 @@ def test_a_guard_that_refuses_is_told_of(
     asked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
-    with pytest.raises(UseError, match="another is on trial"):
-        address_manager.put_in_force(bootplan.unpack(OTHER), ())
+    with pytest.raises(ApplyError, match="another is on trial"):
+        address_manager.activate(bootplan.unpack(OTHER), ())
     assert asked == []
 
 
@@ -155,7 +155,7 @@ def test_with_nothing_the_plan_of_the_policy_that_is_kept_is_back(
     asked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = bootplan.unpack(OTHER)
-    confirmed_policy.write(confirmed_policy.Kept(kept.digest, kept, {}))
+    confirmed_policy.write(confirmed_policy.ConfirmedPolicy(kept.digest, kept, {}))
     confirmed_policy.confirm()
     lines: list[str] = []
 
@@ -164,7 +164,7 @@ def test_with_nothing_the_plan_of_the_policy_that_is_kept_is_back(
         return True, "in force"
 
     monkeypatch.setattr(requests, "ask", ask)
-    Uses()([])
+    ApplyAssignments()([])
     assert lines == [f"adopt {kept.digest}"]
     assert bootplan.unpack(Path(active_plan.NEXT).read_bytes()).digest == kept.digest
     assert asked == []

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from pbrinit.boot.autoconf import client_process, lease_holder
-from pbrinit.boot.autoconf.client_process import Identity
-from pbrinit.boot.autoconf.lease_holder import Asker, Kind
+from pbrinit.boot.autoconf.client_process import AddressProtocol, Identity
+from pbrinit.boot.autoconf.lease_holder import InterfaceClient
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.dhcp import lease
 from pbrinit.wire.dhcp.lease import Lease
 from pbrinit.wire.ndp import address
-from pbrinit.wire.ndp.address import Advertised
+from pbrinit.wire.ndp.address import AdvertisedAddress
 
 GIVEN = Lease(
     address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1",
@@ -27,7 +27,7 @@ GIVEN = Lease(
 OTHER = Lease(**{**vars(GIVEN), "address": "192.0.2.78"})
 ABROAD = Lease(**{**vars(GIVEN), "address": "10.0.0.9", "gateway": None})
 FIRST, SECOND = (f"{one.address}/24,192.0.2.1,192.0.2.1" for one in (GIVEN, OTHER))
-SIX = Advertised(
+SIX = AdvertisedAddress(
     address="2001:db8::7",
     router="fe80::1",
     seconds=3,
@@ -77,13 +77,15 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Used]:
     ) -> Used:
         used = Used(enough, refuses)
         identity = Identity(hostname="gate", taken=TAKEN)
-        kinds = [Kind(what="lease", ask=asks, unpack=lease.unpack)]
+        protocols = [AddressProtocol(what="lease", ask=asks, unpack=lease.unpack)]
         if routers is not None:
-            kinds.append(Kind(what="advertisement", ask=routers, unpack=address.unpack))
+            protocols.append(
+                AddressProtocol(what="advertisement", ask=routers, unpack=address.unpack)
+            )
         signal.alarm(20)
         try:
-            askers = (Asker(kind, "wan", "eth0", identity) for kind in kinds)
-            lease_holder.Tenant(askers, used).keep()
+            clients = (InterfaceClient(p, "wan", "eth0", identity) for p in protocols)
+            lease_holder.LeaseHolder(clients, used).keep()
         except EnoughError:
             signal.alarm(0)
             return used

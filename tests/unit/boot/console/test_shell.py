@@ -46,38 +46,38 @@ def problems(path: Path) -> list[str]:
 def test_the_hash_is_the_one_of_the_specification(setting: str, word: str, hashed: str) -> None:
     assert hashed.startswith(setting[:16])
     assert password_hash.is_hash(hashed)
-    assert password_hash.fits(word, hashed)
-    assert not password_hash.fits(f"{word} ", hashed)
-    assert not password_hash.fits("", hashed)
+    assert password_hash.matches(word, hashed)
+    assert not password_hash.matches(f"{word} ", hashed)
+    assert not password_hash.matches("", hashed)
 
 
 def test_a_hash_that_is_made_fits_and_no_two_are_alike() -> None:
-    first, second = (password_hash.made("correct horse") for _ in range(2))
+    first, second = (password_hash.hash_password("correct horse") for _ in range(2))
     assert first != second
     assert password_hash.is_hash(first)
-    assert password_hash.fits("correct horse", first)
-    assert not password_hash.fits("correct horsf", first)
+    assert password_hash.matches("correct horse", first)
+    assert not password_hash.matches("correct horsf", first)
 
 
 def test_openssl_makes_the_same() -> None:
-    made = password_hash.made("correct horse")
+    made = password_hash.hash_password("correct horse")
     salt = made.split("$")[3]
     told = subprocess.run(
         ["openssl", "passwd", "-6", "-salt", salt, "correct horse"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    assert password_hash.fits("correct horse", told.stdout.strip())
+    assert password_hash.matches("correct horse", told.stdout.strip())
 
 
 @pytest.mark.parametrize("word", ["", "a\0b", "x" * 257])
 def test_what_is_no_password_is_not_hashed(word: str) -> None:
     with pytest.raises(password_hash.PasswordError):
-        password_hash.made(word)
+        password_hash.hash_password(word)
 
 
 @pytest.mark.parametrize("word", ["a\0b", "x" * 257, "\udcff", "ä" * 200])
 def test_what_nobody_can_have_set_fits_nothing(word: str) -> None:
-    assert not password_hash.fits(word, KNOWN[0][2])
+    assert not password_hash.matches(word, KNOWN[0][2])
 
 
 def test_the_command_prints_what_the_policy_takes(
@@ -87,7 +87,7 @@ def test_the_command_prints_what_the_policy_takes(
     assert main.main(["password"]) == 0
     found = examine(policy(tmp_path, f"\n{capsys.readouterr().out}")).policy.password
     assert found is not None
-    assert password_hash.fits("correct horse", found)
+    assert password_hash.matches("correct horse", found)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     assert main.main(["password"]) == 2
     assert capsys.readouterr().err.startswith("error: a password has 1 to 256 bytes")

@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from pbrinit.boot.guard.link_keeper import Tend
+from pbrinit.boot.guard.link_keeper import LinkKeeper
 from pbrinit.boot.network import links
-from pbrinit.boot.state.guard_status import Record
+from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.wire.bootplan import BootPlan
 from pbrinit.wire.netlink.socket import Kernel
 
@@ -34,7 +34,7 @@ def test_a_room_that_is_made_between_two_looks_is_nothing_to_repair(
     monkeypatch.setattr(links, "carrier", lambda _: True)
     monkeypatch.setattr(links, "is_up", lambda device: device == "lo" or is_so())
     monkeypatch.setattr(links, "is_made", lambda _: is_so())
-    record = Record()
-    tend = Tend(plan, record)
-    assert not tend.look(cast("Kernel", None))
+    record = GuardStatus()
+    tend = LinkKeeper(plan, record)
+    assert not tend.reconcile(cast("Kernel", None))
     assert (record.repairs, record.lines) == (0, [])

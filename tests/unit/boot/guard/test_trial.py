@@ -11,7 +11,7 @@ import pytest
 from pbrinit.boot.guard import switch
 from pbrinit.boot.guard.trial import RefusedError, Trial
 from pbrinit.boot.state import active_plan, confirmed_policy
-from pbrinit.boot.state.guard_status import Record
+from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
 from pbrinit.policy.assigned import configured, given
@@ -37,8 +37,8 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
         monkeypatch.setattr(active_plan, name, str(tmp_path / name))
     for name in ("TRIED", "KEPT"):
         monkeypatch.setattr(confirmed_policy, name, str(tmp_path / name))
-    monkeypatch.setattr(switch, "adopt", lambda _, commit, *__: commit())
-    return Trial(plan_of(POLICY), Record())
+    monkeypatch.setattr(switch, "switch_plan", lambda _, commit, *__: commit())
+    return Trial(plan_of(POLICY), GuardStatus())
 
 
 def ask(trial: Trial, words: list[str], plan: BootPlan) -> str:
@@ -88,7 +88,9 @@ BARE = plan_of(ELSE)
 def tried(trial: Trial) -> Trial:
     """A machine with a lease, on which another policy is on trial."""
     ask(trial, ["adopt"], LEASED)
-    confirmed_policy.write(confirmed_policy.Kept(OTHER.digest, BARE, {"other.toml": b""}))
+    confirmed_policy.write(
+        confirmed_policy.ConfirmedPolicy(OTHER.digest, BARE, {"other.toml": b""})
+    )
     assert "in force for 9 s" in ask(trial, [*TRY, LEASED.digest], OTHER)
     assert trial.plan.digest == OTHER.digest
     return trial
@@ -96,7 +98,7 @@ def tried(trial: Trial) -> Trial:
 
 def again() -> Trial:
     """The guard that follows one that ended."""
-    return Trial(plan_of(POLICY), Record())
+    return Trial(plan_of(POLICY), GuardStatus())
 
 
 def kept() -> str:
@@ -105,7 +107,7 @@ def kept() -> str:
 
 
 def test_a_trial_is_of_the_plan_that_was_in_force_when_it_was_made(trial: Trial) -> None:
-    confirmed_policy.write(confirmed_policy.Kept(OTHER.digest, BARE, {}))
+    confirmed_policy.write(confirmed_policy.ConfirmedPolicy(OTHER.digest, BARE, {}))
     with pytest.raises(RefusedError, match="has come in force meanwhile: try again"):
         ask(trial, [*TRY, LEASED.digest], OTHER)
     assert trial.plan.digest != OTHER.digest
@@ -113,7 +115,7 @@ def test_a_trial_is_of_the_plan_that_was_in_force_when_it_was_made(trial: Trial)
 
 def test_what_could_not_be_made_anew_is_not_tried(trial: Trial) -> None:
     ask(trial, ["adopt"], LEASED)
-    confirmed_policy.write(confirmed_policy.Kept(LEASED.digest, BARE, {}))
+    confirmed_policy.write(confirmed_policy.ConfirmedPolicy(LEASED.digest, BARE, {}))
     for _ in range(2):
         with pytest.raises(RefusedError, match="what it is read from is not there"):
             ask(trial, TRY, OTHER)
@@ -165,9 +167,9 @@ def test_a_trial_goes_on_where_the_plan_for_another_address_cannot_be_put_in_for
     def fails(new: BootPlan, commit: Callable[[], None], *_: object) -> None:
         commit()
         if new.digest == LEASED.digest:
-            raise switch.AdoptError("it is in force, and differs")
+            raise switch.SwitchError("it is in force, and differs")
 
-    monkeypatch.setattr(switch, "adopt", fails)
+    monkeypatch.setattr(switch, "switch_plan", fails)
     with pytest.raises(RefusedError, match="was taken back"):
         ask(tried, ["adopt", kept()], LEASED)
     assert tried.plan.digest == OTHER.digest

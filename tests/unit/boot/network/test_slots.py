@@ -58,12 +58,12 @@ def with_many(plan: Plan) -> Plan:
 def test_moved_it_is_what_the_moved_plan_encodes_to(name: str) -> None:
     plan = with_many(load(Path(f"examples/{name}.toml")))
     here, there = encode.encode(plan, name), encode.encode(elsewhere(plan), name)
-    moved = slots.moved(here, 1)
-    assert (slots.of(here), slots.of(moved)) == (0, 1)
+    moved = slots.relocate(here, 1)
+    assert (slots.slot_of(here), slots.slot_of(moved)) == (0, 1)
     assert moved.digest == here.digest
     assert without_digest(moved) == without_digest(there)
-    assert slots.moved(moved, 0) == here
-    assert slots.moved(moved, 1) is moved
+    assert slots.relocate(moved, 0) == here
+    assert slots.relocate(moved, 1) is moved
 
 
 def without_digest(plan: BootPlan) -> bytes:
@@ -73,7 +73,7 @@ def without_digest(plan: BootPlan) -> bytes:
 def test_the_places_are_apart() -> None:
     rooms = room_addresses.INSIDE[Family.V4].num_addresses
     last = max(layout.TAIL + layout.INPUT_SIZE, layout.ROOMS + rooms * layout.ROOM_SIZE)
-    assert last < slots.PREFERENCES < slots.PREFERENCES + last < gate.SHUT
+    assert last < slots.PREFERENCES < slots.PREFERENCES + last < gate.BLOCK_ALL
     assert layout.TABLE_SETS < slots.TABLES
 
 

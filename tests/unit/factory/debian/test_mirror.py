@@ -66,7 +66,7 @@ def with_template(root: Path) -> Path:
 
 
 def test_debians_entries_are_read_from_deb822_sources(tmp_path: Path) -> None:
-    assert mirror.of(host(tmp_path, debian_sources=DEBIAN), {}) == mirror.Mirror(
+    assert mirror.host_mirror(host(tmp_path, debian_sources=DEBIAN), {}) == mirror.Mirror(
         "http://mirror.example/debian", "http://mirror.example/debian-security"
     )
 
@@ -80,7 +80,7 @@ def test_debians_entries_are_read_from_one_line_sources(tmp_path: Path) -> None:
         "http://mirror.example/debian trixie main contrib # ours\n"
         "deb http://mirror.example/debian-security trixie-security main\n"
     )
-    assert mirror.of(host(tmp_path, list=text), {}) == mirror.Mirror(
+    assert mirror.host_mirror(host(tmp_path, list=text), {}) == mirror.Mirror(
         "http://mirror.example/debian", "http://mirror.example/debian-security"
     )
 
@@ -96,7 +96,7 @@ def test_debians_entries_are_read_from_one_line_sources(tmp_path: Path) -> None:
 )
 def test_an_entry_of_somebody_else_is_not_taken_for_debians(tmp_path: Path, foreign: str) -> None:
     root = host(tmp_path, a_list=foreign, debian_sources=DEBIAN)
-    assert mirror.of(root, {}).main == "http://mirror.example/debian"
+    assert mirror.host_mirror(root, {}).main == "http://mirror.example/debian"
 
 
 def test_a_disabled_entry_and_a_disabled_file_are_not_taken(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_a_disabled_entry_and_a_disabled_file_are_not_taken(tmp_path: Path) -> N
         b_sources_disabled=off,
         debian_sources=DEBIAN,
     )
-    assert mirror.of(root, {}).main == "http://mirror.example/debian"
+    assert mirror.host_mirror(root, {}).main == "http://mirror.example/debian"
 
 
 def test_a_host_without_a_security_entry_gets_none(tmp_path: Path) -> None:
     root = host(tmp_path, list="deb http://mirror.example/debian trixie main\n")
-    assert mirror.of(root, {}).security is None
+    assert mirror.host_mirror(root, {}).security is None
 
 
 def test_a_cloud_images_mirror_list_is_followed_to_its_first_mirror(tmp_path: Path) -> None:
@@ -124,12 +124,12 @@ def test_a_cloud_images_mirror_list_is_followed_to_its_first_mirror(tmp_path: Pa
     (root / "etc/apt/mirrors/debian.list").write_text(
         "# nearest first\nhttp://near.example/debian/\tpriority:1\nhttp://far.example/debian\n"
     )
-    assert mirror.of(root, {}).main == "http://near.example/debian"
+    assert mirror.host_mirror(root, {}).main == "http://near.example/debian"
 
 
 def test_an_ubuntu_host_gets_the_mirror_of_the_distribution_templates(tmp_path: Path) -> None:
     root = with_template(host(tmp_path, ubuntu_sources=UBUNTU))
-    assert mirror.of(root, {}) == mirror.Mirror(
+    assert mirror.host_mirror(root, {}) == mirror.Mirror(
         "http://default.example/debian", "http://security.example"
     )
 
@@ -137,17 +137,17 @@ def test_an_ubuntu_host_gets_the_mirror_of_the_distribution_templates(tmp_path: 
 def test_a_named_mirror_wins_over_what_the_host_has(tmp_path: Path) -> None:
     root = host(tmp_path, debian_sources=DEBIAN)
     environ = {"DEBIAN_MIRROR": "http://mine.example/debian/"}
-    assert mirror.of(root, environ) == mirror.Mirror(
+    assert mirror.host_mirror(root, environ) == mirror.Mirror(
         "http://mine.example/debian", "http://mine.example/debian-security"
     )
     environ["DEBIAN_SECURITY_MIRROR"] = "http://mine.example/sec"
-    assert mirror.of(root, environ).security == "http://mine.example/sec"
+    assert mirror.host_mirror(root, environ).security == "http://mine.example/sec"
 
 
 def test_a_host_that_names_no_mirror_is_told_what_to_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        mirror.of(host(tmp_path, ubuntu_sources=UBUNTU), {})
+        mirror.host_mirror(host(tmp_path, ubuntu_sources=UBUNTU), {})
     assert caught.value.code == 2
     assert "set DEBIAN_MIRROR" in capsys.readouterr().err

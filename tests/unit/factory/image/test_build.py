@@ -108,7 +108,7 @@ def test_no_image_is_made_of_a_policy_that_is_mistaken_or_not_proved(
     made.mkdir()
     (made / "pbrinit.efi").write_bytes(b"the last one")
     with pytest.raises(SystemExit) as ended:
-        build.make(policy, made)
+        build.make_image(policy, made)
     assert ended.value.code == status
     told = capfd.readouterr()
     assert said in told.out + told.err

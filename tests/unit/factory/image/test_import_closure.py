@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.image import import_closure, slim
+from factory.image import import_closure, minimal_root
 
 CHECKOUT = Path(__file__).parents[4]
 CUTS = import_closure.read_cuts(CHECKOUT / "factory/image/import_cuts.toml")
@@ -136,14 +136,14 @@ def test_every_cut_has_a_reason() -> None:
 
 
 def test_the_boot_path_knows_nothing_that_is_made_for_the_host() -> None:
-    found = import_closure.find(slim.ENTRIES, "pbrinit", [CHECKOUT], [])
+    found = import_closure.find(minimal_root.ENTRIES, "pbrinit", [CHECKOUT], [])
     ours = {name for name in names(found) if name.partition(".")[0] == "pbrinit"}
-    assert {name for name in ours if not slim.is_shipped(name)} == set()
+    assert {name for name in ours if not minimal_root.is_shipped(name)} == set()
     assert not [line for line in found.missing if line.endswith(" tomllib")]
 
 
 def test_pbrctl_of_the_appliance_has_the_compiler_and_no_prover() -> None:
-    found = import_closure.find([slim.CONTROL], "pbrinit", [CHECKOUT], [])
+    found = import_closure.find([minimal_root.CONTROL], "pbrinit", [CHECKOUT], [])
     ours = {name for name in names(found) if name.partition(".")[0] == "pbrinit"}
     assert {
         "pbrinit.compiler.compile",

@@ -18,7 +18,7 @@ def test_unusable_fragments_end_the_build_with_all_that_is_wrong(
     (tmp_path / "vm" / "c.toml").write_text('purpose = "p"\n')
     monkeypatch.setattr(build, "FRAGMENTS", tmp_path)
     with pytest.raises(SystemExit) as caught:
-        build.build()
+        build.build_kernel()
     assert caught.value.code == 2
     message = capsys.readouterr().err
     assert "a.toml: option.NET" in message
@@ -27,5 +27,5 @@ def test_unusable_fragments_end_the_build_with_all_that_is_wrong(
 
 def test_a_variant_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        build.build("arm")
+        build.build_kernel("arm")
     assert "VARIANT=vm or VARIANT=pc" in capsys.readouterr().err

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from factory.review import cves
-from factory.review.cves import Flaws
+from factory.review.cves import CveCounts
 
-FLAWS = Flaws(
+FLAWS = CveCounts(
     "somebody",
     "2026-08-21",
     "",
@@ -29,7 +29,7 @@ def test_headers_and_makefiles_are_taken_to_be_in_every_kernel() -> None:
 
 
 def test_a_folder_does_not_stand_for_what_is_below_it() -> None:
-    below = Flaws("", "", "", ((1, ("fs/",)),))
+    below = CveCounts("", "", "", ((1, ("fs/",)),))
     assert below.contained({"fs/proc/base.c"}) == 0
     assert below.contained({"fs/open.c"}) == 1
 

@@ -23,7 +23,9 @@ def offered(*changes: Any, address: str = "192.0.2.77") -> Lease:
     """The lease of an offer with some options changed; None takes one away."""
     options = {o[0]: o for o in OFFERED} | {o[0]: o for o in changes}
     told = [o for o in options.values() if o[1] is not None]
-    return lease.given(decode(answer("offer", QUESTION, *told, address=address)), TAKEN)
+    return lease.lease_from_message(
+        decode(answer("offer", QUESTION, *told, address=address)), TAKEN
+    )
 
 
 def test_an_ordinary_offer() -> None:
@@ -173,8 +175,8 @@ def test_bytes_with_a_route_that_cannot_be_used_are_no_lease(
 
 def test_a_lease_is_written_and_told_with_its_routes() -> None:
     found = offered((ROUTES, ["198.51.100.0/24:192.0.2.9", "0.0.0.0/0:192.0.2.3"]))
-    assert found.written(0) == "192.0.2.77/24,192.0.2.3,192.0.2.1,198.51.100.0/24=192.0.2.9"
-    assert found.told(0) == (
+    assert found.as_assignment(0) == "192.0.2.77/24,192.0.2.3,192.0.2.1,198.51.100.0/24=192.0.2.9"
+    assert found.describe(0) == (
         "192.0.2.77/24, gateway 192.0.2.3, 198.51.100.0/24 via 192.0.2.9 for 3600 s from 192.0.2.1"
     )
 

@@ -11,17 +11,30 @@ from scapy.layers.dhcp import BOOTP, DHCP
 
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.dhcp import lease
-from pbrinit.wire.dhcp import message as dhcpmessage
-from pbrinit.wire.dhcp.message import MessageError, decode, encode
+from pbrinit.wire.dhcp.message import (
+    ASK,
+    DISCOVER,
+    HOSTNAME,
+    KIND,
+    MASK,
+    OFFER,
+    OVERLOAD,
+    RESOLVERS,
+    ROUTERS,
+    SECONDS,
+    MessageError,
+    decode,
+    encode,
+)
 from tests.support.dhcp_bytes import answer
 
 MAC = bytes.fromhex("52540012345a")
-QUESTION = encode(dhcpmessage.DISCOVER, 0x01020304, MAC)
+QUESTION = encode(DISCOVER, 0x01020304, MAC)
 
 
 def test_scapy_reads_a_question_as_it_is_meant() -> None:
-    name = (dhcpmessage.HOSTNAME, b"gate")
-    asked = BOOTP(encode(dhcpmessage.DISCOVER, 7, MAC, seconds=9, options=(name,)))
+    name = (HOSTNAME, b"gate")
+    asked = BOOTP(encode(DISCOVER, 7, MAC, seconds=9, options=(name,)))
     assert (asked.op, asked.htype, asked.hlen, asked.xid, asked.secs) == (1, 1, 6, 7, 9)
     assert asked.chaddr[:6] == MAC
     assert asked.flags == "B"
@@ -34,7 +47,7 @@ def test_scapy_reads_a_question_as_it_is_meant() -> None:
 
 
 def test_who_has_an_address_asks_from_it_and_wants_the_answer_there() -> None:
-    asked = BOOTP(encode(dhcpmessage.ASK, 7, MAC, own=bytes((192, 0, 2, 77))))
+    asked = BOOTP(encode(ASK, 7, MAC, own=bytes((192, 0, 2, 77))))
     assert asked.ciaddr == "192.0.2.77"
     assert not asked.flags
 
@@ -45,38 +58,38 @@ def test_no_question_is_shorter_than_bootp() -> None:
 
 def test_an_answer_of_scapys_is_read() -> None:
     message = decode(answer("offer", QUESTION))
-    assert (message.kind, message.number, message.mac) == (dhcpmessage.OFFER, 0x01020304, MAC)
+    assert (message.kind, message.number, message.mac) == (OFFER, 0x01020304, MAC)
     assert message.address == bytes((192, 0, 2, 77))
-    assert message.options[dhcpmessage.MASK] == bytes((255, 255, 255, 0))
-    assert message.options[dhcpmessage.RESOLVERS] == bytes((192, 0, 2, 53, 192, 0, 2, 54))
+    assert message.options[MASK] == bytes((255, 255, 255, 0))
+    assert message.options[RESOLVERS] == bytes((192, 0, 2, 53, 192, 0, 2, 54))
 
 
 def test_options_go_on_in_the_fields_of_names_where_the_message_says_so() -> None:
-    more = bytes((dhcpmessage.SECONDS, 4, 0, 0, 14, 16, 255))
+    more = bytes((SECONDS, 4, 0, 0, 14, 16, 255))
     told = (("server_id", "192.0.2.1"), ("dhcp-option-overload", 3))
     message = decode(answer("offer", QUESTION, *told, file=more, sname=bytes((3, 2, 1, 2))))
-    assert message.options[dhcpmessage.SECONDS] == bytes((0, 0, 14, 16))
-    assert message.options[dhcpmessage.ROUTERS] == bytes((1, 2))
+    assert message.options[SECONDS] == bytes((0, 0, 14, 16))
+    assert message.options[ROUTERS] == bytes((1, 2))
 
 
 @pytest.mark.parametrize(("overload", "field"), [(1, "file"), (2, "sname")])
 def test_each_of_those_fields_has_a_number(overload: int, field: str) -> None:
-    routers = bytes((dhcpmessage.ROUTERS, 2, 1, 2, 255))
+    routers = bytes((ROUTERS, 2, 1, 2, 255))
     names: dict[str, Any] = {"file": b"", "sname": b"", field: routers}
     message = decode(answer("offer", QUESTION, ("dhcp-option-overload", overload), **names))
-    assert message.options[dhcpmessage.ROUTERS] == bytes((1, 2))
+    assert message.options[ROUTERS] == bytes((1, 2))
     message = decode(answer("offer", QUESTION, ("dhcp-option-overload", 3 - overload), **names))
-    assert dhcpmessage.ROUTERS not in message.options
+    assert ROUTERS not in message.options
 
 
 def test_those_fields_say_nothing_otherwise() -> None:
-    more = bytes((dhcpmessage.SECONDS, 4, 0, 0, 14, 16, 255))
-    assert dhcpmessage.SECONDS not in decode(answer("nak", QUESTION, "pad", file=more)).options
+    more = bytes((SECONDS, 4, 0, 0, 14, 16, 255))
+    assert SECONDS not in decode(answer("nak", QUESTION, "pad", file=more)).options
 
 
 def test_an_option_in_pieces_is_one() -> None:
     whole = answer("offer", QUESTION, ("router", "192.0.2.1"), ("router", "192.0.2.2"))
-    assert decode(whole).options[dhcpmessage.ROUTERS] == bytes((192, 0, 2, 1, 192, 0, 2, 2))
+    assert decode(whole).options[ROUTERS] == bytes((192, 0, 2, 1, 192, 0, 2, 2))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +133,7 @@ def test_whatever_options_come_a_lease_is_made_or_refused(
     told = b"".join(bytes((code, len(value))) + value for code, value in options)
     data = answer("offer", QUESTION)[:240] + bytes((53, 1, kind)) + told + junk
     try:
-        found = lease.given(decode(data[: len(data) - cut]), ())
+        found = lease.lease_from_message(decode(data[: len(data) - cut]), ())
     except (MessageError, LeaseError):
         return
     assert lease.unpack(found.pack(), ()) == found
@@ -128,7 +141,7 @@ def test_whatever_options_come_a_lease_is_made_or_refused(
 
 @given(OPTIONS)
 def test_options_that_scapy_writes_are_read_as_they_are(options: list[tuple[int, bytes]]) -> None:
-    special = {dhcpmessage.OVERLOAD, dhcpmessage.KIND}
+    special = {OVERLOAD, KIND}
     told = {code: value for code, value in options if code not in special}
     read = decode(answer("ack", QUESTION, "pad", *told.items())).options
-    assert read == {dhcpmessage.KIND: b"\x05", **told}
+    assert read == {KIND: b"\x05", **told}

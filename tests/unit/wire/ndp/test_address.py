@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pbrinit.net.addresses import Family
 from pbrinit.policy import room_addresses
 from pbrinit.wire.assignment import LeaseError
-from pbrinit.wire.ndp import address as advertised
-from pbrinit.wire.ndp.address import Advertised, check_address, identified
+from pbrinit.wire.ndp import address
+from pbrinit.wire.ndp.address import AdvertisedAddress, check_address, eui64_address
 
-ONE = Advertised(
+ONE = AdvertisedAddress(
     address="2001:db8:1::7",
     router="fe80::1",
     seconds=3600,
@@ -26,13 +26,13 @@ TAKEN = ((0x20010DB8_00100000 << 64, 48),)
 
 def test_an_address_is_made_of_the_prefix_and_the_card() -> None:
     """RFC 4291, appendix A."""
-    made = identified(IPv6Address("2001:db8::").packed, bytes.fromhex("525400123456"))
+    made = eui64_address(IPv6Address("2001:db8::").packed, bytes.fromhex("525400123456"))
     assert str(IPv6Address(made)) == "2001:db8::5054:ff:fe12:3456"
 
 
 def test_the_inside_of_rooms_is_the_policys() -> None:
     network = room_addresses.INSIDE[Family.V6]
-    assert (int(network.network_address), network.prefixlen) == advertised.INSIDE
+    assert (int(network.network_address), network.prefixlen) == address.INSIDE
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_a_hosts_address_is_used(address: str) -> None:
 
 
 def test_what_is_packed_is_unpacked() -> None:
-    assert advertised.unpack(ONE.pack(), TAKEN) == ONE
-    bare = Advertised(**{**vars(ONE), "gateway_seconds": 0, "resolvers": ()})
-    assert advertised.unpack(bare.pack(), TAKEN) == bare
+    assert address.unpack(ONE.pack(), TAKEN) == ONE
+    bare = AdvertisedAddress(**{**vars(ONE), "gateway_seconds": 0, "resolvers": ()})
+    assert address.unpack(bare.pack(), TAKEN) == bare
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_what_is_packed_is_unpacked() -> None:
 )  # fmt: skip
 def test_what_crosses_the_pipe_is_checked_again(change: dict[str, object]) -> None:
     with pytest.raises(LeaseError):
-        advertised.unpack(Advertised(**{**vars(ONE), **change}).pack(), TAKEN)
+        address.unpack(AdvertisedAddress(**{**vars(ONE), **change}).pack(), TAKEN)
 
 
 @given(st.binary(min_size=88, max_size=88) | st.binary(max_size=100))
 def test_whatever_crosses_the_pipe_is_read_or_refused(data: bytes) -> None:
     try:
-        found = advertised.unpack(data, TAKEN)
+        found = address.unpack(data, TAKEN)
     except LeaseError:
         return
     check_address(found.address, 64, found.router, TAKEN)
@@ -96,13 +96,13 @@ def test_whatever_crosses_the_pipe_is_read_or_refused(data: bytes) -> None:
 def test_resolvers_on_the_link_are_not_used_nor_more_than_three() -> None:
     texts = ["fe80::53", "ff02::fb", "::1", *(f"2001:db8::{n}" for n in (1, 1, 2, 3, 4))]
     packed = (IPv6Address(text).packed for text in texts)
-    assert advertised.usable(packed) == ("2001:db8::1", "2001:db8::2", "2001:db8::3")
+    assert address.usable(packed) == ("2001:db8::1", "2001:db8::2", "2001:db8::3")
 
 
 def test_the_way_to_everybody_else_may_be_over_before_the_address_is() -> None:
-    assert ONE.written(0) == "2001:db8:1::7/64,fe80::1"
-    assert ONE.written(1800) == "2001:db8:1::7/64,"
-    assert ONE.written(3600) is None
-    assert ONE.changes() == (1800, 3600)
-    assert ONE.told(0) == "2001:db8:1::7/64, gateway fe80::1 for 3600 s from fe80::1"
-    assert ONE.told(1800.5) == "2001:db8:1::7/64 for 1800 s from fe80::1"
+    assert ONE.as_assignment(0) == "2001:db8:1::7/64,fe80::1"
+    assert ONE.as_assignment(1800) == "2001:db8:1::7/64,"
+    assert ONE.as_assignment(3600) is None
+    assert ONE.change_times() == (1800, 3600)
+    assert ONE.describe(0) == "2001:db8:1::7/64, gateway fe80::1 for 3600 s from fe80::1"
+    assert ONE.describe(1800.5) == "2001:db8:1::7/64 for 1800 s from fe80::1"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pbrinit.boot.autoconf.client_process import Identity
 from pbrinit.wire.ndp import address
-from pbrinit.wire.ndp.address import Advertised
+from pbrinit.wire.ndp.address import AdvertisedAddress
 from pbrinit.wire.ndp.client import Client
 from tests.support.generate.packets import seeded
 from tests.support.ra_bytes import PREFIX, RESOLVERS, prefix, resolvers, says
@@ -55,7 +55,7 @@ class Played:
     def written(self) -> str | None:
         """What is held now, as it is used."""
         held = self.client.held
-        return held[0].written(self.now - held[1]) if held else None
+        return held[0].as_assignment(self.now - held[1]) if held else None
 
     @property
     def resolvers(self) -> list[str]:
@@ -102,7 +102,7 @@ def test_an_ordinary_advertisement_makes_an_address_and_asks_no_more() -> None:
     played.hears(says(prefix(), resolvers(*RESOLVERS, seconds=9000)))
     assert played.written == f"{FIRST},{ROUTER}"
     assert played.client.held is not None
-    assert played.client.held[0] == Advertised(
+    assert played.client.held[0] == AdvertisedAddress(
         address=FIRST.removesuffix("/64"), router=ROUTER, seconds=3600, gateway_seconds=1800,
         resolvers=RESOLVERS,
     )  # fmt: skip

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from types import SimpleNamespace
 
 import pytest
 
-from pbrinit.boot.programs import room as room_module
-from pbrinit.boot.programs import spawn
-from pbrinit.boot.programs import supervisor as programs
+from pbrinit.boot.programs import room, spawn, supervisor
 from pbrinit.boot.programs.supervisor import Programs
 from pbrinit.boot.state import active_plan, program_status
+from pbrinit.boot.state.program_status import ProgramStatus
 from pbrinit.wire.bootplan import BootFileError, BootPlan, LinkPlan, ProgramPlan
 
 
@@ -25,10 +25,10 @@ class World:
         self.ready = True
         self.held: list[int] = []
         self.sent: list[tuple[int, int]] = []
-        self.lines: list[program_status.Line] = []
+        self.statuses: list[ProgramStatus] = []
         self.links: list[object] = []
-        monkeypatch.setattr(programs, "seconds", lambda: self.now)
-        monkeypatch.setattr(programs, "say", lambda _: None)
+        monkeypatch.setattr(supervisor, "seconds", lambda: self.now)
+        monkeypatch.setattr(supervisor, "log", lambda _: None)
         monkeypatch.setattr(spawn, "start", self.start)
         monkeypatch.setattr(program_status, "write", self.write)
         monkeypatch.setattr(os, "killpg", lambda *sent: self.sent.append(sent))
@@ -47,8 +47,8 @@ class World:
         while self.held:
             os.close(self.held.pop())
 
-    def write(self, lines: list[program_status.Line]) -> None:
-        self.lines = lines
+    def write(self, statuses: Iterable[ProgramStatus]) -> None:
+        self.statuses = list(statuses)
 
 
 @pytest.fixture
@@ -69,22 +69,22 @@ def test_its_room_is_made_as_the_plan_in_force_has_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which is another one than the image's while that is on trial."""
-    room = SimpleNamespace(device="r-one")
+    room_plan = SimpleNamespace(device="r-one")
     image, other = (
         BootPlan(
             links=(LinkPlan(device="lo"), LinkPlan(device="r-one", name=name)),
-            programs=(ProgramPlan(name="one", restart="always", room=room),),
+            programs=(ProgramPlan(name="one", restart="always", room=room_plan),),
         )
         for name in ("image", "other")
     )
     in_force = [image, other]
     monkeypatch.setattr(active_plan, "read", lambda _: in_force.pop(0))
-    monkeypatch.setattr(room_module, "unmake", lambda _: None)
+    monkeypatch.setattr(room, "unmake", lambda _: None)
     one = Programs(image, ())
-    one.see_to()
+    one.tick()
     one.restart("one")
-    one.note({world.started[-1]: 0})
-    one.see_to()
+    one.on_exit({world.started[-1]: 0})
+    one.tick()
     assert world.links == [image.links[1], other.links[1]]
 
 
@@ -94,16 +94,16 @@ def leased(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Programs, lis
     assert not world.started
 
     def plan(address: str) -> BootPlan:
-        room = SimpleNamespace(device="r-one", messages=(address,))
-        one = ProgramPlan(name="one", restart="never", room=room)
+        room_plan = SimpleNamespace(device="r-one", messages=(address,))
+        one = ProgramPlan(name="one", restart="never", room=room_plan)
         two = ProgramPlan(name="two", restart="never", room=None)
         return BootPlan(links=(LinkPlan(device="r-one"),), programs=(one, two))
 
     in_force = [plan("first"), plan("first"), plan("second")]
     monkeypatch.setattr(active_plan, "read", lambda _: in_force[0])
-    monkeypatch.setattr(room_module, "unmake", lambda _: None)
+    monkeypatch.setattr(room, "unmake", lambda _: None)
     programs = Programs(in_force[0], ())
-    programs.see_to()
+    programs.tick()
     return programs, in_force
 
 
@@ -113,17 +113,17 @@ def test_who_has_another_room_by_the_plan_in_force_is_started_again(
     programs, in_force = leased
     one = world.started[0]
     in_force.pop(0)
-    programs.renew()
+    programs.restart_changed()
     assert world.sent == []
     in_force.pop(0)
-    programs.renew()
+    programs.restart_changed()
     world.now += 1
-    programs.renew()
+    programs.restart_changed()
     assert world.sent == [(one, signal.SIGTERM)]
-    programs.note({one: 0})
-    programs.see_to()
+    programs.on_exit({one: 0})
+    programs.tick()
     assert len(world.started) == 3
-    programs.renew()
+    programs.restart_changed()
     assert world.sent == [(one, signal.SIGTERM)]
 
 
@@ -131,10 +131,10 @@ def test_a_program_that_has_ended_is_not_started_for_its_room(
     world: World, leased: tuple[Programs, list[BootPlan]]
 ) -> None:
     programs, in_force = leased
-    programs.note({world.started[0]: 0})
+    programs.on_exit({world.started[0]: 0})
     del in_force[:2]
-    programs.renew()
-    programs.see_to()
+    programs.restart_changed()
+    programs.tick()
     assert len(world.started) == 2
 
 
@@ -145,14 +145,14 @@ def test_rooms_stay_where_the_plan_in_force_cannot_be_read(
         raise BootFileError("it is damaged")
 
     monkeypatch.setattr(active_plan, "read", read)
-    leased[0].renew()
+    leased[0].restart_changed()
     assert world.sent == []
 
 
 def test_a_program_is_started_at_once(world: World) -> None:
     one = kept("always")
     assert one.pause() == 0
-    one.see_to()
+    one.tick()
     assert (world.started, one.running, one.pause()) == ([1000], True, None)
 
 
@@ -160,15 +160,15 @@ def test_it_is_started_again_after_twice_the_time_each_time_up_to_a_minute(world
     one = kept("always")
     pauses = []
     for _ in range(9):
-        one.see_to()
-        one.note({world.started[-1]: 1})
+        one.tick()
+        one.on_exit({world.started[-1]: 1})
         assert not one.running
         pause = one.pause()
         assert pause is not None
         pauses.append(pause)
         world.now += pause - 0.01
         count = len(world.started)
-        one.see_to()
+        one.tick()
         assert len(world.started) == count
         world.now += 0.01
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
@@ -177,12 +177,12 @@ def test_it_is_started_again_after_twice_the_time_each_time_up_to_a_minute(world
 def test_one_that_ran_for_a_minute_begins_anew(world: World) -> None:
     one = kept("always")
     for _ in range(5):
-        one.see_to()
-        one.note({world.started[-1]: 0})
+        one.tick()
+        one.on_exit({world.started[-1]: 0})
         world.now += one.pause() or 0
-    one.see_to()
+    one.tick()
     world.now += 60
-    one.note({world.started[-1]: 0})
+    one.on_exit({world.started[-1]: 0})
     assert one.pause() == 1
 
 
@@ -197,65 +197,67 @@ def test_whether_it_is_started_again_is_the_policy_s(
     world: World, restart: str, status: int, again: bool
 ) -> None:
     one = kept(restart)
-    one.see_to()
-    one.note({1000: status})
+    one.tick()
+    one.on_exit({1000: status})
     assert (one.pause() is not None) is again
     world.now += 1000
-    one.see_to()
+    one.tick()
     assert (len(world.started) == 2) is again
 
 
 def test_a_restart_asks_it_to_end_and_then_ends_it(world: World) -> None:
     one = kept("never")
-    one.see_to()
+    one.tick()
     one.restart("one")
     assert world.sent == [(1000, signal.SIGTERM)]
-    assert one.pause() == programs.STOP_SECONDS
-    world.now += programs.STOP_SECONDS
-    one.see_to()
+    assert one.pause() == supervisor.STOP_SECONDS
+    world.now += supervisor.STOP_SECONDS
+    one.tick()
     assert world.sent[-1] == (1000, signal.SIGKILL)
-    one.note({1000: -9})
-    one.see_to()
+    one.on_exit({1000: -9})
+    one.tick()
     assert world.started == [1000, 1001]
 
 
 def test_a_restart_starts_one_that_has_ended_for_good(world: World) -> None:
     one = kept("never")
-    one.see_to()
-    one.note({1000: 0})
+    one.tick()
+    one.on_exit({1000: 0})
     one.restart("other")
-    one.see_to()
+    one.tick()
     assert world.started == [1000]
     one.restart("one")
-    one.see_to()
+    one.tick()
     assert world.started == [1000, 1001]
 
 
 def test_what_is_stopped_is_not_started_again(world: World) -> None:
     one = kept("always")
-    one.see_to()
+    one.tick()
     one.stop()
     assert world.sent == [(1000, signal.SIGTERM)]
-    one.note({1000: 0})
+    one.on_exit({1000: 0})
     world.now += 1000
-    one.see_to()
+    one.tick()
     assert (world.started, one.running, one.pause()) == ([1000], False, None)
 
 
 def test_what_it_started_is_ended_with_it(world: World) -> None:
     one = kept("always")
-    one.see_to()
-    one.note({1000: 0})
+    one.tick()
+    one.on_exit({1000: 0})
     assert world.sent == [(1000, signal.SIGKILL)]
 
 
 def test_what_is_known_of_it_is_written_down(world: World) -> None:
     one = kept("on-failure")
-    one.see_to()
-    assert world.lines == [("one", 1000, 100.0, 0, "running")]
-    one.note({1000: -11})
-    one.see_to()
-    assert world.lines == [("one", 0, 100.0, 1, "ended by signal 11, is started again")]
+    one.tick()
+    started = ProgramStatus(name="one", process=1000, since=100.0, restarts=0, state="running")
+    assert world.statuses == [started]
+    one.on_exit({1000: -11})
+    one.tick()
+    ended = {"process": 0, "restarts": 1, "state": "ended by signal 11, is started again"}
+    assert world.statuses == [ProgramStatus(**{**vars(started), **ended})]
 
 
 def test_a_machine_that_is_closed_has_none() -> None:
@@ -267,9 +269,9 @@ def test_so_many_are_started_at_a_time_and_the_others_when_these_have_been(world
     world.ready = False
     many = kept("always", count=10)
     for started in (4, 8, 10):
-        assert many.pause() in (0, programs.LOOK_SECONDS)
-        many.see_to()
-        many.see_to()
+        assert many.pause() in (0, supervisor.LOOK_SECONDS)
+        many.tick()
+        many.tick()
         assert len(world.started) == started
         world.become_programs()
     assert many.pause() is None
