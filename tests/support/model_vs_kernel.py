@@ -14,10 +14,10 @@ from random import Random
 from pbrinit.model.fib import Lookup, Trace
 from pbrinit.model.host import Machine
 from pbrinit.model.kernel import Model
-from pbrinit.net.martians import BROADCAST
 from pbrinit.model.tables import Entry, Kind
 from pbrinit.model.verdict import Outcome, Verdict
 from pbrinit.net.addresses import Address, Family
+from pbrinit.net.martians import BROADCAST
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Action, Plan

@@ -19,11 +19,11 @@ from scapy.packet import Packet as Layer
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator
+from tests.support.mac_addresses import GUEST_MAC
 from tests.support.namespaces import dhcp_server, in_namespace
 from tests.support.vm import appliance as asked
 from tests.support.vm import load
 from tests.support.vm.appliance import AS_WRITTEN, NOBODY, SERVED, Appliance, booted, in_order
-from tests.vm.conftest import GUEST_MAC
 
 POLICY = Path("examples/dhcp.toml")
 SERVER, MGMT, STRANGER = (who[4] for who in (asked.SERVER, asked.MGMT, asked.STRANGER))
