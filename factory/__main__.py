@@ -13,7 +13,7 @@ from pathlib import Path
 from factory.image.build import make_image
 from factory.kernel.build import VARIANTS, build_kernel
 from factory.log import die, size, step
-from factory.review import review
+from factory.review import report
 from factory.vm import kernel_selftest, qemu
 from pbrinit.net.addresses import Family
 from pbrinit.policy.interfaces import Interface
@@ -69,7 +69,7 @@ def _kernel(options: argparse.Namespace) -> int:
 
 
 def _review(options: argparse.Namespace) -> int:
-    return review.main(options.variant, as_json=options.json, accept=options.accept)
+    return report.main(options.variant, as_json=options.json, accept=options.accept)
 
 
 def _selftest(options: argparse.Namespace) -> int:

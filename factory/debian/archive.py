@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import cache, lock, log
+from factory import cache, log
+from factory.cache import held
 from factory.debian import mirror
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -85,7 +86,7 @@ def fetch_deb(package: str, suites: Sequence[str]) -> Deb:
     index's SHA256 each time.  Without a network the last index is used, and said so.
     """
     root = cache.directory("archive", "+".join(suites))
-    with lock.held(root):
+    with held(root):
         apt = _Apt(root)
         apt.refresh(suites)
         return _fetched(apt, apt.show([package], suites))[0]
@@ -94,7 +95,7 @@ def fetch_deb(package: str, suites: Sequence[str]) -> Deb:
 def fetch_with_needs(packages: Sequence[str], suite: str) -> list[Deb]:
     """The newest versions of `packages` and of all that they depend on, as `fetch_deb` has them."""
     root = cache.directory("archive", suite)
-    with lock.held(root):
+    with held(root):
         apt = _Apt(root)
         apt.refresh((suite,))
         return _fetched(apt, apt.show(apt.needs(packages), (suite,)))

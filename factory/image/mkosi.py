@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory import cache, lock, log
+from factory import cache, log
+from factory.cache import held
 from factory.debian import archive
 
 SUITE = "trixie"
@@ -55,7 +56,7 @@ def get(log_file: Path) -> Mkosi:
 
     Ends the program where the archive cannot be reached or the host refuses.
     """
-    with lock.held(place()):
+    with held(place()):
         command, environment = _host_mkosi() or _debian_mkosi()
         tools = place("tools-" + key(TOOLS, TOOLS.rglob("*"))) / "tools"
         mkosi = Mkosi(command, environment, tools)
@@ -70,7 +71,7 @@ def build(mkosi: Mkosi, recipe: Path, output: Path, *, what: str, log_file: Path
 
     mkosi moves an output there when it is finished, so what is there is whole.
     """
-    with lock.held(place()):
+    with held(place()):
         # Not for the tools: mkosi would clear the recipe's installed packages for theirs.
         arguments = (f"--tools-tree={mkosi.tools}", f"--cache-directory={place('cache')}")
         _build(mkosi, recipe, output, arguments, what=what, log_file=log_file)

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
-from factory import lock
+from factory.cache import held
 from factory.debian import archive
 from factory.image import cpio, mkosi
 from factory.image.cpio import Entry
@@ -146,7 +146,7 @@ def _unpacked(deb: archive.Deb) -> Path:
     """The package's files below a folder of the cache."""
     place = mkosi.place("programs")
     tree = place / deb.path.stem
-    with lock.held(place):
+    with held(place):
         if not tree.is_dir():
             with tempfile.TemporaryDirectory(dir=place) as partial:
                 subprocess.run(["dpkg-deb", "-x", deb.path, f"{partial}/tree"], check=True)

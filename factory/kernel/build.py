@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from factory import cache, lock, log
+from factory import cache, log
+from factory.cache import held
 from factory.kernel import contents, fragments, kconfig_symbols
 from factory.kernel.source import Source, choose
 
@@ -88,7 +89,7 @@ def build_kernel(variant: str = VARIANTS[0], source_word: str | None = None) -> 
     key = _key(source, asked, _compiler())
     place = cache.directory("kernel")
     done = place / key
-    with lock.held(place):
+    with held(place):
         if not all((done / part).exists() for part in PARTS):
             KernelBuild(source, asked_of, asked, key, place / "work").make(variant, done)
     version = (done / "release").read_text().strip()

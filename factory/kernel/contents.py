@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from factory.kernel.makefiles import Built, calls_in, table
-from factory.review.debian_kernels import count_lines
 
 ARCHIVES = ("vmlinux.a", "lib/lib.a", "arch/x86/lib/lib.a")
 
@@ -118,3 +118,37 @@ def _of_kind(found: Iterable[tuple[str, str]], kinds: str) -> set[str]:
 
 def _tool(command: list[str], folder: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder).stdout
+
+
+@dataclass(frozen=True)
+class Survey:
+    """`lines`: of source, by subsystem; `checks`: of the hardening checker's on options."""
+
+    name: str
+    options: int
+    modules: int
+    files: tuple[str, ...]
+    lines: dict[str, int]
+    calls: tuple[str, ...]
+    checks_met: int
+    checks_open: int
+
+
+def subsystem(path: str) -> str:
+    """Where a file belongs, as people speak of the kernel: `net/ipv4`, `drivers/usb`, `mm`.
+
+    The packet filter is one, in whichever folder of the network its files are.
+    """
+    parts = path.split("/")
+    if "netfilter" in parts:
+        return "netfilter"
+    depth = 2 if parts[0] in ("arch", "drivers", "net") else 1
+    return "/".join(parts[: min(depth, len(parts) - 1)]) or parts[0]
+
+
+def count_lines(tree: Path, files: Iterable[str]) -> dict[str, int]:
+    """Lines of the files, by subsystem."""
+    found: Counter[str] = Counter()
+    for name in files:
+        found[subsystem(name)] += (tree / name).read_bytes().count(b"\n")
+    return dict(sorted(found.items()))

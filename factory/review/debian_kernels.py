@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import lzma
 import tempfile
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from factory import cache, log
 from factory.debian import archive
 from factory.kernel import fragments, makefiles, source
+from factory.kernel.contents import Survey, count_lines
 from factory.review import hardening
 
 # Part of the key: raise it where something else is counted.
@@ -29,40 +28,6 @@ KERNELS = {
     "Debian cloud": "config.amd64_none_cloud-amd64.xz",
 }
 """Debian's name for each, and its configuration in the package."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """`lines`: of source, by subsystem; `checks`: of the hardening checker's on options."""
-
-    name: str
-    options: int
-    modules: int
-    files: tuple[str, ...]
-    lines: dict[str, int]
-    calls: tuple[str, ...]
-    checks_met: int
-    checks_open: int
-
-
-def subsystem(path: str) -> str:
-    """Where a file belongs, as people speak of the kernel: `net/ipv4`, `drivers/usb`, `mm`.
-
-    The packet filter is one, in whichever folder of the network its files are.
-    """
-    parts = path.split("/")
-    if "netfilter" in parts:
-        return "netfilter"
-    depth = 2 if parts[0] in ("arch", "drivers", "net") else 1
-    return "/".join(parts[: min(depth, len(parts) - 1)]) or parts[0]
-
-
-def count_lines(tree: Path, files: Iterable[str]) -> dict[str, int]:
-    """Lines of the files, by subsystem."""
-    found: Counter[str] = Counter()
-    for name in files:
-        found[subsystem(name)] += (tree / name).read_bytes().count(b"\n")
-    return dict(sorted(found.items()))
 
 
 def survey(name: str, config: Path, tree: Path) -> Survey:

@@ -6,7 +6,14 @@ raised of both.
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pbrinit.wire.prefix import Prefix
+
+    Sent = list[tuple[bytes, str]]
 
 
 class LeaseError(Exception):
@@ -35,3 +42,33 @@ class Assignment(SimpleNamespace):
     def describe(self, age: float) -> str:
         """It as a person reads it."""
         raise NotImplementedError
+
+
+class Identity(SimpleNamespace):
+    """Who asks: the machine's name, and the prefixes of its other interfaces (number, length)."""
+
+    hostname: str
+    taken: tuple[Prefix, ...]
+
+
+class AddressClient:
+    """What is held, and what is to be done about it: `due` is when to `tick` next. `refused` says
+    why what was given last was not taken.
+    """
+
+    refused: str
+    due: float
+
+    @property
+    def held(self) -> tuple[Assignment, float] | None:
+        """What is held, and since when; more time for the same is another."""
+        raise NotImplementedError
+
+    def tick(self, now: float) -> Sent:
+        """What is due: datagrams, each with the address that it goes to."""
+        raise NotImplementedError
+
+
+def random_below(number: int) -> int:
+    """A number below another one that nobody can guess."""
+    return int.from_bytes(os.urandom(8), "big") % number

@@ -10,7 +10,7 @@ from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator
 from tests.support.attack import images
 from tests.support.attack.range import Bench
-from tests.vm.conftest import accelerated, artefacts
+from tests.support.vm.fixtures import accelerated, artefacts
 
 __all__ = ["accelerated", "artefacts"]
 

@@ -6,10 +6,10 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import Packet, Raw
 
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.range import Bench
 from tests.support.attack.shot import MAGIC, ether, ip
-from tests.vm.conftest import MGMT, SELF, STRANGER
+from tests.support.host_example import MGMT, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 
 CHUNK = 500
 PORTS = range(1, 65536)

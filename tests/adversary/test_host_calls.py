@@ -13,7 +13,7 @@ from tests.support.attack.held_connection import Call, errors
 from tests.support.attack.images import HOST
 from tests.support.attack.range import Bench
 from tests.support.attack.report import report
-from tests.vm.conftest import MGMT, STRANGER
+from tests.support.host_example import MGMT, STRANGER
 
 SSH, HTTPS = 22, 443
 LISTENERS = {4: 0, 6: 1}

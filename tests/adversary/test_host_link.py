@@ -20,11 +20,11 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet
 
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.observation import told
 from tests.support.attack.range import Bench
 from tests.support.attack.shot import Shot, echo, ether, ip, tcp, udp
-from tests.vm.conftest import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
+from tests.support.host_example import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 
 OTHER_MAC = "52:54:00:66:66:66"
 ROUTES = ("/proc/net/route", "/proc/net/ipv6_route", "/proc/net/if_inet6", "/proc/net/fib_trie")

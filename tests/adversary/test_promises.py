@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.adversary import promises
 from tests.adversary.tables import host_groups, host_inside, host_raw
-from tests.vm.conftest import NEIGHBOUR
+from tests.support.host_example import NEIGHBOUR
 
 SECURITY = Path("docs/security.md").read_text()
 WAYS_OUT = Path("docs/ways-out.md").read_text()

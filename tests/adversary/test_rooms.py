@@ -19,11 +19,11 @@ from pbrinit.policy.reader.reader import read
 from tests.adversary.tables import host_kernel, room_kernel, room_wire
 from tests.support.attack import images
 from tests.support.attack.act import Act
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.observation import words
 from tests.support.attack.range import Bench
+from tests.support.host_example import MGMT, SELF, STRANGER, VERSIONS
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 from tests.support.vm.wire import Frame
-from tests.vm.conftest import MGMT, SELF, STRANGER, VERSIONS
 
 QUIET = ("sshd", "updater", "resolver")
 WIRE = [act for table in room_wire.IN_A_ROOM for act in table()]

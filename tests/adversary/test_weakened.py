@@ -20,16 +20,10 @@ from tests.adversary.tables import host_inside, host_tricks, host_wire
 from tests.support.attack import images
 from tests.support.attack.act import NOBODY
 from tests.support.attack.range import Bench
+from tests.support.generate.plan_mutants import without_notes
 
 PLAN = load(images.HOST)
 SSH = Ports(22, 22)
-
-
-def without(*notes: str) -> Plan:
-    """The plan without the rules that have such a note."""
-    rules = tuple(rule for rule in PLAN.rules if not rule.note.startswith(notes))
-    assert len(rules) < len(PLAN.rules)
-    return replace(PLAN, rules=rules)
 
 
 def portless() -> Plan:
@@ -62,7 +56,7 @@ def bound(bench: Bench) -> list[str]:
 
 WEAKENED: dict[str, tuple[Callable[[], Plan], Callable[[Bench], list[str]], tuple[str, ...]]] = {
     "anti-spoofing": (
-        lambda: without("forged"),
+        lambda: without_notes(PLAN, "forged"),
         spoofed,
         ("an answer of https from 2001:db8::2",),
     ),
@@ -72,7 +66,7 @@ WEAKENED: dict[str, tuple[Callable[[], Plan], Callable[[Bench], list[str]], tupl
         ("IPv6 ssh from mgmt, header first", "IPv4 ssh from mgmt, tiny first"),
     ),
     "hairpin": (
-        lambda: without("from a bound socket"),
+        lambda: without_notes(PLAN, "from a bound socket"),
         bound,
         ("IPv4 udp to the neighbour with SO_BINDTODEVICE",),
     ),

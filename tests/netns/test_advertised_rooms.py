@@ -12,17 +12,22 @@ from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
 from pbrinit.policy.assigned import Given, configured
 from pbrinit.wire.bootplan import BootPlan
-from tests.netns.test_leased_rooms import CLIENT, SECONDS, is_reached, restarts, sends_by, ssh
-from tests.netns.test_programs import SERVER
 from tests.support.namespaces import in_namespace, run_guard, run_supervisor, two_room_machine
 from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.leased_rooms import (
+    SECONDS,
+    client,
+    is_reached,
+    restarts,
+    sends_by,
+    ssh,
+)
 from tests.support.namespaces.ra_router import near, own
 from tests.support.policy_text import by_ra
 
 FOUR, WEB = "192.0.2.2", "2001:db8:7::7"
 MGMT, STRANGER = "2001:db8:5::9", "2001:db8:7::7"
-ASKS = CLIENT.replace("socket.socket()", "socket.socket(socket.AF_INET6)").replace("192.0.2.1", WEB)
-POLICY = by_ra(two_room_machine.policy(SERVER, ASKS, 'restart = "always"'))
+POLICY = by_ra(two_room_machine.policy(two_room_machine.SERVER, client(WEB), 'restart = "always"'))
 
 
 def plan_with(found: Given | None) -> BootPlan:

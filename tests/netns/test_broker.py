@@ -73,7 +73,7 @@ def test_nobody_asks_for_what_is_no_command() -> None:
 
 
 def test_a_program_without_it_sees_no_desk() -> None:
-    look = "import os, time; print(os.listdir('/run'), os.path.exists('/run/desks')); "
+    look = "import os, time; print(os.listdir('/run'), os.path.exists('/run/brokers')); "
     with at_a_desk(plan_of(more=f'{ONCE}ask = "try"', two=look + "time.sleep(60)")) as lab:
         assert "two: [] False" in lab.machine.do(run_supervisor.wait_for, "two: [")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.netns.conftest import NOBODY, PEER, ROOT, SELF, UPDATER
+from tests.support.host_example import NOBODY, PEER, ROOT, SELF, UPDATER
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.lab import Lab
 

@@ -21,8 +21,8 @@ from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.plan.plan import Action, Plan, Rule
 from pbrinit.policy.room_addresses import address
-from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.attack.room_frames import WEB, Attempt, World, attempts
+from tests.support.host_example import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 from tests.support.namespaces.marked_frames import mark_of

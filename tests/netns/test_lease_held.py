@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from pbrinit.wire.bootplan import BootPlan
-from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF, UPDATER
 from tests.support.attack import agent
+from tests.support.host_example import BEHIND, LENGTH, ON_LINK, SELF, UPDATER
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.lab import Lab
 

@@ -13,29 +13,24 @@ from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
 from pbrinit.policy.assigned import Given, configured
 from pbrinit.wire.bootplan import BootPlan
-from tests.netns.test_programs import SERVER
 from tests.support.namespaces import in_namespace, run_guard, run_supervisor, two_room_machine
-from tests.support.namespaces.in_namespace import Question
 from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.leased_rooms import (
+    SECONDS,
+    client,
+    is_reached,
+    restarts,
+    sends_by,
+    ssh,
+)
 from tests.support.policy_text import by_dhcp
 
 PEER = IPv4Address("192.0.2.1")
-SECONDS = 10
 FIRST, SECOND, SIX = "192.0.2.77", "192.0.2.90", "2001:db8::2"
-MGMT, STRANGER, MGMT_SIX = "198.51.100.9", "203.0.113.7", "2001:db8:5::9"
-CLIENT = f"""
-import socket, time
-while True:
-    one = socket.socket()
-    one.settimeout(1)
-    try:
-        one.connect(("{PEER}", 80))
-        print("by", one.getsockname()[0])
-    except OSError as error:
-        print("none:", error.strerror or error)
-    time.sleep(0.1)
-"""
-POLICY = by_dhcp(two_room_machine.policy(SERVER, CLIENT, 'restart = "always"'))
+STRANGER, MGMT_SIX = "203.0.113.7", "2001:db8:5::9"
+POLICY = by_dhcp(
+    two_room_machine.policy(two_room_machine.SERVER, client(str(PEER)), 'restart = "always"')
+)
 
 
 def plan_with(address: str | None, server: IPv4Address | None = PEER) -> BootPlan:
@@ -50,23 +45,6 @@ def waiting() -> Iterator[Lab]:
         lab.machine.do(run_supervisor.wait_for, "one: serving")
         lab.peer.do(in_namespace.serve, "tcp", 80, (str(PEER),))
         yield lab
-
-
-def ssh(lab: Lab, address: str, source: str = MGMT) -> str:
-    return lab.peer.do(in_namespace.ask, Question("tcp", address, 22, source=(source, 0)))
-
-
-def is_reached(lab: Lab, address: str) -> bool:
-    return ssh(lab, address) == "answered"
-
-
-def restarts(lab: Lab) -> dict[str, int]:
-    return {p.name: p.restarts for p in lab.machine.do(run_supervisor.statuses)}
-
-
-def sends_by(lab: Lab, address: str) -> bool:
-    """Whether the client's last word is that it has asked from there."""
-    return lab.machine.do(run_supervisor.said).rstrip().endswith(f"by {address}")
 
 
 def test_a_room_has_the_address_of_the_lease_and_no_more_that_of_the_one_before(

@@ -15,7 +15,6 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
 
 from pbrinit.boot.observe import reject_log
-from tests.netns.test_reject_log import told_in
 from tests.support.namespaces import in_namespace, run_reject_log
 from tests.support.namespaces.lab import Namespace
 from tests.support.namespaces.two_sided import (
@@ -125,7 +124,7 @@ def knock(sides: TwoSided, *packets: Packet) -> None:
 
 
 def told_of(machine: Namespace, before: tuple[int, int, list[str]]) -> list[str]:
-    return told_in(machine.do(run_reject_log.told), before)
+    return run_reject_log.told_in(machine.do(run_reject_log.told), before)
 
 
 def packet(source: str, destination: str, rest: Packet) -> Packet:

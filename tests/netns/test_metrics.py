@@ -12,7 +12,7 @@ import pytest
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire.bootplan import BootPlan
-from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF
+from tests.support.host_example import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.namespaces import in_namespace, run_pbrctl
 from tests.support.namespaces.lab import Lab
 

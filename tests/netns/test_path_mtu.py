@@ -18,7 +18,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Packet as Layer
 
 from pbrinit.cli.build import loaded
-from tests.netns.conftest import BEHIND, SELF
+from tests.support.host_example import BEHIND, SELF
 from tests.support.namespaces import in_namespace, room_netns, tcp_bulk
 from tests.support.namespaces.lab import Lab, Namespace
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from pbrinit.wire.bootplan import BootPlan
-from tests.netns.conftest import PEER, SELF, UPDATER
+from tests.support.host_example import PEER, SELF, UPDATER
 from tests.support.namespaces import in_namespace, run_pbrctl
 from tests.support.namespaces.lab import Lab
 

@@ -10,29 +10,8 @@ from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_supervisor
 from tests.support.namespaces.in_namespace import Question
 from tests.support.namespaces.lab import Lab
-from tests.support.namespaces.two_room_machine import compiled, plan_of, running
+from tests.support.namespaces.two_room_machine import SERVER, compiled, plan_of, running
 
-SERVER = """
-import select, socket
-ready = {}
-for family in (socket.AF_INET, socket.AF_INET6):
-    for kind, port in ((socket.SOCK_STREAM, 22), (socket.SOCK_DGRAM, 53)):
-        one = socket.socket(family, kind)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind(("", port))
-        if kind == socket.SOCK_STREAM:
-            one.listen()
-        ready[one] = kind
-print("serving")
-while True:
-    for one in select.select(list(ready), [], [])[0]:
-        if ready[one] == socket.SOCK_STREAM:
-            one.accept()[0].send(b"hello")
-        else:
-            _, source = one.recvfrom(99)
-            one.sendto(b"hello", source)
-"""
 CLIENT = """
 import socket, time
 asked = (("192.0.2.1", 80, "tcp"), ("2001:db8::1", 80, "tcp"), ("192.0.2.1", 443, "tcp"),

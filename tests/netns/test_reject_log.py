@@ -20,7 +20,7 @@ from pbrinit.boot.observe import reject_log
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire.bootplan import BootPlan
-from tests.netns.conftest import LENGTH, ON_LINK, PEER, SELF, UPDATER
+from tests.support.host_example import LENGTH, ON_LINK, PEER, SELF, UPDATER
 from tests.support.namespaces import in_namespace, run_pbrctl, run_reject_log
 from tests.support.namespaces.lab import Lab
 
@@ -63,13 +63,7 @@ def knock(lab: Lab, *packets: Packet) -> None:
 
 
 def told_since(lab: Lab, before: tuple[int, int, list[str]]) -> list[str]:
-    return told_in(lab.machine.do(run_reject_log.told), before)
-
-
-def told_in(now: tuple[int, int, list[str]], before: tuple[int, int, list[str]]) -> list[str]:
-    """The lines that are new, without their times; the oldest first."""
-    fresh = now[2][: len(now[2]) - len(before[2])]
-    return [re.sub(r" \(and .*\)", "", line.partition(" ")[2]) for line in fresh[::-1]]
+    return run_reject_log.told_in(lab.machine.do(run_reject_log.told), before)
 
 
 def syn(version: int, source: str, port: int) -> Packet:

@@ -19,7 +19,7 @@ from scapy.packet import Raw
 from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.policy.room_addresses import address
-from tests.netns.conftest import BEHIND, LENGTH, ON_LINK, SELF
+from tests.support.host_example import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 

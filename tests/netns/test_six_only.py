@@ -9,7 +9,7 @@ import pytest
 
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
-from tests.netns.conftest import NOBODY, ROOT
+from tests.support.host_example import NOBODY, ROOT
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.lab import Lab
 

@@ -20,8 +20,8 @@ from scapy.packet import Packet
 from pbrinit.policy.reader.reader import read
 from tests.adversary.tables.host_tricks import RAW_ONLY
 from tests.support.attack.act import Act
-from tests.support.attack.markers import GUEST_MACS
 from tests.support.attack.shot import Shot
+from tests.support.mac_addresses import GUEST_MACS
 from tests.support.namespaces.filtered_machine import NOTHING, Verdict
 
 TCP_, UDP_ = 6, 17

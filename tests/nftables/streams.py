@@ -34,9 +34,10 @@ from tests.support.attack.act import (
     Act,
     Step,
 )
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.shot import Shot, echo, ether, ip, tcp, udp
-from tests.vm.conftest import NEIGHBOUR, RESOLVER, ROUTER
+from tests.support.host_example import NEIGHBOUR, RESOLVER, ROUTER
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
+from tests.support.router_example import INSIDE
 
 Place = dict[int, str]
 VERSIONS = (4, 6)
@@ -175,7 +176,7 @@ STREAMS = {
         "router",
         (
             (*ROUTER.values(),),
-            tuple(a for place in router_wire.INSIDE.values() for a in place.values()),
+            tuple(a for place in INSIDE.values() for a in place.values()),
         ),
         _router_shots,
         lambda: iter(()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,15 +11,11 @@ from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Direct
 from pbrinit.cli.build import load
 from tests.support.attack import images
-from tests.support.vm.tap_guest import Side, Wired, wired
-from tests.vm.conftest import MGMT, STRANGER, accelerated, artefacts
+from tests.support.host_example import MGMT, STRANGER
+from tests.support.vm.fixtures import accelerated, artefacts
+from tests.support.vm.tap_guest import Side, Wired, listen, wired
 
 __all__ = ["accelerated", "artefacts"]
-
-BANNER = b"SSH-2.0-pbrinit_test\r\n"
-LISTENS = (("tcp", 80), ("tcp", 443), ("tcp", 8080), ("tcp", 40000),
-           ("udp", 53), ("udp", 123), ("udp", 40000))  # fmt: skip
-"""Where programs listen and answer, whom nobody may reach."""
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +49,3 @@ def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Wired]:
         with wired("router", boots, accelerated, [wan, lan]) as found:
             listen(found)
             yield found
-
-
-def listen(found: Wired) -> None:
-    """A banner on port 22, and programs where nobody may reach them."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        found.inside.do("serve", "tcp", 22, int(family), BANNER)
-        for protocol, port in LISTENS:
-            found.inside.do("serve", protocol, port, int(family), b"here")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scanners.conftest import LISTENS
+from tests.support.host_example import MGMT, SELF, STRANGER
 from tests.support.nmap import scan
-from tests.support.vm.tap_guest import Wired
-from tests.vm.conftest import MGMT, SELF, STRANGER
+from tests.support.vm.tap_guest import LISTENS, Wired
 
 SSH = 22
 PLACES = {"mgmt": MGMT, "stranger": STRANGER}

@@ -6,20 +6,15 @@ import json
 
 import pytest
 
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
+from tests.support.host_example import MGMT, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 from tests.support.namespaces import servers
 from tests.support.nmap import scan
+from tests.support.router_example import FAR, HOST, LAN, MAILER, ROUTER, SERVER, WAN
 from tests.support.vm.tap_guest import Judge, Wired
-from tests.vm.conftest import MGMT, SELF, STRANGER
 
 version = pytest.mark.parametrize("version", [4, 6])
 SSH = 22
-WAN, LAN = 0, 1
-FAR = {4: "198.51.100.9", 6: "2001:db8:5::9"}
-HOST = {4: "203.0.113.5", 6: "2001:db8:1::5"}
-MAILER = {4: "203.0.113.25", 6: "2001:db8:1::25"}
-SERVER = {4: "203.0.113.80", 6: "2001:db8:1::80"}
-ROUTER = {4: "203.0.113.1", 6: "2001:db8:1::1"}
 ALLOWED, REFUSED = (MGMT, True), (STRANGER, False)
 TIMED_OUT, NOT_CONNECTED = 28, 7
 """Exit statuses of curl(1)."""
@@ -135,7 +130,7 @@ def test_dig_through_the_router(serving_router: Wired, version: int, by: str) ->
 
 @version
 def test_ssh_reaches_the_router_from_inside_alone(router: Wired, version: int) -> None:
-    inside = router.judges[LAN].run(*ASK_SSH, "-b", HOST[version], ROUTER[version])
+    inside = router.judges[LAN].run(*ASK_SSH, "-b", HOST[version], ROUTER[LAN][version])
     assert "remote software version pbrinit_test" in inside.stderr
     outside = router.judges[WAN].run(*ASK_SSH, "-b", FAR[version], SELF[version])
     assert "timed out" in outside.stderr

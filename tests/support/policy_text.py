@@ -66,6 +66,14 @@ user = "resolver"
 36864 to 40959, 40960 to 45055 and 45056 to 49151.
 """
 
+ENTRIES = (
+    '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = ["ssh", "ping"]\n'
+    '[[output]]\nservice = ["dns", "web"]\nuser = "updater"\n'
+    '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
+    '[[deny]]\nfrom = "bad"\n'
+)
+"""One entry of each direction, and one that blocks."""
+
 
 def written(text: str, names: str = ROUTER) -> Policy:
     """The policy of some entries after the names of ROUTER."""

@@ -19,8 +19,9 @@ from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_guard
 from tests.support.namespaces.lab import Lab
-from tests.vm.conftest import IMAGE, artefacts_in, questions
-from tests.vm.test_running import BACK, GONE, as_planned, machine_running
+from tests.support.vm.booted import questions
+from tests.support.vm.built_image import IMAGE, artefacts_in
+from tests.support.vm.running_machine import BACK, GONE, as_planned, machine_running
 
 EVERY = 100
 REPLUG_SECONDS = 3.0

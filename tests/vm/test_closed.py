@@ -18,9 +18,11 @@ from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Route, RouteKind
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan, LinkPlan
-from tests.support.vm.guest import BOOT_SECONDS, Guest
+from tests.support.mac_addresses import GUEST_MAC
+from tests.support.vm.booted import CLOSED, MEMORY, Booted, boot
+from tests.support.vm.built_image import direct, with_plan
+from tests.support.vm.guest import BOOT_SECONDS, LOGS, Guest
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import CLOSED, GUEST_MAC, LOGS, MEMORY, Booted, boot, direct, with_plan
 
 PLANNED = load(Path("examples/host.toml"))
 PLAN = encode(PLANNED, "host")

@@ -22,23 +22,14 @@ from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan, password_hash
 from tests.support.attack.agent_line import BEGIN, END, Inside
 from tests.support.attack.range import agent_archive
-from tests.support.vm.guest import BOOT_SECONDS, Guest
+from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MAC, MAC
+from tests.support.vm.booted import MEMORY
+from tests.support.vm.built_image import with_files
+from tests.support.vm.guest import BOOT_SECONDS, LOGS, Guest
 from tests.support.vm.peer import Peer
 from tests.support.vm.probe import Probe, Tcp, Udp
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import (
-    GUEST_MAC,
-    LOGS,
-    MAC,
-    MEMORY,
-    MGMT,
-    NEIGHBOUR,
-    RESOLVER,
-    ROUTER,
-    SELF,
-    STRANGER,
-    with_files,
-)
 
 SECRET, PORT, UID, NOBODY = "correct horse", 9100, 900, 65534
 ASKED = r"^password: "

@@ -9,26 +9,14 @@ import pytest
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic
+from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_LAN_MAC, GUEST_MAC
+from tests.support.vm.booted import IN_FORCE, MEMORY, Booted, boot
+from tests.support.vm.built_image import direct, with_example
+from tests.support.vm.guest import LOGS
 from tests.support.vm.peer import Peer
 from tests.support.vm.probe import Ping, Probe, Tcp, Udp
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import (  # fmt: skip
-    GUEST_LAN_MAC,
-    GUEST_MAC,
-    IN_FORCE,
-    LOGS,
-    MEMORY,
-    MGMT,
-    NEIGHBOUR,
-    RESOLVER,
-    ROUTER,
-    SELF,
-    STRANGER,
-    Booted,
-    boot,
-    direct,
-    with_example,
-)
 
 versions = pytest.mark.parametrize("version", [4, 6])
 LAN_MAC = "52:54:00:00:01:fe"

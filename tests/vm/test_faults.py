@@ -16,16 +16,20 @@ from scapy.layers.inet6 import ICMPv6EchoReply
 
 from factory.image.build import Artefacts, archive
 from factory.vm.qemu import Accelerator, Direct, Machine, Nic
+from pbrinit.cli.build import load
+from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan
-from tests.support.vm.guest import Guest
+from tests.support.mac_addresses import GUEST_MAC
+from tests.support.vm.booted import questions
+from tests.support.vm.built_image import direct, with_files
+from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.wire import Frame, Wire
-from tests.vm.conftest import GUEST_MAC, LOGS, direct, questions, with_files
-from tests.vm.test_closed import PLAN
 
 STRIDE = int(os.environ.get("STRIDE", "48"))
 """Every how many messages one goes wrong; `make soak` has each go wrong."""
 
+PLAN = encode(load(Path("examples/host.toml")), "host")
 STAGES = ("^BEFORE LINKS: done", "^AT LINKS: done", "^ALL: done")
 SECONDS = 120.0 + 20000.0 / STRIDE
 MEMORY = 96

@@ -11,19 +11,10 @@ from scapy.layers.inet6 import ICMPv6MLReport2, ICMPv6ND_NS, IPv6ExtHdrFragment
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
+from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MAC, MAC
+from tests.support.vm.booted import IN_FORCE, Booted
 from tests.support.vm.probe import Ping, Probe, Tcp, Udp, ip
-from tests.vm.conftest import (
-    GUEST_MAC,
-    IN_FORCE,
-    MAC,
-    MGMT,
-    NEIGHBOUR,
-    RESOLVER,
-    ROUTER,
-    SELF,
-    STRANGER,
-    Booted,
-)
 
 versions = pytest.mark.parametrize("version", [4, 6])
 UPDATER = "as updater"

@@ -12,11 +12,12 @@ import pytest
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Dgram, Machine, Nic
+from tests.support.mac_addresses import GUEST_LAN_MAC, GUEST_MAC
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.lab import Namespace
 from tests.support.vm import cable, ssh_client
-from tests.support.vm.guest import Guest
-from tests.vm.conftest import GUEST_LAN_MAC, GUEST_MAC, LOGS, with_programs
+from tests.support.vm.built_image import with_programs
+from tests.support.vm.guest import LOGS, Guest
 
 MEMORY = 96
 ADMIN = {4: "198.51.100.9", 6: "2001:db8:5::9"}

@@ -16,11 +16,12 @@ from factory.vm.qemu import QEMU, Accelerator, Card, Machine, Nic, command, disk
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
-from tests.support.vm.guest import Guest
+from tests.support.mac_addresses import MAC
+from tests.support.vm.built_image import direct, with_files, with_plan
+from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.peer import Peer
 from tests.support.vm.screen import Screen
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import LOGS, MAC, direct, with_files, with_plan
 
 CARDS: tuple[Card, ...] = ("e1000e", "igb", "usb-net")
 MEMORY = 256

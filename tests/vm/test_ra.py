@@ -29,6 +29,7 @@ from scapy.packet import Packet as Layer
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator
+from tests.support.mac_addresses import GUEST_MAC
 from tests.support.namespaces import dhcp_server, in_namespace
 from tests.support.vm import load
 from tests.support.vm.appliance import (
@@ -43,7 +44,6 @@ from tests.support.vm.appliance import (
     booted,
     in_order,
 )
-from tests.vm.conftest import GUEST_MAC
 
 POLICY = Path("examples/autoconf.toml")
 CARD = "5054:ff:fe12:3456"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from factory.kernel import build
-from factory.review import baseline, page, review
+from factory.review import baseline, page
+from factory.review.report import review_kernel
 from factory.review.review import Review
 
 LARGEST = {"vm": 3.5e6, "pc": 5e6}
@@ -14,7 +15,7 @@ LARGEST = {"vm": 3.5e6, "pc": 5e6}
 @pytest.fixture(scope="module", params=build.VARIANTS)
 def made(request: pytest.FixtureRequest) -> Review:
     """The review of one variant."""
-    return review.review_kernel(request.param)
+    return review_kernel(request.param)
 
 
 def test_nothing_is_unexplained(made: Review) -> None:

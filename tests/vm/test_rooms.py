@@ -21,11 +21,13 @@ from scapy.packet import Packet as Layer
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Dgram, Machine, Nic
 from pbrinit.policy.reader import reader
+from tests.support.host_example import MGMT, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MAC
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.lab import Namespace
 from tests.support.vm import cable, servers, ssh_client
-from tests.support.vm.guest import Guest
-from tests.vm.conftest import GUEST_MAC, LOGS, MGMT, SELF, STRANGER, with_programs
+from tests.support.vm.built_image import with_programs
+from tests.support.vm.guest import LOGS, Guest
 
 MEMORY = 128
 SLICES = {

@@ -12,6 +12,7 @@ from scapy.layers.inet6 import IPv6
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic
+from tests.support.mac_addresses import GUEST_LAN_MAC, GUEST_MAC
 from tests.support.office_addresses import (
     NAMES,
     ROUTERS,
@@ -21,19 +22,12 @@ from tests.support.office_addresses import (
     TECHNICIAN,
     WORLD,
 )
+from tests.support.vm.booted import MEMORY, Booted, boot
+from tests.support.vm.built_image import direct, with_example
+from tests.support.vm.guest import LOGS
 from tests.support.vm.peer import Peer
 from tests.support.vm.probe import Ping, Probe, Tcp, Udp
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import (  # fmt: skip
-    GUEST_LAN_MAC,
-    GUEST_MAC,
-    LOGS,
-    MEMORY,
-    Booted,
-    boot,
-    direct,
-    with_example,
-)
 
 versions = pytest.mark.parametrize("version", [4, 6])
 MACS = ("52:54:00:00:01:fe", "52:54:00:00:01:fd")

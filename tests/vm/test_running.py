@@ -3,64 +3,23 @@
 from __future__ import annotations
 
 import re
-import socket
-import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from factory.image.build import Artefacts
-from factory.vm.qemu import Accelerator, Machine, Nic
-from tests.support.vm.wire import Wire
-from tests.vm.conftest import GUEST_MAC, LOGS, MEMORY, MGMT, SELF, STRANGER, Booted, boot, direct
+from factory.vm.qemu import Accelerator
+from tests.support.vm.running_machine import BACK, GONE, Running, as_planned, machine_running
 
 FLAPS = 10
-GONE, BACK = "eth0 has lost its carrier", "eth0 has its carrier again"
 UP_KEY, TAB = "\x1b[A", "\t"
-
-
-@dataclass(frozen=True)
-class Running:
-    """A booted guest and the commands that its hardware takes."""
-
-    booted: Booted
-    monitor: socket.socket
-
-    def cable(self, state: str) -> None:
-        """Pull the cable ("off") or plug it in ("on")."""
-        self.monitor.sendall(f"set_link net0 {state}\n".encode())
-
-
-def machine_running(artefacts: Artefacts, accelerated: Accelerator, name: str) -> Iterator[Running]:
-    """The example's machine, on a wire, with QEMU's monitor."""
-    with (
-        tempfile.TemporaryDirectory(prefix="monitor-") as folder,
-        Wire(LOGS / f"boot-{name}.pcap") as wire,
-        socket.socket(socket.AF_UNIX) as monitor,
-    ):
-        path = Path(folder, "socket")
-        machine = Machine(direct(artefacts), (Nic(wire.netdev, GUEST_MAC),), MEMORY, monitor=path)
-        for booted in boot(name, machine, accelerated, wire):
-            monitor.connect(str(path))
-            yield Running(booted, monitor)
 
 
 @pytest.fixture(scope="module")
 def running(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Running]:
     """That machine, for the tests here."""
     yield from machine_running(artefacts, accelerated, "running")
-
-
-def as_planned(booted: Booted) -> None:
-    """Everything is as planned, and filtered."""
-    assert booted.guest.run("audit").endswith("as planned")
-    assert "NOT AS PLANNED" not in booted.guest.run("audit")
-    for version in (4, 6):
-        assert booted.peer.ping(MGMT[version], SELF[version]).verdict == "reply"
-        assert booted.peer.tcp(STRANGER[version], SELF[version], 22).verdict == "silence"
 
 
 def test_the_guard_has_verified_everything(running: Running) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.vm.conftest import Booted
+from tests.support.vm.booted import Booted
 
 CLOSED = """\
 bpf()

@@ -11,19 +11,12 @@ import pytest
 
 from factory.image.build import Artefacts, archive
 from factory.vm.qemu import Accelerator, Machine, Nic
+from tests.support.host_example import MGMT, SELF, STRANGER, VERSIONS
+from tests.support.mac_addresses import GUEST_MAC
+from tests.support.vm.booted import Booted, boot
+from tests.support.vm.built_image import direct, with_files
+from tests.support.vm.guest import LOGS
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import (
-    GUEST_MAC,
-    LOGS,
-    MGMT,
-    SELF,
-    STRANGER,
-    VERSIONS,
-    Booted,
-    boot,
-    direct,
-    with_files,
-)
 
 HOST = Path("examples/host.toml").read_text()
 OTHER = HOST.replace("198.51.100.0/24", "203.0.113.0/24").replace("2001:db8:5::", "2001:db8:7::")

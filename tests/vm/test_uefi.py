@@ -9,8 +9,10 @@ import pytest
 
 from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic, disk
+from tests.support.host_example import MGMT, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MAC
+from tests.support.vm.booted import IN_FORCE, Booted, boot
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import GUEST_MAC, IN_FORCE, MGMT, SELF, STRANGER, Booted, boot
 
 
 @pytest.fixture(scope="module")

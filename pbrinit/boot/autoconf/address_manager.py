@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 
 from pbrinit.boot.autoconf import dhcp, ra
-from pbrinit.boot.autoconf.client_process import Identity
 from pbrinit.boot.autoconf.lease_holder import InterfaceClient, LeaseHolder
 from pbrinit.boot.guard import requests
 from pbrinit.boot.state import active_plan, confirmed_policy, program_status
 from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire import bootplan
+from pbrinit.wire.assignment import Identity
 from pbrinit.wire.dhcp import lease
 
 TYPE_CHECKING = False

@@ -1,8 +1,8 @@
 """What every process that asks for an address does: it has one socket, one pipe, and nothing else.
 
-In: a `Client`, which says what to send when and what follows from what came; and the datagrams of
-anybody.  Out: what the client holds, told to the process that may use it: as `Given.pack` makes it,
-or `NOTHING`, or `REFUSED` and why.
+In: an `AddressClient`, which says what to send when and what follows from what came; and the
+datagrams of anybody.  Out: what the client holds, reported to the process that applies it:
+`Assignment.pack`, or `NOTHING`, or `REFUSED` and why.
 
 It reads what strangers send, so it is no longer root by then, and sees no files. Its socket was
 opened as root: that is whose packets the kernel takes them for (sk_uid, net/socket.c).
@@ -19,16 +19,15 @@ from types import SimpleNamespace
 from pbrinit.boot.network import links
 from pbrinit.boot.system import syscalls
 from pbrinit.boot.system.log import seconds
+from pbrinit.wire.assignment import AddressClient, Identity, random_below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable
 
-    from pbrinit.wire.assignment import Assignment
+    from pbrinit.wire.assignment import Assignment, Sent
     from pbrinit.wire.prefix import Prefix
-
-    Sent = list[tuple[bytes, str]]
 
 UNPRIVILEGED_UID = 65533
 """The user that it is: no policy's, but one that a user namespace has."""
@@ -43,42 +42,17 @@ LONGEST_WAIT = 3600.0
 ENODEV = 19
 
 
-class Identity(SimpleNamespace):
-    """Who asks: the machine's name, and the prefixes of its other interfaces (number, length)."""
-
-    hostname: str
-    taken: tuple[Prefix, ...]
-
-
-class Client:
-    """What is held, and what is to be done about it: `due` is when to `tick` next. `refused` says
-    why what was given last was not taken.
-    """
-
-    refused: str
-    due: float
-
-    @property
-    def held(self) -> tuple[Assignment, float] | None:
-        """What is held, and since when; more time for the same is another."""
-        raise NotImplementedError
-
-    def tick(self, now: float) -> Sent:
-        """What is due: datagrams, each with the address that it goes to."""
-        raise NotImplementedError
-
-
 class AddressProtocol(SimpleNamespace):
     """A protocol that assigns addresses: `what` it assigns, in words; how its socket on a device is
-    opened; its `Client`; how what an earlier process reported is read again; how the client takes
-    one datagram from the socket, and what is to be sent then; and the port that is asked.
+    opened; its `AddressClient`; how what an earlier process reported is read again; how the client
+    takes one datagram from the socket, and what is to be sent then; and the port that is asked.
     """
 
     what: str
     open_socket: Callable[[str], socket.socket]
-    client: Callable[..., Client]
+    client: Callable[..., AddressClient]
     unpack: Callable[[bytes, Iterable[Prefix]], Assignment]
-    hear: Callable[[Client, socket.socket], Sent]
+    hear: Callable[[AddressClient, socket.socket], Sent]
     port: int
 
     def ask(
@@ -110,7 +84,7 @@ class AddressProtocol(SimpleNamespace):
 
 
 def serve(
-    client: Client,
+    client: AddressClient,
     asking: socket.socket,
     told: socket.socket,
     *,
@@ -132,11 +106,6 @@ def serve(
         wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
         if select.select([asking], [], [], wait)[0]:
             _send(send, hear())
-
-
-def random_below(number: int) -> int:
-    """A number below another one that nobody can guess."""
-    return int.from_bytes(os.urandom(8), "big") % number
 
 
 def _send(send: Callable[[bytes, str], None], datagrams: Sent) -> None:

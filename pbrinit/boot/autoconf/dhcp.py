@@ -16,7 +16,7 @@ from pbrinit.wire.dhcp.message import MOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pbrinit.boot.autoconf.client_process import Sent
+    from pbrinit.wire.assignment import Sent
 
 CLIENT_PORT, SERVER_PORT = 68, 67
 

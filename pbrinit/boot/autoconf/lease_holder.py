@@ -20,8 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pbrinit.boot.autoconf.client_process import AddressProtocol, Identity
-    from pbrinit.wire.assignment import Assignment
+    from pbrinit.boot.autoconf.client_process import AddressProtocol
+    from pbrinit.wire.assignment import Assignment, Identity
 
     Held = tuple[str, tuple[str, ...]]
     Apply = Callable[[list[Held]], None]

@@ -19,7 +19,7 @@ from pbrinit.wire.ndp.message import ADVERTISEMENT, HOPS, MOST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pbrinit.boot.autoconf.client_process import Sent
+    from pbrinit.wire.assignment import Sent
 
 ICMP6_FILTER = 1
 FILTER = bytearray(b"\xff" * 32)

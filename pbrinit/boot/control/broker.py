@@ -21,6 +21,7 @@ from pbrinit.boot.control.queries import COMMANDS
 from pbrinit.boot.programs import mounts
 from pbrinit.boot.system import syscalls, unix_socket
 from pbrinit.boot.system.log import log, seconds
+from pbrinit.boot.system.privileges import go_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from pbrinit.wire.bootplan import ProgramPlan
 
-FOLDER = "/run/desks"
 MAY = {"status": frozenset(COMMANDS), "try": frozenset((*COMMANDS, *CHANGES))}
 """The commands that a program may ask for, by its `ask`."""
 
@@ -42,13 +42,6 @@ the answer be taken in the third."""
 LOOK_SECONDS = 0.1
 NICE = 10
 USAGE, ENDED = 2, 1
-
-
-def folder_of(name: str) -> str:
-    """Where the socket of the program `name` stands; made where it is not there. Raises OSError."""
-    path = f"{FOLDER}/{name}"
-    os.makedirs(path, 0o755, exist_ok=True)  # noqa: PTH103  pathlib is not in the image
-    return path
 
 
 def serve(programs: Iterable[ProgramPlan]) -> None:
@@ -73,7 +66,7 @@ def serve(programs: Iterable[ProgramPlan]) -> None:
 
 def _listen(program: ProgramPlan) -> _socket.socket:
     """A socket that its user alone may connect to, and that program alone sees."""
-    path = f"{folder_of(program.name)}/{broker_protocol.SOCKET}"
+    path = f"{mounts.broker_folder(program.name)}/{mounts.SOCKET}"
     return unix_socket.listen_unix(path, _socket.SOCK_STREAM, AT_ONCE, program.uid)
 
 
@@ -88,7 +81,7 @@ def _attend(connection: _socket.socket, program: ProgramPlan) -> None:
     try:
         syscalls.set_parent_death_signal(signal.SIGKILL)
         os.nice(NICE)
-        mounts.go_first()
+        go_first()
         try:
             words, policy = _asked(connection, program)
         except BrokerError as error:
@@ -161,7 +154,7 @@ def _become(words: Sequence[str], policy: bytes, out: int, err: int) -> None:
     try:
         syscalls.set_parent_death_signal(signal.SIGKILL)
         os.umask(0o077)
-        given = os.open(FOLDER, os.O_TMPFILE | os.O_RDWR, 0o600)
+        given = os.open(mounts.BROKERS, os.O_TMPFILE | os.O_RDWR, 0o600)
         os.pwrite(given, policy, 0)
         for source, target in ((given, 0), (out, 1), (err, 2)):
             os.dup2(source, target)

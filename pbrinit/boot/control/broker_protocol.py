@@ -12,15 +12,12 @@ import contextlib
 import os
 import struct
 
+from pbrinit.boot.programs.mounts import BROKER, SOCKET
 from pbrinit.boot.system.log import seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-FOLDER = "/run/desk"
-SOCKET = "socket"
-"""Where a program sees the desk that may ask."""
 
 HEAD = struct.Struct("!II")
 PIECE = struct.Struct("!BI")
@@ -38,7 +35,7 @@ class BrokerError(Exception):
 
 def is_there() -> bool:
     """Whether this process sees a desk."""
-    return os.path.exists(f"{FOLDER}/{SOCKET}")  # noqa: PTH110  pathlib is not in the image
+    return os.path.exists(f"{BROKER}/{SOCKET}")  # noqa: PTH110  pathlib is not in the image
 
 
 def ask(words: Sequence[str], policy: bytes) -> int:
@@ -55,7 +52,7 @@ def ask(words: Sequence[str], policy: bytes) -> int:
     until = seconds() + ANSWER_SECONDS
     try:
         connection.settimeout(ANSWER_SECONDS)
-        connection.connect(f"{FOLDER}/{SOCKET}")
+        connection.connect(f"{BROKER}/{SOCKET}")
         with contextlib.suppress(BrokenPipeError):  # where it is refused before all is heard
             connection.sendall(HEAD.pack(len(asked), len(policy)) + asked + policy)
         while True:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 
-from pbrinit.boot.control import broker
 from pbrinit.boot.programs import mounts, room
 from pbrinit.boot.system import privileges, syscalls
 
@@ -75,7 +74,7 @@ def _become(
         syscalls.close_all_but((held,))
         if program.room is not None and link is not None:
             room.enter(program.room, link)
-        mounts.enter(program.uid, broker.folder_of(program.name) if program.ask else None)
+        mounts.enter(program.uid, mounts.broker_folder(program.name) if program.ask else None)
         os.chdir("/")
         os.umask(0o022)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):

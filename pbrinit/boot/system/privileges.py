@@ -40,3 +40,17 @@ def give_up(uid: int, kept: int) -> None:
             syscalls.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
     landlock.restrict()
     syscalls.set_parent_death_signal(signal.SIGKILL)
+
+
+OOM_SCORE = "/proc/self/oom_score_adj"
+
+
+FIRST_TO_GO = "500"
+"""Where memory runs out a program is ended, and not what guards the machine
+(Documentation/filesystems/proc.rst, oom_score_adj)."""
+
+
+def go_first() -> None:
+    """Have this process, and all that it starts, ended first. Raises OSError."""
+    with open(OOM_SCORE, "w") as file:  # noqa: PTH123  pathlib is not in the image
+        file.write(FIRST_TO_GO)

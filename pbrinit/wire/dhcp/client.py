@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import socket
 
-from pbrinit.boot.autoconf import client_process
-from pbrinit.wire.assignment import LeaseError
+from pbrinit.wire.assignment import AddressClient, LeaseError
 from pbrinit.wire.dhcp.lease import lease_from_message
 from pbrinit.wire.dhcp.message import (
     ACK,
@@ -31,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pbrinit.boot.autoconf.client_process import Identity
+    from pbrinit.wire.assignment import Identity
     from pbrinit.wire.dhcp.lease import Lease
     from pbrinit.wire.dhcp.message import Message
 
@@ -53,7 +52,7 @@ AFRESH = 10.0
 """Before it all begins anew after a refusal (RFC 2131, section 3.1.5)."""
 
 
-class Client(client_process.Client):
+class Client(AddressClient):
     """One interface's. `lease` is what is held, until `ends`; `due` is when to `tick` next.
 
     `random` gives numbers below another one that nobody can guess. `refused` says why the last
@@ -95,7 +94,7 @@ class Client(client_process.Client):
         return self._since + self.lease.seconds if self.lease else None
 
     def tick(self, now: float) -> list[tuple[bytes, str]]:
-        """As `asking.Client` has it."""
+        """As `AddressClient` has it."""
         if now < self.due:
             return []
         if self.lease is not None and self.state in HOLDING:

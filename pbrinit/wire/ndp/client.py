@@ -10,8 +10,7 @@ prefixes one: a policy has one address, and one way to everybody else.
 
 from __future__ import annotations
 
-from pbrinit.boot.autoconf import client_process
-from pbrinit.wire.assignment import LeaseError
+from pbrinit.wire.assignment import AddressClient, LeaseError
 from pbrinit.wire.dhcp.lease import MOST_SECONDS
 from pbrinit.wire.ndp.address import (
     LEAST_SECONDS,
@@ -28,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pbrinit.boot.autoconf.client_process import Identity, Sent
+    from pbrinit.wire.assignment import Identity, Sent
     from pbrinit.wire.ndp.message import Advertisement, Prefix
 
 ALL_ROUTERS = "ff02::2"
@@ -62,7 +61,7 @@ AGAIN = 5.0
 NEVER = float("inf")
 
 
-class Client(client_process.Client):
+class Client(AddressClient):
     """One interface's. `random` gives numbers below another one that nobody can guess."""
 
     def __init__(
@@ -100,7 +99,7 @@ class Client(client_process.Client):
         return self._held
 
     def tick(self, now: float) -> Sent:
-        """As `asking.Client` has it."""
+        """As `AddressClient` has it."""
         sent = self._tick(now)
         self.due = min(self._asks, *self._ends())
         return sent

@@ -13,7 +13,7 @@ from scapy.packet import Packet, Raw
 
 from tests.adversary.tables.host_wire import CALLERS, PEERS, VERSIONS, to_us
 from tests.support.attack.shot import Shot, ip, tag, tcp
-from tests.vm.conftest import SELF
+from tests.support.host_example import SELF
 
 WHO = (("mgmt", 22, True), ("mgmt", 80, False), ("stranger", 22, False))
 """Who asks for which port, and whether he is let in."""

@@ -24,7 +24,7 @@ from tests.support.attack.act import (
     Act,
 )
 from tests.support.attack.socket_variants import option
-from tests.vm.conftest import NEIGHBOUR, SELF
+from tests.support.host_example import NEIGHBOUR, SELF
 
 GROUPS = ("224.0.0.1", "224.0.0.251", "239.1.1.1", "255.255.255.255", "192.0.2.255")
 UNSEEN = ("224.0.0.1", "224.0.0.251", "255.255.255.255")

@@ -25,7 +25,7 @@ from tests.support.attack.act import (
     Step,
 )
 from tests.support.attack.socket_variants import tries
-from tests.vm.conftest import NEIGHBOUR, RESOLVER, SELF, STRANGER
+from tests.support.host_example import NEIGHBOUR, RESOLVER, SELF, STRANGER
 
 
 def sockets() -> Iterator[Act]:

@@ -20,7 +20,7 @@ from tests.support.attack.act import (
     STREAM,
     Act,
 )
-from tests.vm.conftest import NEIGHBOUR
+from tests.support.host_example import NEIGHBOUR
 
 KNOWN = {1, FOUR_FAMILY, SIX_FAMILY, 16}
 """The address families that the kernel has: UNIX, INET, INET6, NETLINK."""

@@ -23,7 +23,7 @@ from tests.support.attack.act import (
     Act,
 )
 from tests.support.attack.socket_variants import tries
-from tests.vm.conftest import NEIGHBOUR, SELF, STRANGER
+from tests.support.host_example import NEIGHBOUR, SELF, STRANGER
 
 IGMP = 2
 IGMP_FROM = {

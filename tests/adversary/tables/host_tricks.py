@@ -31,7 +31,7 @@ from scapy.packet import Packet, Raw
 
 from tests.adversary.tables.host_wire import CALLERS, GUEST_MAC, MAC, PEERS, VERSIONS, to_us
 from tests.support.attack.shot import Shot, checksum, echo, ether, ip, tcp, udp
-from tests.vm.conftest import MGMT, SELF, STRANGER
+from tests.support.host_example import MGMT, SELF, STRANGER
 
 IDENTITIES = itertools.cycle(range(1, 65536))
 """Of datagrams that are cut, so that no two are put together."""

@@ -15,9 +15,9 @@ from scapy.layers.inet import (
 )
 from scapy.packet import Packet, Raw
 
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.shot import Shot, echo, ether, icmp, ip, tag, tcp, udp
-from tests.vm.conftest import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
+from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 
 PEERS = {
     "mgmt": MGMT, "resolver": RESOLVER, "router": ROUTER, "neighbour": NEIGHBOUR,

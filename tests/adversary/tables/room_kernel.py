@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from tests.support.attack.act import FOUR_FAMILY, INDEX, RAW, ROOT, SIX_FAMILY, Act, Step
-from tests.vm.conftest import MGMT, NEIGHBOUR, SELF, STRANGER
+from tests.support.host_example import MGMT, NEIGHBOUR, SELF, STRANGER
 
 NETLINK, ROUTE = 16, 0
 NEW_LINK, NEW_ADDRESS, NEW_ROUTE, NEW_NEIGHBOUR, NEW_RULE = 16, 20, 24, 28, 32

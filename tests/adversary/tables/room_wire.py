@@ -25,7 +25,7 @@ from tests.support.attack.act import (
     STREAM,
     Act,
 )
-from tests.vm.conftest import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER, VERSIONS
+from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER, VERSIONS
 
 DEPOT = 4430
 GROUPS = {4: ("224.0.0.1", "239.1.2.3", "255.255.255.255", "192.0.2.255"),

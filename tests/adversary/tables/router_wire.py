@@ -11,20 +11,15 @@ from collections.abc import Iterator
 from scapy.layers.inet import IP, IPOption_LSRR, IPOption_RR
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, PadN
 from scapy.layers.l2 import Dot1Q
-from scapy.packet import Packet, Raw
+from scapy.packet import Raw
 
 from tests.adversary.tables.host_tricks import CUTS, cut
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
+from tests.support.attack.router_frames import between, to_router
 from tests.support.attack.shot import Shot, echo, ether, icmp, ip, tcp, udp
+from tests.support.host_example import VERSIONS
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
+from tests.support.router_example import FAR, HOST, INSIDE, LAN, ROUTER, SERVER, WAN
 
-VERSIONS = (4, 6)
-WAN, LAN = 0, 1
-ROUTER = {WAN: {4: "192.0.2.2", 6: "2001:db8::2"}, LAN: {4: "203.0.113.1", 6: "2001:db8:1::1"}}
-FAR = {4: "198.51.100.9", 6: "2001:db8:5::9"}
-HOST = {4: "203.0.113.5", 6: "2001:db8:1::5"}
-MAILER = {4: "203.0.113.25", 6: "2001:db8:1::25"}
-SERVER = {4: "203.0.113.80", 6: "2001:db8:1::80"}
-INSIDE = {"host": HOST, "mailer": MAILER, "server": SERVER}
 CLIENTS = range(32768, 65535)
 WEB, DNS, MAIL, HTTPS, SMTP = (80, 443), 53, (25, 465, 587), 443, 25
 ASKED = (22, 25, 53, 80, 123, 443, 465, 587, 8080)
@@ -51,25 +46,6 @@ def is_rejected(way: int, who: str, protocol: str, dport: int) -> bool:
     return way == LAN and protocol == "tcp" and dport == SMTP and who != "mailer"
 
 
-def to_router(way: int, packet: Packet) -> bytes:
-    """A packet in a frame to one of the router's cards."""
-    return bytes(ether(PEER_MACS[way], GUEST_MACS[way]) / packet)
-
-
-def _between(way: int, who: str, version: int) -> tuple[str, str]:
-    inside = INSIDE[who][version]
-    return (inside, FAR[version]) if way == LAN else (FAR[version], inside)
-
-
-def first_words() -> Iterator[Shot]:
-    """To everybody who is spoken to later, so that the router asks for hardware addresses."""
-    for version in VERSIONS:
-        for who in INSIDE:
-            for way, body in ((WAN, tcp(443, 40000)), (LAN, tcp(40000, 443))):
-                packet = ip(*_between(way, who, version)) / body
-                yield Shot("first", who, (to_router(way, packet),), passes=True, nic=way)
-
-
 def passing() -> Iterator[Shot]:
     """Ports of both ends, both ways."""
     for version in VERSIONS:
@@ -78,7 +54,7 @@ def passing() -> Iterator[Shot]:
                 for protocol, body in (("tcp", tcp), ("udp", udp)):
                     for dport in (*ASKED, 40000):
                         for sport in OWN:
-                            packet = ip(*_between(way, who, version)) / body(sport, dport)
+                            packet = ip(*between(way, who, version)) / body(sport, dport)
                             asked = (way, who, protocol, sport, dport)
                             rejected = is_rejected(way, who, protocol, dport)
                             yield Shot(
@@ -125,7 +101,7 @@ def tricks() -> Iterator[Shot]:
     """Of what may pass whole: fragments, options, headers, other protocols, other directions."""
     for version in VERSIONS:
         for way, who in ((LAN, "host"), (WAN, "server")):
-            ends = _between(way, who, version)
+            ends = between(way, who, version)
             for how in CUTS:
                 pieces = cut(ip(*ends) / tcp(40000, 443) / Raw(bytes(64)), how)
                 yield Shot("fragment", f"IPv{version} https from {ends[0]}, {how}",
@@ -144,14 +120,14 @@ def tricks() -> Iterator[Shot]:
                 yield Shot("hardware address", f"IPv{version} https from {ends[0]} to {what} MAC",
                            (bytes(ether(PEER_MACS[way], mac) / packet),), nic=way)  # fmt: skip
     for way, who in ((LAN, "host"), (WAN, "server")):
-        source, target = _between(way, who, 4)
+        source, target = between(way, who, 4)
         route = IP(src=source, dst=ROUTER[way][4], options=[IPOption_LSRR(routers=[target])])
         yield Shot("IP option", f"a source route by the router from {source}",
                    (to_router(way, route / tcp(40000, 443)),), nic=way)  # fmt: skip
         record = IP(src=source, dst=target, options=[IPOption_RR(routers=["0.0.0.0"] * 3)])
         yield Shot("IP option", f"a record of the route from {source}",
                    (to_router(way, record / tcp(40000, 443)),), passes=True, nic=way)  # fmt: skip
-        source, target = _between(way, who, 6)
+        source, target = between(way, who, 6)
         for kind in (0, 2, 3, 4):
             head = IPv6ExtHdrRouting(type=kind, addresses=[target])
             packet = IPv6(src=source, dst=ROUTER[way][6]) / head / tcp(40000, 443)
@@ -173,7 +149,7 @@ def flags() -> Iterator[Shot]:
             (LAN, "host", 443, True), (LAN, "host", 8080, False),
             (WAN, "server", 443, True), (WAN, "host", 443, False),
         ):  # fmt: skip
-            ends = _between(way, who, version)
+            ends = between(way, who, version)
             for number in range(64):
                 letters = "".join(f for bit, f in enumerate("FSRPAU") if number >> bit & 1)
                 yield Shot("TCP flags",
@@ -187,7 +163,7 @@ def icmp_types() -> Iterator[Shot]:
     for version in VERSIONS:
         for way in (WAN, LAN):
             for kind in range(256):
-                ends = _between(way, "host", version)
+                ends = between(way, "host", version)
                 yield Shot("ICMP type", f"IPv{version} type {kind} from {ends[0]}",
                            (to_router(way, icmp(*ends, kind, 0)),), passes=True,
                            nic=way)  # fmt: skip
@@ -197,7 +173,7 @@ def tagged() -> Iterator[Shot]:
     """VLAN tags. One of VLAN 0 says nothing but a priority (IEEE 802.1Q 9.6)."""
     for version in VERSIONS:
         for way, who in ((LAN, "host"), (WAN, "server")):
-            packet = ip(*_between(way, who, version))
+            packet = ip(*between(way, who, version))
             for number in (0, 1, 2, 100, 4094):
                 tags = Dot1Q(vlan=number, prio=5)
                 frame = ether(PEER_MACS[way], GUEST_MACS[way]) / tags / packet / tcp(40000, 443)

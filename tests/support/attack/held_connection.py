@@ -13,13 +13,13 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import ICMPv6Unknown, IPv6
 from scapy.packet import Packet, Raw
 
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.range import Bench
 from tests.support.attack.shot import Shot, checksum, ether, ip, tag
+from tests.support.host_example import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 from tests.support.vm.probe import Key
 from tests.support.vm.tcp_stream import Stream
 from tests.support.vm.wire import Frame
-from tests.vm.conftest import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
 
 SECONDS = 10.0
 

@@ -19,20 +19,13 @@ from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from pbrinit.wire import bootplan
-from tests.adversary.tables import router_wire
+from tests.support import router_example
 from tests.support.attack.agent_line import ANSWER_SECONDS
 from tests.support.attack.markers import Fences
 from tests.support.attack.range import Bench, booted
-from tests.vm.conftest import (  # fmt: skip
-    MGMT,
-    NEIGHBOUR,
-    RESOLVER,
-    ROUTER,
-    SELF,
-    direct,
-    with_plan,
-    with_programs,
-)
+from tests.support.attack.router_frames import first_words
+from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF
+from tests.support.vm.built_image import direct, with_plan, with_programs
 
 HOST = Path("examples/host.toml")
 EVIL = Path("tests/support/attack/evil.toml")
@@ -57,8 +50,10 @@ def gate(
 def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
     """examples/router.toml, with a program on port 22; everybody answers who is asked for."""
     near = ["192.0.2.1", "2001:db8::1"]
-    inside = [place[version] for place in router_wire.INSIDE.values() for version in (4, 6)]
-    fences = Fences(router_wire.HOST[4], router_wire.ROUTER[router_wire.LAN][4], router_wire.LAN)
+    inside = [place[version] for place in router_example.INSIDE.values() for version in (4, 6)]
+    fences = Fences(
+        router_example.HOST[4], router_example.ROUTER[router_example.LAN][4], router_example.LAN
+    )
     with image(artefacts, load(ROUTER_POLICY), "router") as initramfs:
         boots = direct(artefacts, initramfs)
         with booted("router", boots, accelerated, fences, [near, inside]) as bench:
@@ -66,7 +61,7 @@ def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
                 bench.inside.do("listen", "tcp", 22, int(family))
             bench.inside.do("tap")
             give_up = time.monotonic() + ANSWER_SECONDS
-            while not all(seen.good for seen in bench.fire(list(router_wire.first_words()))):
+            while not all(seen.good for seen in bench.fire(list(first_words()))):
                 assert time.monotonic() < give_up, "the router passes nothing on"
             yield bench
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.l2 import Ether
 
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 from tests.support.vm.wire import Frame
 
 FENCE_ID = 0xFE11
-PEER_MACS = ("52:54:00:00:00:fe", "52:54:00:00:01:fe")
-GUEST_MACS = ("52:54:00:12:34:56", "52:54:00:12:34:57")
 
 
 @dataclass

@@ -26,15 +26,15 @@ from factory.image.build import archive
 from factory.vm.qemu import Accelerator, Direct, Machine, Nic
 from tests.support.attack.act import Act
 from tests.support.attack.agent_line import AGENT, BEGIN, END, Inside
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS, Fences
+from tests.support.attack.markers import Fences
 from tests.support.attack.observation import Seen, words
 from tests.support.attack.shot import Shot, ip, tags
-from tests.support.vm.guest import Guest
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
+from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.peer import Peer
 from tests.support.vm.wire import Frame, Wire
 
 T = TypeVar("T")
-LOGS = Path("build/log")
 MEMORY = 128
 MODULES = "tests/support/attack"
 BESIDE = ("room_access.py", "socket_steps.py")

@@ -23,7 +23,7 @@ from tests.support.attack.act import (
     UNICAST_IF,
     Step,
 )
-from tests.vm.conftest import SELF
+from tests.support.host_example import SELF
 
 
 def option(where: tuple[int, int], value: object) -> Step:

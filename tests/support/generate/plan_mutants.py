@@ -30,6 +30,13 @@ def without(plan: Plan, **wanted: object) -> Plan:
     return replace(plan, rules=tuple(rule for rule in plan.rules if rule is not lost))
 
 
+def without_notes(plan: Plan, *notes: str) -> Plan:
+    """The plan without the rules whose note begins with one of these."""
+    rules = tuple(rule for rule in plan.rules if not rule.note.startswith(notes))
+    assert len(rules) < len(plan.rules)
+    return replace(plan, rules=rules)
+
+
 def changed(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
     """The plan with a rule that says something else."""
     old = a_rule(plan, **wanted)

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pbrinit.boot.autoconf import address_manager, lease_holder, ra
-from pbrinit.boot.autoconf.client_process import Identity
 from pbrinit.boot.system.log import seconds
+from pbrinit.wire.assignment import Identity
 from pbrinit.wire.dhcp.lease import Lease
 from pbrinit.wire.ndp import client, message
 from pbrinit.wire.ndp.address import AdvertisedAddress

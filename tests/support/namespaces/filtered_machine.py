@@ -17,9 +17,9 @@ from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Direction
 from pbrinit.policy.reader.reader import read
 from tests.support.attack.act import INDEX, Act
-from tests.support.attack.markers import GUEST_MACS, PEER_MACS
 from tests.support.attack.observation import EXTENSIONS
 from tests.support.attack.shot import Shot, tags
+from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 from tests.support.namespaces import in_namespace, nft_acts
 from tests.support.namespaces.lab import Namespace
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pbrinit.boot.control import broker
 from pbrinit.boot.observe import status
+from pbrinit.boot.programs import mounts
 from pbrinit.boot.state import active_plan
 from pbrinit.wire.bootplan import BootPlan, pack
 
@@ -24,7 +25,7 @@ desks: list[int] = []
 
 CLIENT = """
 import contextlib, socket, struct
-def say(said, path="/run/desk/socket", whole=False):
+def say(said, path="/run/broker/socket", whole=False):
     plug = socket.socket(socket.AF_UNIX)
     plug.settimeout(30)
     plug.connect(path)
@@ -92,7 +93,7 @@ def workers() -> list[tuple[int, int]]:
 
 def said_by(uid: int, said: bytes, name: str = "one") -> str:
     """What a user hears who is let to a program's socket and says this."""
-    path = f"{broker.FOLDER}/{name}/socket"
+    path = f"{mounts.BROKERS}/{name}/socket"
     script = f"{CLIENT}\nprint(say({said!r}, {path!r}))"
     return subprocess.run(
         ["/usr/bin/python3", "-ISBc", script],
@@ -107,7 +108,7 @@ def hold(uid: int, count: int) -> int:
         f"for _ in range({count}):\n"
         "    plug = socket.socket(socket.AF_UNIX)\n    plug.setblocking(False)\n"
         "    try:\n"
-        f"        plug.connect('{broker.FOLDER}/one/socket')\n        held.append(plug)\n"
+        f"        plug.connect('{mounts.BROKERS}/one/socket')\n        held.append(plug)\n"
         "    except OSError:\n        pass\n"
         "print('held', flush=True)\ntime.sleep(60)"
     )
@@ -130,8 +131,8 @@ def program(*asked: tuple[str, ...], then: str = "time.sleep(60)") -> str:
     """One that asks these, each the words of a command, and says what it heard as JSON."""
     return (
         f"{CLIENT}\nimport json, os, time\n"
-        "while not os.path.exists('/run/desk/socket'):\n    time.sleep(0.05)\n"
-        f"print(json.dumps([os.listdir('/run/desk'), *(ask(*words) for words in {asked!r})]))\n"
+        "while not os.path.exists('/run/broker/socket'):\n    time.sleep(0.05)\n"
+        f"print(json.dumps([os.listdir('/run/broker'), *(ask(*words) for words in {asked!r})]))\n"
         f"{then}"
     )
 

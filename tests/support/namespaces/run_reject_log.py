@@ -6,6 +6,7 @@ In: plain values.  Out: plain values.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -76,6 +77,12 @@ def told() -> tuple[int, int, list[str]]:
     """What it has written down."""
     time.sleep(reject_log.SECONDS + 0.3)
     return reject_log.recent()
+
+
+def told_in(now: tuple[int, int, list[str]], before: tuple[int, int, list[str]]) -> list[str]:
+    """The lines that are new, without their times; the oldest first."""
+    fresh = now[2][: len(now[2]) - len(before[2])]
+    return [re.sub(r" \(and .*\)", "", line.partition(" ")[2]) for line in fresh[::-1]]
 
 
 def said() -> list[str]:

@@ -57,6 +57,28 @@ to = "one"
 service = "dns"
 """
 IDLE = "import time; print('idle'); time.sleep(60)"
+SERVER = """
+import select, socket
+ready = {}
+for family in (socket.AF_INET, socket.AF_INET6):
+    for kind, port in ((socket.SOCK_STREAM, 22), (socket.SOCK_DGRAM, 53)):
+        one = socket.socket(family, kind)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind(("", port))
+        if kind == socket.SOCK_STREAM:
+            one.listen()
+        ready[one] = kind
+print("serving")
+while True:
+    for one in select.select(list(ready), [], [])[0]:
+        if ready[one] == socket.SOCK_STREAM:
+            one.accept()[0].send(b"hello")
+        else:
+            _, source = one.recvfrom(99)
+            one.sendto(b"hello", source)
+"""
+"""It answers TCP on port 22 and UDP on port 53."""
 
 
 def policy(

@@ -20,12 +20,13 @@ from factory.vm.qemu import Accelerator, Machine, Nic
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
+from tests.support.mac_addresses import GUEST_MAC
 from tests.support.namespaces import in_namespace
 from tests.support.namespaces.in_namespace import Question
-from tests.support.vm.guest import Guest
+from tests.support.vm.built_image import direct, with_files
+from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.network import Network
 from tests.support.vm.wire import Wire
-from tests.vm.conftest import GUEST_MAC, LOGS, direct, with_files
 
 MORE_MEMORY = 112
 """Megabytes. The compiler runs on the machine, beside PID 1, what asks for the addresses, and the

@@ -19,6 +19,7 @@ import pexpect
 from factory.vm.qemu import Accelerator, Machine, command
 
 PROMPT = "pbrinit> "
+LOGS = Path("build/log")
 
 # Without KVM a boot takes 5 to 20 s, and more where both processors are at work.
 BOOT_SECONDS = 120.0

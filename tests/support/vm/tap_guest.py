@@ -6,6 +6,7 @@ in which /dev/net/tun opens.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -16,14 +17,18 @@ from tempfile import TemporaryDirectory
 
 from factory.vm.qemu import Accelerator, Direct, Machine, Nic, Tap
 from tests.support.attack.agent_line import BEGIN, END, Inside
-from tests.support.attack.markers import GUEST_MACS
-from tests.support.attack.range import LOGS, agent_archive
+from tests.support.attack.range import agent_archive
+from tests.support.mac_addresses import GUEST_MACS
 from tests.support.namespaces.lab import Namespace
-from tests.support.vm.guest import Guest
+from tests.support.vm.guest import LOGS, Guest
 
 MEMORY = 128
 SECONDS = 600
 BEGIN_SECONDS = 10.0
+BANNER = b"SSH-2.0-pbrinit_test\r\n"
+LISTENS = (("tcp", 80), ("tcp", 443), ("tcp", 8080), ("tcp", 40000),
+           ("udp", 53), ("udp", 123), ("udp", 40000))  # fmt: skip
+"""Where programs listen and answer, whom nobody may reach."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,14 @@ def wired(
                 spaces[0].run("ip", "link", "set", tap, "netns", str(space.pid))
             _place(space, tap, side)
         yield Wired(guest, inside, tuple(map(Judge, spaces, taps)))
+
+
+def listen(found: Wired) -> None:
+    """A banner on port 22, and programs where nobody may reach them."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        found.inside.do("serve", "tcp", 22, int(family), BANNER)
+        for protocol, port in LISTENS:
+            found.inside.do("serve", protocol, port, int(family), b"here")
 
 
 def _namespace(stack: ExitStack) -> Namespace:

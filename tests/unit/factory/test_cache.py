@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from factory import lock
+from factory.cache import held
 
 
 def test_a_second_build_says_that_it_waits_and_goes_on_after_the_first(
@@ -16,11 +16,11 @@ def test_a_second_build_says_that_it_waits_and_goes_on_after_the_first(
     order: list[str] = []
 
     def second() -> None:
-        with lock.held(tmp_path):
+        with held(tmp_path):
             order.append("second")
 
     waiting = threading.Thread(target=second)
-    with lock.held(tmp_path):
+    with held(tmp_path):
         waiting.start()
         waiting.join(0.2)
         order.append("first")
@@ -30,7 +30,7 @@ def test_a_second_build_says_that_it_waits_and_goes_on_after_the_first(
 
 
 def test_a_build_that_fails_lets_the_next_one_in(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit), lock.held(tmp_path):
+    with pytest.raises(SystemExit), held(tmp_path):
         raise SystemExit(1)
-    with lock.held(tmp_path):
+    with held(tmp_path):
         pass

@@ -18,15 +18,9 @@ from pbrinit.policy.interfaces import Routed
 from pbrinit.policy.policy import Policy
 from pbrinit.semantics.decision import NOWHERE, Rulings
 from pbrinit.semantics.paths import Meaning
-from tests.support.policy_text import ROOMS, ROUTER, by_dhcp, written
+from tests.support.policy_text import ENTRIES, ROOMS, ROUTER, by_dhcp, written
 from tests.tools.prove_random import refuted
 
-ENTRIES = (
-    '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = ["ssh", "ping"]\n'
-    '[[output]]\nservice = ["dns", "web"]\nuser = "updater"\n'
-    '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
-    '[[deny]]\nfrom = "bad"\n'
-)
 WRITTEN = written(ENTRIES)
 WAITING = by_dhcp(WRITTEN)
 SERVER = IPv4Address("192.0.2.1")

@@ -20,10 +20,9 @@ from pbrinit.policy.assigned import Given, GivenError, awaits, configured, given
 from pbrinit.policy.policy import Policy
 from pbrinit.semantics.decision import NOWHERE, Rulings
 from pbrinit.semantics.paths import Meaning
-from tests.support.policy_text import ROOMS, by_dhcp, by_ra, written
+from tests.support.policy_text import ENTRIES, ROOMS, by_dhcp, by_ra, written
 from tests.support.policy_text import ROUTER as ROUTER_NAMES
 from tests.tools.prove_random import refuted
-from tests.unit.policy.test_assigned import ENTRIES
 
 WRITTEN = written(ENTRIES)
 WAITING = by_ra(WRITTEN)

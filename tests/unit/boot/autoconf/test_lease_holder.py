@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from pbrinit.boot.autoconf import client_process, lease_holder
-from pbrinit.boot.autoconf.client_process import AddressProtocol, Identity
+from pbrinit.boot.autoconf.client_process import AddressProtocol
 from pbrinit.boot.autoconf.lease_holder import InterfaceClient
 from pbrinit.boot.system.log import seconds
+from pbrinit.wire.assignment import AddressClient, Identity
 from pbrinit.wire.dhcp import lease
 from pbrinit.wire.dhcp.lease import Lease
 from pbrinit.wire.ndp import address
@@ -212,7 +213,7 @@ def test_more_time_for_the_very_same_is_told_and_holds(kept: Callable[..., Used]
     assert used.at[3] - used.at[1] == pytest.approx(4.5, abs=0.5)
 
 
-class Renewed(client_process.Client):
+class Renewed(AddressClient):
     """A client that gets more time for its lease after a second and a half."""
 
     def __init__(self) -> None:

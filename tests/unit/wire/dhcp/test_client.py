@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP
 
-from pbrinit.boot.autoconf.client_process import Identity
+from pbrinit.wire.assignment import Identity
 from pbrinit.wire.dhcp import client, lease
 from pbrinit.wire.dhcp.client import Client
 from tests.support.dhcp_bytes import OFFERED, answer, option

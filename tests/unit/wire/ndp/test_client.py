@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbrinit.boot.autoconf.client_process import Identity
+from pbrinit.wire.assignment import Identity
 from pbrinit.wire.ndp import address
 from pbrinit.wire.ndp.address import AdvertisedAddress
 from pbrinit.wire.ndp.client import Client
