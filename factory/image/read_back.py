@@ -100,7 +100,7 @@ def check(data: bytes, plan: Plan) -> int:
     rules = sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference))
     differences = [
         *_differences("rule", map(read, boot.rules), [_rule(rule) for rule in rules]),
-        *_differences("removal of a rule", map(read, boot.removals),
+        *_differences("removal of a rule", map(read, boot.kernel_rule_removals),
                       [_rule(rule, RTM_DELRULE, CHANGE) for rule in KERNEL_RULES]),
         *_of_links(boot, plan),
         *_of_rooms(boot, plan),
@@ -117,7 +117,7 @@ def _count(boot: BootPlan) -> int:
              for _, pieces, size, _ in link.bulks for piece in pieces)  # fmt: skip
     links = sum(len(link.messages) + (link.rename is not None) for link in boot.links)
     rooms = sum(2 + len(program.room.messages) for program in boot.programs if program.room)
-    return len(boot.rules) + len(boot.removals) + links + rooms + sum(bulks)
+    return len(boot.rules) + len(boot.kernel_rule_removals) + links + rooms + sum(bulks)
 
 
 def _differences(what: str, found: Iterable[Message], expected: Iterable[Message]) -> Iterator[str]:

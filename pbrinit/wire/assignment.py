@@ -7,7 +7,8 @@ raised of both.
 from __future__ import annotations
 
 import os
-from types import SimpleNamespace
+
+from pbrinit.wire.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class LeaseError(Exception):
     """What is given and cannot be used; the text says why."""
 
 
-class Assignment(SimpleNamespace):
+class Assignment(Record):
     """An address for some time, and the resolvers that come with it; seconds are from when it was
     told on.
     """
@@ -44,7 +45,7 @@ class Assignment(SimpleNamespace):
         raise NotImplementedError
 
 
-class Identity(SimpleNamespace):
+class Identity(Record):
     """Who asks: the machine's name, and the prefixes of its other interfaces (number, length)."""
 
     hostname: str

@@ -16,7 +16,8 @@ from __future__ import annotations
 import marshal
 import struct
 from binascii import crc32
-from types import SimpleNamespace
+
+from pbrinit.wire.record import Record
 
 PATH = "/etc/pbrinit/plan"
 """Where an image has it."""
@@ -33,7 +34,7 @@ class BootFileError(Exception):
     """A boot file that is not whole, or not one at all."""
 
 
-class LinkPlan(SimpleNamespace):
+class LinkPlan(Record):
     """One interface. In each message the interface's index is to be set at the offsets.
 
     `rename` gives the device that has the MAC address its name; `messages` follow the
@@ -53,7 +54,7 @@ class LinkPlan(SimpleNamespace):
     room: bool
 
 
-class RoomPlan(SimpleNamespace):
+class RoomPlan(Record):
     """The network namespace of a program: `veth` makes the pair of devices, the offsets being
     those of the namespace's descriptor, and `removal` takes it away; then, inside, the sysctls
     and the messages, whose offsets are those of its own end's index.
@@ -67,7 +68,7 @@ class RoomPlan(SimpleNamespace):
     messages: tuple[tuple[str, bytes, tuple[int, ...]], ...]
 
 
-class ProgramPlan(SimpleNamespace):
+class ProgramPlan(Record):
     """A program: its group has its user's number, `capabilities` has a bit for each that it keeps,
     `restart` is "always", "on-failure" or "never", and `ask` is "status", "try" or "".
     """
@@ -82,7 +83,7 @@ class ProgramPlan(SimpleNamespace):
     room: RoomPlan | None
 
 
-class BootPlan(SimpleNamespace):
+class BootPlan(Record):
     """What is done at boot, in this order.
 
     `digest` is the SHA-256 of all the rest.  `on_failure` is "stay", "reboot" or "poweroff", and
@@ -160,7 +161,7 @@ def on_failure(data: bytes) -> tuple[str, int]:
     return str(ending), int(seconds)
 
 
-def _values(record: SimpleNamespace, names: tuple[str, ...]) -> tuple[object, ...]:
+def _values(record: Record, names: tuple[str, ...]) -> tuple[object, ...]:
     return tuple(getattr(record, name) for name in names)
 
 
@@ -170,10 +171,11 @@ def _program_values(program: ProgramPlan) -> tuple[object, ...]:
 
 
 def _program(values: tuple[object, ...]) -> ProgramPlan:
-    program = ProgramPlan(**dict(zip(PROGRAM_FIELDS, values, strict=True)))
-    if program.room is not None:
-        program.room = RoomPlan(**dict(zip(ROOM_FIELDS, program.room, strict=True)))
-    return program
+    fields = dict(zip(PROGRAM_FIELDS, values, strict=True))
+    room = fields["room"]
+    if isinstance(room, tuple):
+        fields["room"] = RoomPlan(**dict(zip(ROOM_FIELDS, room, strict=True)))
+    return ProgramPlan(**fields)
 
 
 def _start(data: bytes) -> int:

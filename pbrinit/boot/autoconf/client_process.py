@@ -14,12 +14,12 @@ import os
 import resource
 import select
 import signal
-from types import SimpleNamespace
 
 from pbrinit.boot.network import links
 from pbrinit.boot.system import syscalls
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.assignment import AddressClient, Identity, random_below
+from pbrinit.wire.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ LONGEST_WAIT = 3600.0
 ENODEV = 19
 
 
-class AddressProtocol(SimpleNamespace):
+class AddressProtocol(Record):
     """A protocol that assigns addresses: `what` it assigns, in words; how its socket on a device is
     opened; its `AddressClient`; how what an earlier process reported is read again; how the client
     takes one datagram from the socket, and what is to be sent then; and the port that is asked.

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from pbrinit.boot.network import links
 from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.boot.system.log import seconds
+from pbrinit.wire.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ASK = signal.SIGHUP
 """What PID 1 is told by that there is something in ASKED, or another plan in force."""
 
 
-class ProgramStatus(SimpleNamespace):
+class ProgramStatus(Record):
     """One program: the number of its process, 0 where it has none; when it was started, in seconds
     of `log.seconds`; how often it was started again; and its state in words.
     """

@@ -45,7 +45,7 @@ def with_(values: Any, **changes: object) -> Any:
 def messages(boot: BootPlan) -> Iterator[tuple[str, bytes]]:
     """Messages of every kind in a boot plan, by what they do."""
     for at in range(0, len(boot.rules), 20):
-        yield boot.texts[at], boot.rules[at]
+        yield boot.rule_commands[at], boot.rules[at]
     for link in boot.links:
         yield from ((text, data) for text, data, _ in link.messages)
     for program in boot.programs:
@@ -114,7 +114,7 @@ def test_a_message_too_few_and_one_too_many_are_found() -> None:
     for wrong in (
         with_(boot, rules=boot.rules[1:]),
         with_(boot, rules=(*boot.rules, boot.rules[0])),
-        with_(boot, removals=boot.removals[:-1]),
+        with_(boot, kernel_rule_removals=boot.kernel_rule_removals[:-1]),
         with_(boot, links=boot.links[:-1]),
         with_(boot, programs=boot.programs[:-1]),
     ):
