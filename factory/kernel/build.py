@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,11 +90,17 @@ def build_kernel(variant: str = VARIANTS[0], source_word: str | None = None) -> 
     key = _key(source, asked, _compiler())
     place = cache.directory("kernel")
     done = place / key
-    with held(place):
-        if not all((done / part).exists() for part in PARTS):
+    # A kernel that is there needs no lock: it must not wait for another that is being compiled.
+    with nullcontext() if _is_whole(done) else held(place):
+        if not _is_whole(done):
             KernelBuild(source, asked_of, asked, key, place / "work").make(variant, done)
     version = (done / "release").read_text().strip()
     return Kernel(variant, f"{source.name} {source.version}", version, done, key)
+
+
+def _is_whole(done: Path) -> bool:
+    """Whether a kernel of the cache is there: its folder gets its name once all is in it."""
+    return all((done / part).exists() for part in PARTS)
 
 
 @dataclass(frozen=True)
