@@ -55,7 +55,7 @@ class Client:
     why what was given last was not taken.
     """
 
-    refused: str
+    rejection: str
     due: float
 
     @property
@@ -126,8 +126,8 @@ def serve(
         if client.held != before:
             before = client.held
             told.send(before[0].pack() if before else NOTHING)
-        if client.refused != refused:
-            refused = client.refused
+        if client.rejection != refused:
+            refused = client.rejection
             told.send(REFUSED + refused.encode()[:LONGEST_REASON])
         wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
         if select.select([asking], [], [], wait)[0]:
