@@ -51,7 +51,7 @@ from pbrinit.plan.plan import (
 )
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import ROOM_READY_GROUP, BootPlan, LinkPlan, RoomPlan
-from pbrinit.wire.netlink.socket import pointed
+from pbrinit.wire.netlink.socket import with_index
 
 INDEX = 4242
 """Stands for the index, or the descriptor, that PID 1 puts into a message."""
@@ -146,12 +146,12 @@ def _of_links(boot: BootPlan, plan: Plan) -> Iterator[str]:
             yield f"{link.device}, in bulk: {_text(message)} is not in the plan, or there twice"
         yield from _differences(
             f"{link.device}, message",
-            [read(pointed(message, offsets, INDEX)) for _, message, offsets in packed.messages],
+            [read(with_index(message, offsets, INDEX)) for _, message, offsets in packed.messages],
             _link(link, in_bulk, of_room=link.device in rooms),
         )
         yield from _differences(
             f"{link.device}, new name",
-            [read(pointed(*packed.rename[1:], INDEX))] if packed.rename else [],
+            [read(with_index(*packed.rename[1:], INDEX))] if packed.rename else [],
             [_link_message(CHANGE, IFLA_IFNAME=link.device)] if link.mac else [],
         )
 
@@ -173,7 +173,7 @@ def _of_piece(piece: tuple[bytes, int, int]) -> list[Message]:
     messages = []
     form = _attributes(data[:size])
     for start in range(0, len(data), size):
-        message = pointed(data[start : start + size], (at,) if at else (), INDEX)
+        message = with_index(data[start : start + size], (at,) if at else (), INDEX)
         last = start + size >= len(data)
         if _attributes(message) != form:
             raise ReadBackError("a message in bulk has other attributes than the first")
@@ -210,12 +210,12 @@ def _of_room(packed: RoomPlan, room: Room) -> Iterator[str]:
     _, veth, offsets = packed.veth
     yield from _differences(
         f"room of {room.device}, its devices",
-        [read(pointed(veth, offsets, INDEX)), read(packed.removal)],
+        [read(with_index(veth, offsets, INDEX)), read(packed.removal)],
         [_veth(room), _link_message(CHANGE, RTM_DELLINK, IFLA_IFNAME=room.device, index=0)],
     )
     yield from _differences(
         f"room of {room.device}, message",
-        [read(pointed(message, offsets, INDEX)) for _, message, offsets in packed.messages],
+        [read(with_index(message, offsets, INDEX)) for _, message, offsets in packed.messages],
         [
             _link_message(CHANGE, index=LOOPBACK_INDEX, flags=IFF_UP, change=IFF_UP),
             _link_message(CHANGE, flags=IFF_UP, change=IFF_UP),

@@ -96,7 +96,7 @@ def given(policy: Policy, text: str) -> Given:
         check(*ends, str(found.gateway) if found.gateway else None, awaited.taken)
         if family is Family.V4:
             routes = tuple((str(route.prefix), str(route.via)) for route in found.routes)
-            classless_routes.check(routes, *ends, awaited.taken)
+            classless_routes.check_routes(routes, *ends, awaited.taken)
     except LeaseError as error:
         raise GivenError(f"{text}: {error}") from None
     return found

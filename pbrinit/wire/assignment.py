@@ -1,7 +1,7 @@
-"""What is given to an interface for a time, whoever gives it.
+"""An address that an interface is assigned for some time, whatever the protocol.
 
-In: nothing (values only).  Out: `Given`, which a `Lease` is, and what is `Advertised`; and what is
-raised of both.
+In: nothing (values only).  Out: `Assignment`, the base of `Lease` (DHCP) and `AdvertisedAddress`
+(router advertisements), and the error that is raised for both.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 
 class LeaseError(Exception):
-    """What is given and cannot be used; the text says why."""
+    """An assignment that cannot be used; the text says why."""
 
 
 class Assignment(Record):
-    """An address for some time, and the resolvers that come with it; seconds are from when it was
-    told on.
+    """An address for some time, and the DNS resolvers that come with it. Its age is in seconds and
+    begins when the client process reported it.
     """
 
     resolvers: tuple[str, ...]
 
     def pack(self) -> bytes:
-        """It as bytes of a size that is always the same."""
+        """The assignment as bytes; all of one protocol have the same size."""
         raise NotImplementedError
 
     def as_assignment(self, age: float) -> str | None:
-        """It as `pbrctl lease` takes it, at an age of so many seconds; None once it is over."""
+        """The assignment at this age, as `pbrctl lease` takes it; None once it has ended."""
         raise NotImplementedError
 
     def change_times(self) -> tuple[int, ...]:
-        """The ages at which it is written otherwise."""
+        """The ages at which the result of `as_assignment` changes."""
         raise NotImplementedError
 
     def describe(self, age: float) -> str:
-        """It as a person reads it."""
+        """The assignment in words, for the log."""
         raise NotImplementedError
 
 
@@ -53,11 +53,11 @@ class Identity(Record):
 
 
 class AddressClient:
-    """What is held, and what is to be done about it: `due` is when to `tick` next. `refused` says
-    why what was given last was not taken.
+    """What is held, and what is to be done about it: `due` is when to `tick` next. `rejection` says
+    why the last assignment was not accepted.
     """
 
-    refused: str
+    rejection: str
     due: float
 
     @property

@@ -1,14 +1,14 @@
-"""The one file that PID 1 reads: everything it does, ready to be done.
+"""The boot plan: the one file that PID 1 reads, with finished netlink messages.
 
-In: a `BootPlan`.  Out: bytes, and from bytes the same `BootPlan`, or an error.  This
-module is in the image: its values are namespaces, since to import dataclasses or typing
-takes longer than to put the rules in force.
+In: a `BootPlan`.  Out: its bytes; and from bytes the same `BootPlan`, or an error.  This module is
+in the image: its values are namespaces, since to import dataclasses or typing takes longer than to
+put the rules in force.
 
-The form is a magic word, a head and a body, each a tuple in marshal's format after its length
-and its CRC-32: no parser stands between PID 1 and the rules.  The head says what to do on
-failure, so that it is known where the body is damaged.  It is version 2 of marshal's format,
-which every Python reads; later ones depend on reference counts and are not the same bytes
-twice.  The checksums find damage, not malice: who can change this file can change PID 1.
+The file is a magic word, a head and a body. Head and body are tuples in marshal's format, each
+after its length and its CRC-32, so that PID 1 needs no parser.  The head says what to do on
+failure, and can be read where the body is damaged.  Version 2 of marshal's format is used because
+every Python reads it; later versions depend on reference counts and do not give the same bytes
+twice.  The checksums detect damage, not an attack: whoever can change this file can change PID 1.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from binascii import crc32
 from pbrinit.wire.record import Record
 
 PATH = "/etc/pbrinit/plan"
-"""Where an image has it."""
+"""The file in an image."""
 
 MAGIC = b"pbrinit plan 6\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
 ROOM_READY_GROUP = 28770
-"""The group of a room's device that has all that the plan gives it: nobody else puts it there
-(IFLA_GROUP in linux/if_link.h)."""
+"""The group of a room's device once it has everything that the plan gives it; nothing else sets
+this group (IFLA_GROUP in linux/if_link.h)."""
 
 
 class BootFileError(Exception):
-    """A boot file that is not whole, or not one at all."""
+    """A file that is damaged or that is not a boot plan; the text says why."""
 
 
 class LinkPlan(Record):
-    """One interface. In each message the interface's index is to be set at the offsets.
+    """One interface. The interface's index is written into each message at its offsets.
 
-    `rename` gives the device that has the MAC address its name; `messages` follow the
-    sysctls. A message is (what it does, its bytes, offsets of the index).  `bulks` come last:
-    many routes of one form, as (what they are, pieces to be sent whole, the size of a message,
-    the offset of the index in each, 0 where there is none).  One that leads into a `room` is there
-    as long as its program runs, and is as planned once it is in the group MADE.
+    `rename` gives the device with the MAC address its name; `messages` are sent after the sysctls.
+    A message is (what it does, its bytes, offsets of the index).  `bulks` come last: many routes of
+    one form, as (what they are, pieces to be sent as they are, the size of a message, the offset of
+    the index in each, 0 where there is none).  A device that leads into a `room` exists while its
+    program runs, and is as planned once it is in the group ROOM_READY_GROUP.
     """
 
     name: str
@@ -55,9 +55,10 @@ class LinkPlan(Record):
 
 
 class RoomPlan(Record):
-    """The network namespace of a program: `veth` makes the pair of devices, the offsets being
-    those of the namespace's descriptor, and `removal` takes it away; then, inside, the sysctls
-    and the messages, whose offsets are those of its own end's index.
+    """The network namespace of a program. `device` is the machine's end of the veth, `clients` are
+    the first and the last port of its ephemeral range. `veth` makes the pair of devices, and its
+    offsets are for the namespace's descriptor; `removal` removes the pair. Inside come the sysctls,
+    then the messages, whose offsets are for the index of the inner end.
     """
 
     device: str
@@ -69,8 +70,9 @@ class RoomPlan(Record):
 
 
 class ProgramPlan(Record):
-    """A program: its group has its user's number, `capabilities` has a bit for each that it keeps,
-    `restart` is "always", "on-failure" or "never", and `ask` is "status", "try" or "".
+    """A program. Its group has the number of its user, `capabilities` has a bit for each capability
+    that it keeps, `restart` is "always", "on-failure" or "never", and `ask` is "status", "try" or
+    "".
     """
 
     name: str
@@ -86,15 +88,17 @@ class ProgramPlan(Record):
 class BootPlan(Record):
     """What is done at boot, in this order.
 
-    `digest` is the SHA-256 of all the rest.  `on_failure` is "stay", "reboot" or "poweroff", and
-    after how many seconds.  `summary` says in words what the policy allows; `rules` are netlink
-    messages, highest preference first, and `texts` has the `ip` command of each; `removals`
-    take away the rules that a kernel starts with; `last` are sysctls that switch forwarding on;
-    `programs` are started after that; `metrics` is the port of the page for Prometheus and the
-    user who serves it; `log` says whether who was refused is written down; `awaits` has, in
-    order of families, the interfaces whose address is given to them on their link: the family, its
-    name, its device, and the prefixes of the others; `given` is what this plan is for, as
-    `pbrctl lease` takes it.
+    - `digest`: the SHA-256 of everything else.
+    - `on_failure`: "stay", "reboot" or "poweroff", and after how many seconds.
+    - `summary`: what the policy allows, in words.
+    - `rules`: netlink messages, highest preference first; `rule_commands`: the `ip` command of
+      each; `kernel_rule_removals`: messages that remove the rules that a kernel starts with.
+    - `forwarding_sysctls`: those that switch forwarding on; `programs` are started after that.
+    - `metrics`: the port of the page for Prometheus, and the user that serves it.
+    - `log`: whether refused packets are logged.
+    - `dynamic_interfaces`: the interfaces whose address is assigned on their link, ordered by
+      family: the family, the name, the device, and the prefixes of the other interfaces.
+    - `assignments`: the addresses that this plan is made for, as `pbrctl lease` takes them.
     """
 
     hostname: str
@@ -123,7 +127,7 @@ ROOM_FIELDS = tuple(RoomPlan.__annotations__)
 
 
 def pack(plan: BootPlan) -> bytes:
-    """The file's bytes; the same for the same plan."""
+    """The bytes of the file; the same for the same plan."""
     values = {
         **vars(plan),
         "links": tuple(_values(link, LINK_FIELDS) for link in plan.links),
@@ -132,14 +136,14 @@ def pack(plan: BootPlan) -> bytes:
     body = tuple(values[name] for name in FIELDS)
     return MAGIC + b"".join(
         PART.pack(len(part), crc32(part)) + part
-        for part in (marshal.dumps(one, MARSHAL_VERSION) for one in (plan.on_failure, body))
+        for part in (marshal.dumps(part, MARSHAL_VERSION) for part in (plan.on_failure, body))
     )
 
 
 def unpack(data: bytes) -> BootPlan:
-    """The plan in the file's bytes.
+    """The plan that is in the bytes of a file.
 
-    Raises BootFileError where a byte is missing or changed.
+    Raises BootFileError where a byte is missing, changed or too many.
     """
     _, at = _read(data, _start(data))
     body, end = _read(data, at)
@@ -152,9 +156,9 @@ def unpack(data: bytes) -> BootPlan:
 
 
 def on_failure(data: bytes) -> tuple[str, int]:
-    """What to do on failure, and after how many seconds, also where the rest is damaged.
+    """What to do on failure, and after how many seconds; `data` may end after the head.
 
-    Raises BootFileError where the head is.
+    Raises BootFileError where the head is damaged.
     """
     head, _ = _read(data, _start(data))
     ending, seconds = marshal.loads(head)  # noqa: S302  checked
@@ -180,14 +184,14 @@ def _program(values: tuple[object, ...]) -> ProgramPlan:
 
 def _start(data: bytes) -> int:
     if not data.startswith(MAGIC):
-        raise BootFileError("it is not one that this version reads")
+        raise BootFileError("it is not a boot plan that this version reads")
     return len(MAGIC)
 
 
 def _read(data: bytes, at: int) -> tuple[bytes, int]:
-    """The part that begins there, and where it ends."""
+    """The part that begins at `at`, and the offset of its end. Raises BootFileError."""
     if len(data) < at + PART.size:
-        raise BootFileError("it is cut short")
+        raise BootFileError("it is truncated")
     length, checksum = PART.unpack_from(data, at)
     body = data[at + PART.size : at + PART.size + length]
     if crc32(body) != checksum:

@@ -1,7 +1,7 @@
-"""A password's hash: made on the machine that builds the image, compared on the appliance.
+"""Password hashes: made on the machine that builds the image, checked on the appliance.
 
-In: a password.  Out: its hash, or whether it fits one.  Both by crypt(3) of the system's libcrypt,
-which Python's library no longer has (PEP 594).  Source of the forms: crypt(5).
+In: a password.  Out: its hash, or whether it matches a hash.  Both use crypt(3) of the system's
+libcrypt; Python's library no longer has it (PEP 594).  Source of the hash formats: crypt(5).
 """
 
 from __future__ import annotations
@@ -11,29 +11,32 @@ import os
 
 LIBRARY = "libcrypt.so.1"
 FORMS = {"$6$": 86, "$y$": 43}
-"""SHA-512 in many rounds, and yescrypt, which takes 16 MiB of memory besides; and how many
-characters the hash itself has."""
+"""The formats that are accepted, and how many characters the hash itself has: SHA-512 in many
+rounds, and yescrypt, which also needs 16 MiB of memory."""
 
 FIELDS = (3, 4)
-"""Before the hash: nothing, the form, what it is to cost where that is said, the salt."""
+"""How many fields come before the hash: an empty one, the format, the cost where it is given, and
+the salt."""
 
 FORM, ROUNDS = "$6$", 500_000
-"""Half a second on the machines that this is for. It needs no memory, which may be short."""
+"""Format and cost of a new hash: half a second on the machines that this is for. It needs no
+memory, which may be short."""
 
 LONGEST = 256
-"""Of a password, in bytes (CRYPT_MAX_PASSPHRASE_SIZE is 512)."""
+"""Length of the longest password in bytes (CRYPT_MAX_PASSPHRASE_SIZE is 512)."""
 
 _SETTING_SIZE, _SALT_SIZE = 192, 16
 
 
 class PasswordError(Exception):
-    """A password that cannot be hashed; the text says why."""
+    """A password that cannot be hashed, or a hash that cannot be checked; the text says why."""
 
 
 def hash_password(password: str) -> str:
-    """A hash of the password, with a salt of its own.
+    """The hash of a password in the format FORM, with a new random salt.
 
-    Raises PasswordError.
+    Raises PasswordError where the password is empty, too long or has a zero byte, or where there
+    is no libcrypt.
     """
     if not password or len(password.encode()) > LONGEST or "\0" in password:
         raise PasswordError(f"a password has 1 to {LONGEST} bytes, none of them 0")
@@ -48,20 +51,21 @@ def hash_password(password: str) -> str:
 
 
 def matches(password: str, hashed: str) -> bool:
-    """Whether it is the password of this hash, in a time that does not depend on how near it is.
+    """Whether this is the password of the hash. The comparison takes the same time wherever the
+    first difference is.
 
-    Raises PasswordError where the hash is none.
+    Raises PasswordError where the text is not a hash that this libcrypt can check.
     """
     from _operator import _compare_digest  # noqa: PLC0415  what hmac.compare_digest is
 
     if len(password.encode("utf-8", "surrogateescape")) > LONGEST or "\0" in password:
         return False
-    found = _crypt(_library(), password, hashed)
-    return _compare_digest(found, hashed)
+    computed = _crypt(_library(), password, hashed)
+    return _compare_digest(computed, hashed)
 
 
 def is_hash(text: str) -> bool:
-    """Whether it looks like a hash that `fits` takes."""
+    """Whether the text has the form of a hash that `matches` accepts."""
     setting, _, hashed = text.rpartition("$")
     fields = setting.split("$")
     return len(fields) in FIELDS and all(fields[1:]) and len(hashed) == FORMS.get(setting[:3])
@@ -71,13 +75,13 @@ def _library() -> ctypes.CDLL:
     try:
         return ctypes.CDLL(LIBRARY)
     except OSError:
-        raise PasswordError(f"there is no {LIBRARY} here") from None
+        raise PasswordError(f"there is no {LIBRARY} on this machine") from None
 
 
 def _crypt(library: ctypes.CDLL, password: str, setting: str) -> str:
     library.crypt.restype = ctypes.c_char_p
-    found = library.crypt(password.encode("utf-8", "surrogateescape"), setting.encode())
-    # A failure is told by a text that is no hash (crypt(3), "failure tokens").
-    if not found or not found.startswith(b"$"):
-        raise PasswordError("the hash cannot be made: it has a form that is not known here")
-    return str(found.decode())
+    computed = library.crypt(password.encode("utf-8", "surrogateescape"), setting.encode())
+    # After a failure the result is a text that is not a hash (crypt(3), "failure tokens").
+    if not computed or not computed.startswith(b"$"):
+        raise PasswordError("the hash cannot be computed: this libcrypt does not know its format")
+    return str(computed.decode())

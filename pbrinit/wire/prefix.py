@@ -1,6 +1,7 @@
-"""Prefixes of addresses as numbers, and what of IPv4 is a host's.
+"""Prefixes as numbers, and which IPv4 addresses a host can have.
 
-In: text and numbers.  Out: the same.
+In: addresses as text, bytes or numbers.  Out: the same.  A prefix is its first address as a number
+and its length in bits.
 """
 
 from __future__ import annotations
@@ -12,45 +13,46 @@ if TYPE_CHECKING:
     Prefix = tuple[int, int]
 
 BITS = 32
-NOBODY: tuple[Prefix, ...] = (
+RESERVED: tuple[Prefix, ...] = (
     (0, 8), (127 << 24, 8), (169 << 24 | 254 << 16, 16), (224 << 24, 4), (240 << 24, 4),
 )  # fmt: skip
-"""What is no one host's address: this network, loopback, link-local, groups, reserved."""
+"""IPv4 addresses that no host has: this network, loopback, link-local, multicast, reserved
+(RFC 6890)."""
 
 
-def value(address: str) -> int:
-    """The address as a number."""
+def as_int(address: str) -> int:
+    """The IPv4 address as a number. Raises OSError where the text is not an address."""
     return int.from_bytes(socket.inet_aton(address), "big")
 
 
-def written(prefix: Prefix) -> str:
-    """A prefix as a person writes it."""
+def as_text(prefix: Prefix) -> str:
+    """The IPv4 prefix as text: `192.0.2.0/24`."""
     return f"{socket.inet_ntoa(prefix[0].to_bytes(4, 'big'))}/{prefix[1]}"
 
 
 def host_mask(length: int) -> int:
-    """The bits beyond the length of a prefix, all set."""
+    """The host part of an IPv4 prefix of this length, with all bits set."""
     return (1 << BITS - length) - 1
 
 
-def overlap(one: Prefix, other: Prefix, bits: int) -> bool:
-    """Whether two prefixes, of addresses of so many bits, have some in common."""
-    shift = bits - min(one[1], other[1])
-    return one[0] >> shift == other[0] >> shift
+def overlap(first: Prefix, second: Prefix, bits: int) -> bool:
+    """Whether two prefixes have an address in common; `bits` is the size of an address."""
+    shift = bits - min(first[1], second[1])
+    return first[0] >> shift == second[0] >> shift
 
 
 def is_host(address: bytes) -> bool:
-    """Whether one host may have it."""
+    """Whether a host may have this IPv4 address."""
     number = int.from_bytes(address, "big")
-    return not any(overlap((number, BITS), prefix, BITS) for prefix in NOBODY)
+    return not any(overlap((number, BITS), prefix, BITS) for prefix in RESERVED)
 
 
 def is_network_or_broadcast(address: int, length: int) -> bool:
-    """Whether it is the first or the last address of its prefix."""
+    """Whether the IPv4 address is the first or the last one of its prefix."""
     return address & host_mask(length) in (0, host_mask(length))
 
 
 def is_other_host_on_link(hop: int, address: int, length: int) -> bool:
-    """Whether it is another host's in the prefix of an address."""
-    near = overlap((hop, BITS), (address, length), BITS)
-    return near and hop != address and not is_network_or_broadcast(hop, length)
+    """Whether `hop` is a host in the prefix of `address`, and not that address itself."""
+    is_on_link = overlap((hop, BITS), (address, length), BITS)
+    return is_on_link and hop != address and not is_network_or_broadcast(hop, length)

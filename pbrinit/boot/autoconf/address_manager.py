@@ -75,7 +75,7 @@ class ApplyAssignments:
             activate(kept, (), kept=kept.digest, anyhow=self._in_doubt)
             self._in_doubt = False
             return
-        resolvers = [resolver for _, found in held for resolver in found][: lease.MOST_RESOLVERS]
+        resolvers = [resolver for _, found in held for resolver in found][: lease.MAX_RESOLVERS]
         self._in_doubt = True
         _run([PROGRAM, "lease", *(text for text, _ in held), *resolvers])
         self._in_doubt = False

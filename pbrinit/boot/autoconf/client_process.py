@@ -100,8 +100,8 @@ def serve(
         if client.held != before:
             before = client.held
             told.send(before[0].pack() if before else NOTHING)
-        if client.refused != refused:
-            refused = client.refused
+        if client.rejection != refused:
+            refused = client.rejection
             told.send(REFUSED + refused.encode()[:LONGEST_REASON])
         wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
         if select.select([asking], [], [], wait)[0]:

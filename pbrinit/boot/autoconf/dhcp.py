@@ -12,7 +12,7 @@ from pbrinit.boot.autoconf.client_process import AddressProtocol
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.dhcp.client import Client
 from pbrinit.wire.dhcp.lease import unpack
-from pbrinit.wire.dhcp.message import MOST
+from pbrinit.wire.dhcp.message import MAX_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def open_socket(device: str) -> socket.socket:
 
 def hear(client: Client, asking: socket.socket) -> Sent:
     """Have the client take a datagram; what is to be sent then."""
-    return client.receive(asking.recv(MOST), seconds())
+    return client.receive(asking.recv(MAX_SIZE), seconds())
 
 
 PROTOCOL = AddressProtocol(

@@ -15,7 +15,7 @@ from pbrinit.boot.autoconf.client_process import AddressProtocol
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.ndp.address import unpack
 from pbrinit.wire.ndp.client import Client
-from pbrinit.wire.ndp.message import ADVERTISEMENT, HOPS, MOST
+from pbrinit.wire.ndp.message import ADVERTISEMENT, HOP_LIMIT, MAX_SIZE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ def open_socket(device: str) -> socket.socket:
     found.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, bytes(FILTER))
     found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS)
+    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
     found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
     return found
 
 
 def heard(asking: socket.socket) -> tuple[bytes, bytes, int]:
     """A message, its source and how many hops it had left, 0 where the kernel does not say."""
-    data, told, _, sender = asking.recvmsg(MOST, socket.CMSG_SPACE(NUMBER.size))
+    data, told, _, sender = asking.recvmsg(MAX_SIZE, socket.CMSG_SPACE(NUMBER.size))
     source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
     kind = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
     hops = [NUMBER.unpack(value)[0] for *of, value in told if tuple(of) == kind]

@@ -18,7 +18,7 @@ from pbrinit.boot.network.audit import Audit
 from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.boot.system import sysctl
 from pbrinit.boot.system.log import seconds
-from pbrinit.wire.netlink.monitor import Changes, Events
+from pbrinit.wire.netlink.monitor import ChangeMonitor, Changes
 from pbrinit.wire.netlink.socket import Kernel, KernelError
 
 TYPE_CHECKING = False
@@ -53,7 +53,7 @@ class Guard:
         self._record = GuardStatus()
         self._written = 0
         self._recent: list[tuple[float, str]] = []
-        self._events = Events()
+        self._events = ChangeMonitor()
         self._requests = Requests()
         self._trial = Trial(plan, self._record)
         self._take()
@@ -89,7 +89,7 @@ class Guard:
 
         Raises what `watch` does.
         """
-        sources: list[Events | Requests] = [self._events, self._requests]
+        sources: list[ChangeMonitor | Requests] = [self._events, self._requests]
         ready = select.select(sources, [], [], self._trial.pause(TICK_SECONDS))[0]
         if self._requests in ready:
             self._requests.answer(self._trial.answer, RefusedError)

@@ -22,7 +22,7 @@ from pbrinit.boot.network.audit import Audit
 from pbrinit.boot.network.routes import RTM_DELROUTE
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.netlink import route_dump
-from pbrinit.wire.netlink.socket import HEADER, Kernel, KernelError, attributes, pointed, removal
+from pbrinit.wire.netlink.socket import HEADER, Kernel, KernelError, attributes, removal, with_index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _load(kernel: Kernel, audit: Audit, new: BootPlan) -> None:
     """
     for link, index in audit.up():
         kernel.attempt([
-            pointed(message, offsets, index)
+            with_index(message, offsets, index)
             for _, message, offsets in link.messages
             if _table(message) not in (None, *slots.KERNELS)
         ])  # fmt: skip

@@ -12,7 +12,7 @@ import struct
 
 from pbrinit.boot.network import routes
 from pbrinit.wire.netlink import route_dump
-from pbrinit.wire.netlink.socket import HEADER, attributes, pointed, removal
+from pbrinit.wire.netlink.socket import HEADER, attributes, removal, with_index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def differences(links: Iterable[Link], loopback: int, book: Book) -> Iterator[Re
                 held = book.held.get((family, index, own))
                 if held is None or held[0] != length:
                     wrong = () if held is None else (removal(RTM_DELADDR, held[2]),)
-                    yield f"missing: {text}", (*wrong, pointed(message, offsets, index))
+                    yield f"missing: {text}", (*wrong, with_index(message, offsets, index))
     for (family, index, own), (length, _, payload) in book.held.items():
         link_local = family == V6 and own[:8] == LINK_LOCAL[:8]
         if (family, index, own) not in planned and not link_local:
@@ -106,7 +106,7 @@ def own_differences(
             allowed |= made
             held = book.held.get((family, index, value))
             if held is not None and not held[1] & (IFA_F_TENTATIVE | IFA_F_DADFAILED):
-                again = (removal(RTM_DELADDR, held[2]), pointed(message, offsets, index))
+                again = (removal(RTM_DELADDR, held[2]), with_index(message, offsets, index))
                 bits = ALL4 if family == V4 else ALL6
                 needed[family, LOCAL, OWN, bytes([bits]) + value, index] = (text, again)
     for payload in own:

@@ -13,7 +13,7 @@ import time
 
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.bootplan import ROOM_READY_GROUP
-from pbrinit.wire.netlink.socket import KernelError, pointed
+from pbrinit.wire.netlink.socket import KernelError, with_index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def pour(kernel: Kernel, bulk: tuple[str, tuple[bytes, ...], int, int], number: 
     text, pieces, size, offset = bulk
     for piece in pieces:
         try:
-            kernel.pour(_pointed(piece, size, offset, number))
+            kernel.apply_bulk(_pointed(piece, size, offset, number))
         except KernelError as error:
             raise LinkError(f"{text}, route {error.index}: {error.reason}") from None
 
@@ -162,7 +162,7 @@ def send(
     again: bool = False,
 ) -> None:
     """Send messages about the device with this index. Raises LinkError."""
-    ready = [pointed(message, offsets, number) for _, message, offsets in messages]
+    ready = [with_index(message, offsets, number) for _, message, offsets in messages]
     if again:
         for (text, _, _), error in zip(messages, kernel.attempt(ready), strict=True):
             if error not in (0, EEXIST):

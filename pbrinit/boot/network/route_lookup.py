@@ -134,7 +134,7 @@ def _line(told: SimpleNamespace) -> str:
 
 def _decided(kernel: Kernel, question: Question) -> tuple[SimpleNamespace, str, str]:
     """The verdict, the source that the kernel chose, and the device it leaves by."""
-    error, payload = kernel.ask(question.message())
+    error, payload = kernel.request(question.message())
     if error:
         why = WHY.get(error, os.strerror(error))
         told = SimpleNamespace(

@@ -21,14 +21,21 @@ from pbrinit.wire.netlink.route_dump import (
     columns,
     shape_of,
 )
-from pbrinit.wire.netlink.socket import ATTRIBUTE, HEADER, attributes, numbered, pointed, removal
+from pbrinit.wire.netlink.socket import (
+    ATTRIBUTE,
+    HEADER,
+    attributes,
+    removal,
+    with_index,
+    with_sequence_number,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pbrinit.wire.bootplan import LinkPlan
-    from pbrinit.wire.netlink.route_dump import Found, Shape
+    from pbrinit.wire.netlink.route_dump import DumpedRoutes, Shape
 
     Link = tuple[LinkPlan, int]
     Repair = tuple[str, tuple[bytes, ...]]
@@ -54,7 +61,7 @@ class Planned:
         place = _prefix_place(made)
         if place is not None:
             made[place : place + len(prefix) - 2] = prefix[2:]
-        return numbered(bytes(made), struct.unpack_from("=H", made, 4)[0], 0)
+        return with_sequence_number(bytes(made), struct.unpack_from("=H", made, 4)[0], 0)
 
 
 def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
@@ -63,9 +70,9 @@ def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
     for link, index in links:
         for _, message, offsets in link.messages:
             if struct.unpack_from("=H", message, 4)[0] == RTM_NEWROUTE:
-                _note(found, pointed(message, offsets, index), None)
+                _note(found, with_index(message, offsets, index), None)
         for _, pieces, size, offset in link.bulks:
-            first = pointed(pieces[0][:size], (offset,) if offset else (), index)
+            first = with_index(pieces[0][:size], (offset,) if offset else (), index)
             place = _prefix_place(first) or 0
             end = place + SIZES[first[HEADER.size]]
             places = [17, 18, *range(place, end)]
@@ -77,7 +84,7 @@ def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
 
 
 def differences(
-    plan: dict[Shape, Planned], found: Found, known: set[int], tables: object = None
+    plan: dict[Shape, Planned], found: DumpedRoutes, known: set[int], tables: object = None
 ) -> Iterator[Repair]:
     """What is missing and what should not be there, the kernel's own left out.
 

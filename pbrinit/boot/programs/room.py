@@ -10,7 +10,7 @@ import os
 
 from pbrinit.boot.network import links
 from pbrinit.boot.system import syscalls, sysctl
-from pbrinit.wire.netlink.socket import Kernel, pointed
+from pbrinit.wire.netlink.socket import Kernel, with_index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def enter(room: RoomPlan, link: LinkPlan) -> None:
         sysctl.write(room.sysctls)
         machine.attempt([room.removal])
         _, veth, offsets = room.veth
-        machine.apply([pointed(veth, offsets, inside)])
+        machine.apply([with_index(veth, offsets, inside)])
         syscalls.setns(outside, syscalls.CLONE_NEWNET)
         links.bring_up(machine, link)
         syscalls.setns(inside, syscalls.CLONE_NEWNET)

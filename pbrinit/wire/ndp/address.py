@@ -1,10 +1,10 @@
-"""What a router gives by advertisement: an address for some time, held to what a policy can use.
+"""An address from a router advertisement, limited to what a policy can use.
 
-In: a prefix that it advertised, or the bytes that `Advertised.pack` made of one.  Out: an
-`Advertised`, or a `LeaseError` that says what it cannot be used for; and what the machine is to be
-with it.  What is there has passed `checked`.
+In: the bytes that `AdvertisedAddress.pack` made, or addresses.  Out: an `AdvertisedAddress` that
+has passed `check_advertised`, or a `LeaseError` that says why it cannot be used.
 
-The bytes are of fixed size, numbers alone, as those of a lease are, and for the same reason.
+The bytes have a fixed size and contain only numbers, as those of a lease do, and for the same
+reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import struct
 
 from pbrinit.wire.assignment import Assignment, LeaseError
-from pbrinit.wire.dhcp.lease import MOST_RESOLVERS, MOST_SECONDS
+from pbrinit.wire.dhcp.lease import MAX_RESOLVERS, MAX_SECONDS
 from pbrinit.wire.prefix import overlap
 
 TYPE_CHECKING = False
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
     from pbrinit.wire.prefix import Prefix
 
 BITS, LENGTH = 128, 64
-LEAST_SECONDS = 60
-"""What is valid for less changes the machine more than it serves."""
+MIN_SECONDS = 60
+"""Shortest valid lifetime in seconds: a shorter one would change the machine too often."""
 
 RECORD = struct.Struct("!16s16sII48s")
 ADDRESS = 16
-NONE = bytes(ADDRESS)
-HOSTS: tuple[Prefix, ...] = ((0x2000 << 112, 3), (0xFC00 << 112, 7))
-"""Where a host's address can be that is no link's: global unicast (RFC 4291, section 2.5.4) and
-unique local (RFC 4193)."""
+NO_ADDRESS = bytes(ADDRESS)
+HOST_PREFIXES: tuple[Prefix, ...] = ((0x2000 << 112, 3), (0xFC00 << 112, 7))
+"""Where a host's address can be that is not link-local: global unicast (RFC 4291, section 2.5.4)
+and unique local (RFC 4193)."""
 
-INSIDE = (0xFD70_6272_696E_6974 << 64, 112)
-"""What rooms call each other by (inside.INSIDE)."""
+ROOM_PREFIX = (0xFD70_6272_696E_6974 << 64, 112)
+"""The addresses by which rooms reach each other (policy/room_addresses.py)."""
 
-NEAR = (0xFE80 << 112, 10)
+LINK_LOCAL = (0xFE80 << 112, 10)
 
 
 class AdvertisedAddress(Assignment):
-    """An address in a prefix of a router; addresses are text.
+    """An address in a prefix that a router advertises; addresses are text.
 
-    Seconds are from when it was told on: `seconds` until the address is no longer valid,
-    `gateway_seconds` until `router` is no longer the way to everybody else, 0 where it is none.
+    Times are in seconds since the client process reported it: `seconds` until the address is no
+    longer valid, `gateway_seconds` until `router` is no longer the default router, 0 where it is
+    none.
     """
 
     address: str
@@ -52,107 +53,109 @@ class AdvertisedAddress(Assignment):
     gateway_seconds: int
 
     def pack(self) -> bytes:
-        """As `Given` has it."""
-        resolvers = b"".join(_packed(one) for one in self.resolvers)
+        """As in `Assignment`."""
+        resolvers = b"".join(_packed(resolver) for resolver in self.resolvers)
         ends = _packed(self.address), _packed(self.router)
         return RECORD.pack(*ends, self.seconds, self.gateway_seconds, resolvers)
 
     def as_assignment(self, age: float) -> str | None:
-        """As `Given` has it."""
+        """As in `Assignment`."""
         if age >= self.seconds:
             return None
         return f"{self.address}/{LENGTH},{self._gateway(age) or ''}"
 
     def change_times(self) -> tuple[int, ...]:
-        """As `Given` has it."""
+        """As in `Assignment`."""
         return self.gateway_seconds, self.seconds
 
     def describe(self, age: float) -> str:
-        """As `Given` has it."""
+        """As in `Assignment`."""
         hop = self._gateway(age)
         words = f", gateway {hop}" if hop else ""
         return f"{self.address}/{LENGTH}{words} for {self.seconds - int(age)} s from {self.router}"
 
     def _gateway(self, age: float) -> str | None:
-        """Its router, for as long as that is the way to everybody else."""
+        """The router, while it is the default router."""
         return self.router if age < self.gateway_seconds else None
 
 
 def eui64_address(prefix: bytes, mac: bytes) -> bytes:
-    """The address of the device with this hardware address in a prefix of 64 bits (RFC 4291,
-    appendix A): who knows the card knows the address.
+    """The address with the modified EUI-64 interface identifier of a hardware address, in a prefix
+    of 64 bits (RFC 4291, appendix A). Whoever knows the hardware address knows this address.
     """
     return prefix[:8] + bytes((mac[0] ^ 2, *mac[1:3], 0xFF, 0xFE)) + mac[3:]
 
 
-def checked(found: AdvertisedAddress, taken: Iterable[Prefix]) -> AdvertisedAddress:
-    """It, where it can be used.
-
-    Raises LeaseError.
-    """
-    check_address(found.address, LENGTH, found.router, taken)
-    if not 0 < found.seconds <= MOST_SECONDS:
-        raise LeaseError(f"it is valid for {found.seconds} s")
-    if not 0 <= found.gateway_seconds <= MOST_SECONDS:
-        raise LeaseError(f"its router is one for {found.gateway_seconds} s")
-    return found
+def check_advertised(assigned: AdvertisedAddress, taken: Iterable[Prefix]) -> None:
+    """Raises LeaseError unless the address can be used; `taken`: prefixes of other interfaces."""
+    check_address(assigned.address, LENGTH, assigned.router, taken)
+    if not 0 < assigned.seconds <= MAX_SECONDS:
+        raise LeaseError(f"it is valid for {assigned.seconds} s")
+    if not 0 <= assigned.gateway_seconds <= MAX_SECONDS:
+        raise LeaseError(f"its router lifetime is {assigned.gateway_seconds} s")
 
 
 def check_address(address: str, length: int, gateway: str | None, taken: Iterable[Prefix]) -> None:
-    """Raises LeaseError unless it is one host's address, in a prefix that is nobody else's, and
-    the gateway another host's on the link.
+    """Raises LeaseError unless `address` is a host's address whose prefix of 64 bits does not
+    overlap with `taken` or with the addresses of rooms, and `gateway` is another host's link-local
+    address.
     """
-    number = value(address)
+    number = as_int(address)
     if length != LENGTH:
         raise LeaseError(f"its prefix has a length of {length}, not of {LENGTH}")
-    if not any(overlap((number, BITS), prefix, BITS) for prefix in HOSTS):
-        raise LeaseError(f"{address} is no address")
-    for prefix in (INSIDE, *taken):
+    if not _is_host(_packed(address)):
+        raise LeaseError(f"{address} is not a host's address")
+    for prefix in (ROOM_PREFIX, *taken):
         if overlap((number, length), prefix, BITS):
-            raise LeaseError(f"{address}/{length} overlaps with {_written(prefix)}")
+            raise LeaseError(f"{address}/{length} overlaps with {_prefix_text(prefix)}")
     if gateway is not None:
-        hop = value(gateway)
-        rest = (1 << BITS - LENGTH) - 1
-        if not overlap((hop, BITS), NEAR, BITS) or hop & rest in (0, number & rest):
-            raise LeaseError(f"{gateway} is no other host of the link")
+        hop = as_int(gateway)
+        host_mask = (1 << BITS - LENGTH) - 1
+        is_on_link = overlap((hop, BITS), LINK_LOCAL, BITS)
+        if not is_on_link or hop & host_mask in (0, number & host_mask):
+            raise LeaseError(f"the gateway {gateway} is not another host of the link")
 
 
 def unpack(data: bytes, taken: Iterable[Prefix]) -> AdvertisedAddress:
-    """What is in bytes that need not be what `Advertised.pack` made.
+    """The address that is in bytes from an untrusted process; `taken` as in `check_advertised`.
 
     Raises LeaseError.
     """
     if len(data) != RECORD.size:
-        raise LeaseError("it has another size")
+        raise LeaseError("it has the wrong size")
     address, router, seconds, gateway_seconds, rest = RECORD.unpack(data)
     resolvers = (rest[at : at + ADDRESS] for at in range(0, len(rest), ADDRESS))
-    found = AdvertisedAddress(
-        address=text(address),
-        router=text(router),
+    assigned = AdvertisedAddress(
+        address=as_text(address),
+        router=as_text(router),
         seconds=seconds,
         gateway_seconds=gateway_seconds,
-        resolvers=usable(one for one in resolvers if one != NONE),
+        resolvers=usable_resolvers(resolver for resolver in resolvers if resolver != NO_ADDRESS),
     )
-    return checked(found, taken)
+    check_advertised(assigned, taken)
+    return assigned
 
 
-def usable(resolvers: Iterable[bytes]) -> tuple[str, ...]:
-    """Those that can be asked: hosts beyond the link, whose addresses need no device."""
-    hosts = (
-        text(one)
-        for one in resolvers
-        if any(overlap((int.from_bytes(one, "big"), BITS), prefix, BITS) for prefix in HOSTS)
-    )
-    return tuple(dict.fromkeys(hosts))[:MOST_RESOLVERS]
+def usable_resolvers(resolvers: Iterable[bytes]) -> tuple[str, ...]:
+    """The resolvers that can be used, at most MAX_RESOLVERS, as text. Link-local ones cannot: they
+    would need a device.
+    """
+    hosts = (as_text(resolver) for resolver in resolvers if _is_host(resolver))
+    return tuple(dict.fromkeys(hosts))[:MAX_RESOLVERS]
 
 
-def value(address: str) -> int:
-    """The address as a number."""
+def _is_host(address: bytes) -> bool:
+    number = int.from_bytes(address, "big")
+    return any(overlap((number, BITS), prefix, BITS) for prefix in HOST_PREFIXES)
+
+
+def as_int(address: str) -> int:
+    """The IPv6 address as a number. Raises OSError where the text is not an address."""
     return int.from_bytes(_packed(address), "big")
 
 
-def text(address: bytes) -> str:
-    """The address as a person writes it."""
+def as_text(address: bytes) -> str:
+    """The 16 bytes of an IPv6 address as text."""
     return socket.inet_ntop(socket.AF_INET6, address)
 
 
@@ -160,5 +163,5 @@ def _packed(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6, address)
 
 
-def _written(prefix: Prefix) -> str:
-    return f"{text(prefix[0].to_bytes(ADDRESS, 'big'))}/{prefix[1]}"
+def _prefix_text(prefix: Prefix) -> str:
+    return f"{as_text(prefix[0].to_bytes(ADDRESS, 'big'))}/{prefix[1]}"

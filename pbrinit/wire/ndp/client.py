@@ -1,25 +1,25 @@
-"""The client of router advertisements: when routers are asked, and what is made of what they say.
+"""The client of router advertisements: a state machine without a socket or a clock.
 
-In: the time, in seconds of a clock that never goes back, and ICMPv6 messages of anybody.  Out:
-messages to send, and what is held.  It has no socket and no clock of its own.
+In: the time, in seconds of a clock that never goes back, and ICMPv6 messages of any host.  Out:
+messages to send, and the address that is held.
 
-Source: RFC 4861, section 6.3.7 (when to ask), 6.3.4 (what a router's lifetime is); RFC 4862,
-section 5.5.3 (which prefixes make addresses, and for how long). One router is held, and of its
-prefixes one: a policy has one address, and one way to everybody else.
+Source: RFC 4861, section 6.3.7 (when to send solicitations), 6.3.4 (the router lifetime); RFC 4862,
+section 5.5.3 (which prefixes make addresses, and for how long). It uses one router, and one of its
+prefixes: a policy has one address and one default route.
 """
 
 from __future__ import annotations
 
 from pbrinit.wire.assignment import AddressClient, LeaseError
-from pbrinit.wire.dhcp.lease import MOST_SECONDS
+from pbrinit.wire.dhcp.lease import MAX_SECONDS
 from pbrinit.wire.ndp.address import (
-    LEAST_SECONDS,
     LENGTH,
+    MIN_SECONDS,
     AdvertisedAddress,
-    checked,
+    as_text,
+    check_advertised,
     eui64_address,
-    text,
-    usable,
+    usable_resolvers,
 )
 from pbrinit.wire.ndp.message import MessageError, decode, encode
 
@@ -31,38 +31,39 @@ if TYPE_CHECKING:
     from pbrinit.wire.ndp.message import Advertisement, Prefix
 
 ALL_ROUTERS = "ff02::2"
-FIRST_PAUSE, LONGEST_PAUSE, WITH_ADDRESS = 4.0, 64.0, 3600.0
-"""Between questions: so long at first, then twice as long each time, a second more or less, up to
-the longest; or up to the last, where there is an address and no gateway (RFC 7559)."""
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_WITH_ADDRESS = 4.0, 64.0, 3600.0
+"""Seconds between solicitations: the first pause, then twice as long each time, a second more or
+less, up to the longest; up to the last one where there is an address and no gateway (RFC 7559)."""
 
-ASKED = 3
-"""So often it is asked at the first pause (MAX_RTR_SOLICITATIONS)."""
+FIRST_SOLICITATIONS = 3
+"""How many solicitations are sent at the first pause (MAX_RTR_SOLICITATIONS)."""
 
-DOUBLED = 16
-"""So often at most: then any pause is the longest."""
+MAX_DOUBLINGS = 16
+"""How many solicitations are counted: after so many every pause is the longest."""
 
 LEAST_PAUSE = 10.0
-"""Between questions for what is soon over: half of what is left, and at least so much."""
+"""Minimum of the seconds between solicitations for more time, which is half of the time left."""
 
-LATE = 3 / 4
-"""The part of its time after which what is held is asked for again. Routers say it anew at a third
-(RFC 4861, section 6.2.1), so that it is not asked for while there is one."""
+REFRESH_AT = 3 / 4
+"""The part of its lifetime after which the address is solicited again. Routers advertise it again
+at a third (RFC 4861, section 6.2.1), so nothing is sent while a router is there."""
 
 TWO_HOURS = 7200.0
-"""What a router cannot shorten the time of an address to less than: who says so may be anybody."""
+"""Seconds: an advertisement cannot shorten the lifetime of an address below this, since any host
+can send one."""
 
-UNSAID = 3
-"""So often in a row the router speaks of other prefixes, and not of the one that is held, before it
-is let go: it has been given others, and did not live to say so (RFC 8978)."""
+MAX_MISSING = 3
+"""How many advertisements in a row may have other prefixes, and not the one that is held, before it
+is dropped: the router restarted with other prefixes and did not withdraw this one (RFC 8978)."""
 
-AGAIN = 5.0
-"""Seconds in which the router is not heard saying the same again."""
+REPEAT_SECONDS = 5.0
+"""Seconds in which an advertisement with nothing new is ignored."""
 
 NEVER = float("inf")
 
 
 class Client(AddressClient):
-    """One interface's. `random` gives numbers below another one that nobody can guess."""
+    """The client of one interface."""
 
     def __init__(
         self,
@@ -72,176 +73,194 @@ class Client(AddressClient):
         now: float,
         held: tuple[AdvertisedAddress, float] | None = None,
     ) -> None:
-        """`mac` is the device's address; `held` is what an earlier client held, since when."""
+        """`mac` is the device's hardware address. `random(n)` returns an unpredictable number below
+        n. `held` is the address of an earlier client, and since when it is held.
+        """
         self._taken = identity.taken
         self._mac = mac
         self._random = random
         self._repeats = 0
-        self._unsaid = 0
-        self._heard = now
+        self._missing = 0
+        self._heard_at = now
         self._held = held
         self._resolvers: tuple[tuple[str, float], ...] = ()
-        self._valid = self._gateway = now
+        self._valid_until = self._gateway_until = now
         if held:
-            found, since = held
-            self._valid = since + found.seconds
-            self._gateway = since + found.gateway_seconds
-            self._resolvers = tuple((one, self._valid) for one in found.resolvers)
-        self.refused = ""
-        self._asks = now + self._fraction()
+            assigned, since = held
+            self._valid_until = since + assigned.seconds
+            self._gateway_until = since + assigned.gateway_seconds
+            self._resolvers = tuple((r, self._valid_until) for r in assigned.resolvers)
+        self.rejection = ""
+        self._solicit_at = now + self._fraction()
         if held:
-            self._asks = max(self._asks, self._late(held[1]))
-        self.due = min(self._asks, *self._ends())
+            self._solicit_at = max(self._solicit_at, self._late(held[1]))
+        self.due = min(self._solicit_at, *self._ends())
 
     @property
     def held(self) -> tuple[AdvertisedAddress, float] | None:
-        """What is told of what is held, and since when."""
+        """The address that is held, and since when, or None."""
         return self._held
 
     def tick(self, now: float) -> Sent:
-        """As `AddressClient` has it."""
+        """As in `AddressClient`."""
         sent = self._tick(now)
-        self.due = min(self._asks, *self._ends())
+        self.due = min(self._solicit_at, *self._ends())
         return sent
 
     def _tick(self, now: float) -> Sent:
         if self._held is not None and any(end <= now for end in self._ends()):
-            self._over(now)
-        if now < self._asks:
+            self._expire(now)
+        if now < self._solicit_at:
             return []
         if self._held is not None and self._held[0].gateway_seconds:
             left = min(self._times()) - now
-            self._asks = now + max(LEAST_PAUSE, left / 2)
+            self._solicit_at = now + max(LEAST_PAUSE, left / 2)
         else:
-            self._again(now, WITH_ADDRESS if self._held else LONGEST_PAUSE)
+            longest = LONGEST_PAUSE_WITH_ADDRESS if self._held else LONGEST_PAUSE
+            self._schedule_solicitation(now, longest)
         return [(encode(self._mac), ALL_ROUTERS)]
 
     def receive(self, data: bytes, source: bytes, hops: int, now: float) -> Sent:
-        """What follows from a message of somebody; nothing from what is no advertisement."""
+        """Process a message, and return what is to be sent then, which is nothing. `source` is the
+        sender's address, `hops` the hop limit that it arrived with. A message that is not a valid
+        advertisement is ignored.
+        """
         try:
-            said = decode(data, source, hops)
+            advertisement = decode(data, source, hops)
         except MessageError:
             return []
-        if self._held is not None and text(said.router) == self._held[0].router:
-            self._hear(said, self._held[0], now)
-        elif self._held is None or (self._gateway <= now and said.seconds):
-            self._take(said, now)
-        self.due = min(self._asks, *self._ends())
+        if self._held is not None and as_text(advertisement.router) == self._held[0].router:
+            self._update(advertisement, self._held[0], now)
+        elif self._held is None or (self._gateway_until <= now and advertisement.seconds):
+            self._accept_router(advertisement, now)
+        self.due = min(self._solicit_at, *self._ends())
         return []
 
-    def _take(self, said: Advertisement, now: float) -> bool:
-        """A router that is not held: the first of its prefixes that can be used."""
-        for prefix in _of_hosts(said):
+    def _accept_router(self, advertisement: Advertisement, now: float) -> bool:
+        """Use a new router, with its first prefix that can be used; whether there is one."""
+        for prefix in _autonomous_prefixes(advertisement):
             if not prefix.preferred or not prefix.on_link:
                 continue
-            address = text(eui64_address(prefix.value, self._mac))
-            found = AdvertisedAddress(
-                address=address,
-                router=text(said.router),
-                seconds=min(prefix.valid, MOST_SECONDS),
-                gateway_seconds=said.seconds,
+            assigned = AdvertisedAddress(
+                address=self._address(prefix),
+                router=as_text(advertisement.router),
+                seconds=min(prefix.valid, MAX_SECONDS),
+                gateway_seconds=advertisement.seconds,
                 resolvers=(),
             )
             try:
-                if prefix.valid < LEAST_SECONDS:
+                if prefix.valid < MIN_SECONDS:
                     raise LeaseError(
-                        f"it is valid for {prefix.valid} s; {LEAST_SECONDS} is the least"
+                        f"it is valid for {prefix.valid} s; the minimum is {MIN_SECONDS} s"
                     )
-                checked(found, self._taken)
+                check_advertised(assigned, self._taken)
             except LeaseError as error:
-                self.refused = str(error)
+                self.rejection = str(error)
                 continue
-            self._valid, self._gateway = now + found.seconds, now + said.seconds
-            self._resolvers, self._unsaid, self._heard = (), 0, now
-            self._resolve(said, now)
-            self._tell(found, now)
+            self._valid_until = now + assigned.seconds
+            self._gateway_until = now + advertisement.seconds
+            self._resolvers, self._missing, self._heard_at = (), 0, now
+            self._take_resolvers(advertisement, now)
+            self._hold(assigned, now)
             return True
         return False
 
-    def _hear(self, said: Advertisement, held: AdvertisedAddress, now: float) -> None:
-        """The router that is held: more time, or less, or another prefix instead."""
-        mine = next((p for p in _of_hosts(said)
-                     if text(eui64_address(p.value, self._mac)) == held.address), None)  # fmt: skip
-        self._unsaid = 0 if mine else self._unsaid + bool(said.prefixes)
-        given_up = mine is not None and not mine.preferred
-        if (given_up or self._unsaid >= UNSAID) and self._take(said, now):
+    def _update(self, advertisement: Advertisement, held: AdvertisedAddress, now: float) -> None:
+        """Process an advertisement of the router in use: more time, or less, or another prefix."""
+        prefixes = _autonomous_prefixes(advertisement)
+        prefix = next((p for p in prefixes if self._address(p) == held.address), None)
+        self._missing = 0 if prefix else self._missing + bool(advertisement.prefixes)
+        is_deprecated = prefix is not None and not prefix.preferred
+        is_replaced = is_deprecated or self._missing >= MAX_MISSING
+        if is_replaced and self._accept_router(advertisement, now):
             return
-        valid = self._valid
-        if mine is not None:
-            valid = now + _two_hours(float(min(mine.valid, MOST_SECONDS)), valid - now)
-        news = valid < self._valid - 1 or bool(said.seconds) != (self._gateway > now)
-        before = [one for one, _ in self._resolvers]
-        self._resolve(said, now)
-        if news or before != [one for one, _ in self._resolvers] or now >= self._heard + AGAIN:
-            self._valid, self._gateway, self._heard = valid, now + said.seconds, now
-            self._tell(held, now)
-        if self._unsaid:
-            self._asks = min(self._asks, now + FIRST_PAUSE)
+        valid_until = self._valid_until
+        if prefix is not None:
+            valid_for = float(min(prefix.valid, MAX_SECONDS))
+            valid_until = now + _valid_lifetime(valid_for, valid_until - now)
+        is_shortened = valid_until < self._valid_until - 1
+        gateway_changes = bool(advertisement.seconds) != (self._gateway_until > now)
+        before = [resolver for resolver, _ in self._resolvers]
+        self._take_resolvers(advertisement, now)
+        is_new = is_shortened or gateway_changes or before != [r for r, _ in self._resolvers]
+        if is_new or now >= self._heard_at + REPEAT_SECONDS:
+            self._valid_until, self._heard_at = valid_until, now
+            self._gateway_until = now + advertisement.seconds
+            self._hold(held, now)
+        if self._missing:
+            self._solicit_at = min(self._solicit_at, now + FIRST_PAUSE)
 
-    def _resolve(self, said: Advertisement, now: float) -> None:
-        """Take the resolvers, where it speaks of any."""
-        if said.resolvers is not None:
-            times = {text(one): now + seconds for one, seconds in said.resolvers if seconds}
-            names = usable(one for one, seconds in said.resolvers if seconds)
-            self._resolvers = tuple((one, times[one]) for one in names)
+    def _address(self, prefix: Prefix) -> str:
+        """The device's address in a prefix."""
+        return as_text(eui64_address(prefix.value, self._mac))
 
-    def _tell(self, held: AdvertisedAddress, now: float) -> None:
-        """Hold what is known now, and ask again late in its time."""
-        self._resolvers = tuple((one, end) for one, end in self._resolvers if end > now)
+    def _take_resolvers(self, advertisement: Advertisement, now: float) -> None:
+        """Take the advertised resolvers, where the message has an option for them."""
+        if advertisement.resolvers is not None:
+            lifetimes = [(r, seconds) for r, seconds in advertisement.resolvers if seconds]
+            times = {as_text(resolver): now + seconds for resolver, seconds in lifetimes}
+            usable = usable_resolvers(resolver for resolver, _ in lifetimes)
+            self._resolvers = tuple((resolver, times[resolver]) for resolver in usable)
+
+    def _hold(self, held: AdvertisedAddress, now: float) -> None:
+        """Hold the address with the lifetimes that are left now, and schedule the next
+        solicitation.
+        """
+        self._resolvers = tuple((r, end) for r, end in self._resolvers if end > now)
         self._held = (
             AdvertisedAddress(
                 address=held.address,
                 router=held.router,
-                seconds=max(1, round(self._valid - now)),
-                gateway_seconds=max(0, round(self._gateway - now)),
-                resolvers=tuple(one for one, _ in self._resolvers),
+                seconds=max(1, round(self._valid_until - now)),
+                gateway_seconds=max(0, round(self._gateway_until - now)),
+                resolvers=tuple(resolver for resolver, _ in self._resolvers),
             ),
             now,
         )
-        self._repeats, self.refused = 0, ""
-        self._asks = self._late(now)
+        self._repeats, self.rejection = 0, ""
+        self._solicit_at = self._late(now)
 
-    def _over(self, now: float) -> None:
-        """The time of something is up: of the address, and all is; of the rest, and that is."""
-        if self._valid <= now or self._held is None:
+    def _expire(self, now: float) -> None:
+        """Drop what has ended: everything where the address has, else the gateway or resolvers."""
+        if self._valid_until <= now or self._held is None:
             self._held, self._resolvers = None, ()
-            self._asks = now + self._fraction()
+            self._solicit_at = now + self._fraction()
             return
-        self._tell(self._held[0], now)
-        self._asks = now + self._fraction()
+        self._hold(self._held[0], now)
+        self._solicit_at = now + self._fraction()
 
     def _times(self) -> list[float]:
-        """When what the router says again in time is over: the address, and the way by it."""
+        """When the address ends and, where there is a gateway, when that ends."""
         left = self._held[0].gateway_seconds if self._held else 0
-        return [self._valid, *([self._gateway] if left else [])]
+        return [self._valid_until, *([self._gateway_until] if left else [])]
 
     def _ends(self) -> Iterator[float]:
-        """When something is over. What lasts for less than a second is."""
+        """When anything that is held ends."""
         yield from self._times() if self._held else (NEVER,)
         yield from (end for _, end in self._resolvers)
 
     def _late(self, since: float) -> float:
-        return since + LATE * (min(self._times()) - since)
+        return since + REFRESH_AT * (min(self._times()) - since)
 
-    def _again(self, now: float, longest: float) -> None:
-        pause = min(FIRST_PAUSE * 2 ** max(0, self._repeats - ASKED + 2), longest)
-        self._repeats = min(self._repeats + 1, DOUBLED)
-        self._asks = now + pause - 1 + 2 * self._fraction()
+    def _schedule_solicitation(self, now: float, longest: float) -> None:
+        pause = min(FIRST_PAUSE * 2 ** max(0, self._repeats - FIRST_SOLICITATIONS + 2), longest)
+        self._repeats = min(self._repeats + 1, MAX_DOUBLINGS)
+        self._solicit_at = now + pause - 1 + 2 * self._fraction()
 
     def _fraction(self) -> float:
         return self._random(1 << 16) / (1 << 16)
 
 
-def _of_hosts(said: Advertisement) -> Iterator[Prefix]:
-    """The prefixes addresses of which hosts make themselves (RFC 4862, section 5.5.3, a to d)."""
-    for prefix in said.prefixes:
+def _autonomous_prefixes(advertisement: Advertisement) -> Iterator[Prefix]:
+    """The prefixes from which hosts make their own addresses (RFC 4862, section 5.5.3, a to d)."""
+    for prefix in advertisement.prefixes:
         if prefix.autonomous and prefix.length == LENGTH and prefix.preferred <= prefix.valid:
             yield prefix
 
 
-def _two_hours(seconds: float, left: float) -> float:
-    """For how long an address is valid that was for `left` and is said to be for `seconds` (RFC
-    4862, section 5.5.3, e).
+def _valid_lifetime(seconds: float, left: float) -> float:
+    """The valid lifetime of an address that had `left` seconds when `seconds` are advertised for it
+    (RFC 4862, section 5.5.3, e).
     """
     if seconds > min(TWO_HOURS, left):
         return seconds

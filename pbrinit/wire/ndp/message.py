@@ -1,10 +1,11 @@
-"""Router solicitations and advertisements: what is sent to routers, and what comes back.
+"""Router solicitations and router advertisements.
 
-In: plain values, or an ICMPv6 message from anybody.  Out: bytes, or an `Advertisement`, or a
-`MessageError`.  Nothing that a message can hold raises anything else.
+In: a hardware address, or an ICMPv6 message from any host.  Out: bytes, or an `Advertisement`, or a
+`MessageError`.  No content of a message raises anything else.
 
 Source: RFC 4861, sections 4.1, 4.2, 4.6 (the fields) and 6.1.2 (what is discarded); RFC 8106,
-section 5.1 (resolvers). Of the options these two are read: no MTU, no routes, no redirect.
+section 5.1 (resolvers). Only the options for prefixes and resolvers are read: no MTU and no routes;
+no redirects.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from __future__ import annotations
 import struct
 
 SOLICITATION, ADVERTISEMENT = 133, 134
-ASK = struct.Struct("!BBHI")
-HEAD = struct.Struct("!BBHBBHII")
+SOLICITATION_HEAD = struct.Struct("!BBHI")
+ADVERTISEMENT_HEAD = struct.Struct("!BBHBBHII")
 OPTION = struct.Struct("!BB")
 UNIT = 8
-"""Bytes that the length of an option counts."""
+"""The length of an option counts units of so many bytes."""
 
 SOURCE_MAC, PREFIX, RESOLVERS = 1, 3, 25
 PREFIX_FIELDS = struct.Struct("!BBBBIII16s")
@@ -24,23 +25,21 @@ RESOLVERS_HEAD = struct.Struct("!BBHI")
 ON_LINK, AUTONOMOUS = 0x80, 0x40
 ADDRESS = 16
 
-HOPS = 255
-"""What no router between could have left: who sent it is on this link."""
+HOP_LIMIT = 255
+"""The hop limit of a message that no router has forwarded: its sender is on this link."""
 
-MOST = 1500
-"""The longest message that is read: what a frame holds."""
+MAX_SIZE = 1500
+"""The longest message that is read: what fits into an Ethernet frame."""
 
 LINK_LOCAL = bytes.fromhex("fe80")
 
 
 class MessageError(Exception):
-    """A message that is no router's advertisement; the text says why."""
+    """A message that is not a valid router advertisement; the text says why."""
 
 
 class Prefix:
-    """A prefix that a router says is on this link, addresses of which hosts make themselves;
-    times in seconds.
-    """
+    """A prefix that a router advertises (RFC 4861, section 4.6.2); its lifetimes are in seconds."""
 
     def __init__(self, length: int, flags: int, valid: int, preferred: int, value: bytes) -> None:
         self.length = length
@@ -52,8 +51,8 @@ class Prefix:
 
 
 class Advertisement:
-    """What a router says: for how many seconds it is a way to everybody else, the prefixes, and
-    the resolvers, each with the seconds for which it is one; None where none are spoken of.
+    """What a router advertises: its router lifetime in seconds, the prefixes, and the resolvers,
+    each with its lifetime in seconds; `resolvers` is None where the message has no option for them.
     """
 
     def __init__(
@@ -70,29 +69,30 @@ class Advertisement:
 
 
 def encode(mac: bytes) -> bytes:
-    """A question to all routers, from a device with this address; the kernel sets the checksum
-    (rawv6_push_pending_frames, net/ipv6/raw.c).
+    """The bytes of a router solicitation from the device with this hardware address; the kernel
+    sets the checksum (rawv6_push_pending_frames, net/ipv6/raw.c).
     """
-    return ASK.pack(SOLICITATION, 0, 0, 0) + OPTION.pack(SOURCE_MAC, 1) + mac
+    return SOLICITATION_HEAD.pack(SOLICITATION, 0, 0, 0) + OPTION.pack(SOURCE_MAC, 1) + mac
 
 
 def decode(data: bytes, source: bytes, hops: int) -> Advertisement:
-    """The advertisement in an ICMPv6 message, whose checksum the kernel has seen to (rawv6_rcv).
+    """The advertisement in an ICMPv6 message, whose checksum the kernel has verified (rawv6_rcv).
+    `source` is the sender's address, `hops` the hop limit that the message arrived with.
 
     Raises MessageError.
     """
-    if hops != HOPS:
-        raise MessageError("it comes from beyond this link")
+    if hops != HOP_LIMIT:
+        raise MessageError("it was forwarded: its hop limit is not 255")
     if source[:2] != LINK_LOCAL or len(source) != ADDRESS:
-        raise MessageError("its source is no address of a link")
-    if len(data) < HEAD.size:
+        raise MessageError("its source is not a link-local address")
+    if len(data) < ADVERTISEMENT_HEAD.size:
         raise MessageError("it is too short")
-    kind, code, _, _, _, seconds, _, _ = HEAD.unpack_from(data)
+    kind, code, _, _, _, seconds, _, _ = ADVERTISEMENT_HEAD.unpack_from(data)
     if (kind, code) != (ADVERTISEMENT, 0):
-        raise MessageError("it is no advertisement")
+        raise MessageError("it is not a router advertisement")
     prefixes: list[Prefix] = []
     resolvers: list[tuple[bytes, int]] | None = None
-    at = HEAD.size
+    at = ADVERTISEMENT_HEAD.size
     while at < len(data):
         option = _option(data, at)
         at += len(option)
@@ -101,20 +101,20 @@ def decode(data: bytes, source: bytes, hops: int) -> Advertisement:
             prefixes.append(Prefix(length, flags, valid, preferred, value))
         elif option[0] == RESOLVERS and len(option) >= RESOLVERS_HEAD.size:
             resolvers = [*(resolvers or ()), *_resolvers(option)]
-    told = None if resolvers is None else tuple(resolvers)
-    return Advertisement(source, seconds, tuple(prefixes), told)
+    advertised = None if resolvers is None else tuple(resolvers)
+    return Advertisement(source, seconds, tuple(prefixes), advertised)
 
 
 def _option(data: bytes, at: int) -> bytes:
-    """The option that begins there.
+    """The option that begins at `at`.
 
-    Raises MessageError where it has no length, or goes beyond the end.
+    Raises MessageError where its length is 0, or where it goes beyond the end.
     """
     if at + OPTION.size > len(data):
-        raise MessageError("an option is cut short")
+        raise MessageError("an option is truncated")
     size = data[at + 1] * UNIT
     if not size or at + size > len(data):
-        raise MessageError(f"its option {data[at]} is cut short")
+        raise MessageError(f"its option {data[at]} is truncated")
     return data[at : at + size]
 
 

@@ -1,6 +1,6 @@
-"""What the kernel tells by itself: that rules, routes, links or addresses have changed.
+"""The kernel's notifications: which rules, routes, links or addresses have changed.
 
-In: nothing.  Out: what has to be looked at again.  Source: rtnetlink(7), RTNLGRP_* in
+In: nothing.  Out: what has to be compared with the plan again.  Source: rtnetlink(7), RTNLGRP_* in
 linux/rtnetlink.h.
 """
 
@@ -15,21 +15,23 @@ from pbrinit.wire.netlink.socket import BUFFER, HEADER, KernelError, attributes
 
 LINK, ADDRESS, ROUTE_MESSAGE, RULE = (16, 17), (20, 21), (24, 25), (32, 33)
 GROUPS = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18
-"""Links; addresses, routes and rules of IPv4; addresses, routes and rules of IPv6."""
+"""Multicast groups: links; addresses, routes and rules of IPv4; the same of IPv6."""
 
 SO_RCVBUFFORCE = 33
 IFINFO = struct.Struct("=4siII")
 IFF_UP = 1
-ROOM = 1 << 20
+RECEIVE_BUFFER = 1 << 20
 QUIET_SECONDS = 0.02
 LONGEST_SECONDS = 0.2
-"""Changes come in flocks: wait until nothing more came for so long, but not forever."""
+"""Changes come in bursts: they are collected until none has come for QUIET_SECONDS, and for
+LONGEST_SECONDS at most."""
 
 
 class Changes:
-    """What has changed: `tables` by family and number; `all` where that is not known; `links`
-    where a device or its cable has, and `routes` where that takes routes along: one that is set
-    down takes them without a word (fib_table_flush, net/ipv4/fib_trie.c).
+    """What has changed. `tables` has routing tables by family and number. `all` is set where it is
+    not known what has changed. `links` is set where a device or its carrier has changed, and
+    `routes` where routes may have gone with it: the kernel sends no notification for the routes of
+    a device that is set down (fib_table_flush, net/ipv4/fib_trie.c).
     """
 
     def __init__(self) -> None:
@@ -43,20 +45,23 @@ class Changes:
         return self.all or self.rules or self.links or self.routes or bool(self.tables)
 
 
-class Events:
-    """A socket that hears of all changes in this network namespace."""
+class ChangeMonitor:
+    """A netlink socket that receives all notifications of this network namespace."""
 
     def __init__(self) -> None:
         self._socket = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW, 0)
-        self._socket.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+        self._socket.setsockopt(_socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
         self._socket.bind((0, GROUPS))
 
     def fileno(self) -> int:
-        """For select(2): readable where the kernel has told something."""
+        """The descriptor, for select(2): it is readable where there are notifications."""
         return self._socket.fileno()
 
     def wait(self, longest: float) -> Changes:
-        """What has changed, as soon as something has; nothing after `longest` seconds."""
+        """Wait for changes; returns them after the first burst, or none after `longest` seconds.
+
+        Raises KernelError for a truncated notification.
+        """
         changes = Changes()
         end = time.monotonic() + LONGEST_SECONDS
         pause = longest
@@ -66,7 +71,7 @@ class Events:
                 self._note(changes, self._socket.recv(BUFFER))
             except TimeoutError:
                 return changes
-            except OSError:  # ENOBUFS: more has changed than there was room for (netlink(7))
+            except OSError:  # ENOBUFS: the receive buffer was too small (netlink(7))
                 changes.all = True
             now = time.monotonic()
             if pause == longest:
@@ -80,7 +85,7 @@ class Events:
         while at < len(data):
             length, kind, _, _, _ = HEADER.unpack_from(data, at)
             if length < HEADER.size:
-                raise KernelError(0, "an event that is cut short")
+                raise KernelError(0, "a truncated notification")
             if kind in RULE:
                 changes.rules = True
             elif kind in ROUTE_MESSAGE:

@@ -1,8 +1,8 @@
-"""Talks to the kernel in ready-made netlink messages.
+"""A netlink socket that sends finished messages and reads the kernel's answers.
 
-In: messages as bytes.  Out: that the kernel took them all, or what it has, as bytes.
-Source: netlink(7), rtnetlink(7).  `_socket` and not `socket`: the latter imports enum and
-selectors, which takes longer than the rules do.
+In: messages as bytes.  Out: whether the kernel accepted them, or what it has, as bytes.
+Source: netlink(7), rtnetlink(7).  It imports `_socket` and not `socket`, since `socket` imports
+enum and selectors, which takes longer than to put the rules in force.
 """
 
 from __future__ import annotations
@@ -23,20 +23,21 @@ NLMSG_DONE = 3
 NLM_F_DUMP_INTR = 0x10
 NLM_F_REQUEST_DUMP = 0x301
 TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK: without the nested and byte order bits
-AT_ONCE = 64
-"""Messages sent before their answers are read, so that these fit the receive buffer."""
+BATCH = 64
+"""How many messages are sent before their answers are read, so that the answers fit the receive
+buffer."""
 
 SOL_NETLINK = 270
 NETLINK_GET_STRICT_CHK = 12
 RTA_TABLE = 15
 NLM_F_ACK = 0x4
-CHANGE = 0x5  # NLM_F_REQUEST | NLM_F_ACK
+REQUEST_WITH_ACK = 0x5  # NLM_F_REQUEST | NLM_F_ACK
 ANSWER_SECONDS = 10
 BUFFER = 1 << 16
 
 
 class KernelError(Exception):
-    """A message that the kernel refused or did not answer; `index` counts from 0."""
+    """A message that the kernel refused or did not answer; `index` is its place, counted from 0."""
 
     def __init__(self, index: int, reason: str) -> None:
         super().__init__(reason)
@@ -64,15 +65,16 @@ class Kernel:
         self._socket.close()
 
     def apply(self, messages: Sequence[bytes]) -> None:
-        """Send messages that each ask for an answer (NLM_F_ACK), in order.
+        """Send messages in order; each must ask for an acknowledgement (NLM_F_ACK).
 
-        Raises KernelError for the first that is refused; none after its piece is sent.
+        Raises KernelError for the first message that the kernel refuses. The other messages of its
+        batch have been sent by then, and none after them.
         """
-        for start in range(0, len(messages), AT_ONCE):
-            piece = messages[start : start + AT_ONCE]
-            self._socket.send(b"".join(piece))
+        for start in range(0, len(messages), BATCH):
+            batch = messages[start : start + BATCH]
+            self._socket.send(b"".join(batch))
             answered = 0
-            while answered < len(piece):
+            while answered < len(batch):
                 for kind, _, payload in self._receive(start + answered):
                     if kind != NLMSG_ERROR:
                         raise KernelError(start + answered, f"unexpected answer of type {kind}")
@@ -81,10 +83,11 @@ class Kernel:
                         raise KernelError(start + answered, os.strerror(error))
                     answered += 1
 
-    def pour(self, piece: bytes) -> None:
-        """Send many messages of which only the last asks for an answer; all are in force then.
+    def apply_bulk(self, piece: bytes) -> None:
+        """Send many messages of which only the last asks for an acknowledgement. When that one
+        comes, the kernel has accepted all.
 
-        Raises KernelError where the kernel refuses one: that it tells without being asked.
+        Raises KernelError where the kernel refuses one: it reports errors without being asked.
         """
         self._socket.send(piece)
         for kind, _, payload in self._receive(0):
@@ -94,28 +97,31 @@ class Kernel:
                 raise KernelError(number, os.strerror(error))
 
     def dump(self, kind: int, family: int, header_size: int) -> list[bytes]:
-        """Everything of one kind (RTM_GETRULE, …) and family, as payloads.
+        """All objects of one type (RTM_GETRULE, …) and family, as payloads without the netlink
+        header.
 
-        Raises KernelError where the kernel has no answer, or changed while it was read.
+        Raises KernelError where the kernel answers with an error or not at all, or where the
+        objects changed while they were read (NLM_F_DUMP_INTR).
         """
         size = HEADER.size + header_size
         request = HEADER.pack(size, kind, NLM_F_REQUEST_DUMP, 0, 0) + bytes([family])
         self._socket.send(request.ljust(size, b"\0"))
-        found: list[bytes] = []
+        payloads: list[bytes] = []
         while True:
             for answer, flags, payload in self._receive(0):
                 if flags & NLM_F_DUMP_INTR:
-                    raise KernelError(0, "it changed while it was read")
+                    raise KernelError(0, "the dump was interrupted by a change")
                 if answer == NLMSG_DONE:
-                    return found
+                    return payloads
                 if answer == NLMSG_ERROR:
                     raise KernelError(
                         0, os.strerror(-int.from_bytes(payload[:4], "little", signed=True))
                     )
-                found.append(payload)
+                payloads.append(payload)
 
-    def ask(self, message: bytes) -> tuple[int, bytes]:
-        """The one answer to a question: 0 and the answer's payload, or an error number.
+    def request(self, message: bytes) -> tuple[int, bytes]:
+        """Send one request; returns 0 and the payload of the answer, or an error number and
+        nothing.
 
         Raises KernelError where there is no answer.
         """
@@ -126,22 +132,22 @@ class Kernel:
         return 0, payload
 
     def attempt(self, messages: Sequence[bytes]) -> list[int]:
-        """Send messages that each ask for an answer, in order, whatever becomes of one.
+        """Send messages in order, each with NLM_F_ACK, and go on where the kernel refuses one.
 
-        Returns the error number of each, 0 where the kernel took it.  Raises KernelError where
+        Returns the error number of each, 0 where the kernel accepted it.  Raises KernelError where
         there is no answer.
         """
         errors: list[int] = []
-        for start in range(0, len(messages), AT_ONCE):
-            piece = messages[start : start + AT_ONCE]
-            self._socket.send(b"".join(piece))
-            while len(errors) < start + len(piece):
+        for start in range(0, len(messages), BATCH):
+            batch = messages[start : start + BATCH]
+            self._socket.send(b"".join(batch))
+            while len(errors) < start + len(batch):
                 for kind, _, payload in self._receive(len(errors)):
                     if kind == NLMSG_ERROR:
                         errors.append(-int.from_bytes(payload[:4], "little", signed=True))
         return errors
 
-    def stream(
+    def stream_dump(
         self,
         kind: int,
         family: int,
@@ -149,16 +155,16 @@ class Kernel:
         table: int | None,
         take: Callable[[bytes], bool],
     ) -> None:
-        """Everything of one kind and family, and of one table where it is given, as the kernel
-        sends it: `take` gets each datagram and says whether it was the last.
+        """Dump the objects of one type and family, and of one table where it is given. Each
+        datagram is passed to `take`, which returns whether it was the last.
 
-        Raises KernelError where the kernel does not answer, and what `take` raises.
+        Raises KernelError where the kernel does not answer, and whatever `take` raises.
         """
         size = HEADER.size + header_size + (8 if table is not None else 0)
         request = HEADER.pack(size, kind, NLM_F_REQUEST_DUMP, 0, 0) + bytes([family])
         request = request.ljust(HEADER.size + header_size, b"\0")
         if table is not None:
-            # Without it a kernel does not look at the table that it is asked for.
+            # Without strict checking the kernel ignores the table in the request.
             self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
             request += ATTRIBUTE.pack(8, RTA_TABLE) + struct.pack("=I", table)
         self._socket.send(request)
@@ -176,41 +182,44 @@ class Kernel:
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, flags and payload of each message in one datagram."""
+    """Type, flags and payload of each message in a datagram. Raises KernelError."""
     at = 0
     while at < len(data):
         length, kind, flags, _, _ = HEADER.unpack_from(data, at)
         if length < HEADER.size or at + length > len(data):
-            raise KernelError(0, "a message that is cut short")
+            raise KernelError(0, "a truncated message")
         yield kind, flags, data[at + HEADER.size : at + length]
         at += (length + 3) & ~3
 
 
-def numbered(message: bytes, kind: int, number: int) -> bytes:
-    """The message as one that asks for an answer, of this kind and sequence number."""
+def with_sequence_number(message: bytes, kind: int, number: int) -> bytes:
+    """The message with this type and sequence number, and with NLM_F_ACK set."""
     flags = struct.unpack_from("=H", message, 6)[0] | NLM_F_ACK
     return HEADER.pack(len(message), kind, flags, number, 0) + message[HEADER.size :]
 
 
 def removal(kind: int, payload: bytes) -> bytes:
-    """The message of this kind that takes away what was told like this."""
-    return HEADER.pack(HEADER.size + len(payload), kind, CHANGE, 0, 0) + payload
+    """The message of type `kind` (RTM_DELRULE, …) that removes the object with this payload."""
+    return HEADER.pack(HEADER.size + len(payload), kind, REQUEST_WITH_ACK, 0, 0) + payload
 
 
-def pointed(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:
-    """The message about the device with this index, which goes to these offsets."""
-    made = bytearray(message)
+def with_index(message: bytes, offsets: tuple[int, ...], index: int) -> bytes:
+    """The message with a device's index, or a descriptor, written at these offsets (4 bytes)."""
+    changed = bytearray(message)
     for at in offsets:
-        struct.pack_into("=I", made, at, index)
-    return bytes(made)
+        struct.pack_into("=I", changed, at, index)
+    return bytes(changed)
 
 
 def attributes(payload: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """Type and value of each attribute from offset `start` on."""
+    """Type and value of each attribute from offset `start` on.
+
+    Raises KernelError where one has an impossible length.
+    """
     at = start
     while at < len(payload):
         length, kind = ATTRIBUTE.unpack_from(payload, at)
         if length < ATTRIBUTE.size or at + length > len(payload):
-            raise KernelError(0, "an attribute that is cut short")
+            raise KernelError(0, "a truncated attribute")
         yield kind & TYPE_MASK, payload[at + ATTRIBUTE.size : at + length]
         at += (length + 3) & ~3

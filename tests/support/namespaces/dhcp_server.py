@@ -161,5 +161,5 @@ def types_heard() -> set[int]:
     found = set()
     with contextlib.suppress(TimeoutError):
         while True:
-            found.add(ears[-1].recv(message.MOST)[0])
+            found.add(ears[-1].recv(message.MAX_SIZE)[0])
     return found

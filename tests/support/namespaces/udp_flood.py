@@ -201,7 +201,7 @@ def without_gate(old: BootPlan, new: BootPlan) -> tuple[int, int]:
     """What must not be done either: all as it is done, but for the one rule that decides."""
     there = slots.slot_of(old)
     start = time.monotonic_ns()
-    with mock.patch.multiple(gate, lead=mock.DEFAULT, take_away=mock.DEFAULT):
+    with mock.patch.multiple(gate, point_gate=mock.DEFAULT, remove_gate=mock.DEFAULT):
         switch.switch_plan(slots.relocate(new, 1 - there), lambda: None, old)
     return start, time.monotonic_ns()
 

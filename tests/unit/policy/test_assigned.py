@@ -250,15 +250,15 @@ def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
         ("192.0.2.9/24,192.0.2.1,,10.0.5.0/24=192.0.2.1", "overlaps with 10.0.0.0/16"),
         (
             "192.0.2.9/24,192.0.2.1,,203.0.113.0/24=192.0.2.9",
-            "is no host of the address's prefix",
+            "is not another host of the address's prefix",
         ),
         ("192.0.2.9/24,,,203.0.113.0/24=192.0.2.4", "the gateway or the server at least"),
         ("2001:db8::9/64,fe80::1,any", "is no lease"),
         ("2001:db8::9/64,fe80::1", "gets its address by router advertisement"),
-        ("192.0.2.9/24,192.0.2.9", "no host of the address's prefix"),
+        ("192.0.2.9/24,192.0.2.9", "is not another host of the address's prefix"),
         ("192.0.2.9/31,192.0.2.8", "length of 31"),
         ("10.0.3.9/24,10.0.3.1", "overlaps with 10.0.0.0/16"),
-        ("127.0.0.9/24,127.0.0.1", "is no address"),
+        ("127.0.0.9/24,127.0.0.1", "is not a host's address"),
     ],
 )
 def test_what_is_no_lease_for_the_policy(text: str, why: str) -> None:

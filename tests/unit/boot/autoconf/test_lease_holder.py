@@ -65,8 +65,8 @@ class Used:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Used]:
     """Have a process with this behaviour ask, with leases of seconds, until enough is used."""
-    monkeypatch.setattr(lease, "LEAST_SECONDS", 1)
-    monkeypatch.setattr(lease, "LEAST_RENEWAL", 1)
+    monkeypatch.setattr(lease, "MIN_SECONDS", 1)
+    monkeypatch.setattr(lease, "MIN_RENEWAL", 1)
     monkeypatch.setattr(lease_holder, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(lease_holder, "LEAST_SECONDS", 0.1)
 
@@ -217,7 +217,7 @@ class Renewed(AddressClient):
     """A client that gets more time for its lease after a second and a half."""
 
     def __init__(self) -> None:
-        self.refused = ""
+        self.rejection = ""
         self.since: float | None = None
         self.due = 0.0
         self.start = time.monotonic()

@@ -224,7 +224,7 @@ def test_why_an_offer_was_passed_over_is_told() -> None:
     played = Played()
     played.until(1001)
     played.hears(answer("offer", played.last, address="10.0.3.4"))
-    assert "overlaps with 10.0.0.0/16" in played.client.refused
+    assert "overlaps with 10.0.0.0/16" in played.client.rejection
 
 
 def test_an_acknowledgement_of_what_was_not_asked_for_is_nothing() -> None:
@@ -261,9 +261,9 @@ def test_whatever_comes_whenever_a_lease_is_usable_and_never_outlived(steps: lis
             kind, address, options = step
             played.hears(answer(kind, played.last, *options, address=address))
         found, ends = played.client.lease, played.client.ends
-        assert (found is not None) == (played.client.state in client.HOLDING)
+        assert (found is not None) == (played.client.state in client.LEASED_STATES)
         if found is not None and ends is not None:
-            lease.checked(found, ((10 << 24, 16),))
+            lease.check_lease(found, ((10 << 24, 16),))
             played.until(played.now)
             assert played.client.lease is None or played.now < ends
         assert played.client.due <= played.now + max(3600, client.LONGEST_PAUSE)

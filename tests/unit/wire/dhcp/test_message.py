@@ -12,16 +12,16 @@ from scapy.layers.dhcp import BOOTP, DHCP
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.dhcp import lease
 from pbrinit.wire.dhcp.message import (
-    ASK,
     DISCOVER,
     HOSTNAME,
-    KIND,
+    LEASE_TIME,
     MASK,
+    MESSAGE_TYPE,
     OFFER,
     OVERLOAD,
+    REQUEST,
     RESOLVERS,
     ROUTERS,
-    SECONDS,
     MessageError,
     decode,
     encode,
@@ -47,7 +47,7 @@ def test_scapy_reads_a_question_as_it_is_meant() -> None:
 
 
 def test_who_has_an_address_asks_from_it_and_wants_the_answer_there() -> None:
-    asked = BOOTP(encode(ASK, 7, MAC, own=bytes((192, 0, 2, 77))))
+    asked = BOOTP(encode(REQUEST, 7, MAC, client_address=bytes((192, 0, 2, 77))))
     assert asked.ciaddr == "192.0.2.77"
     assert not asked.flags
 
@@ -58,17 +58,17 @@ def test_no_question_is_shorter_than_bootp() -> None:
 
 def test_an_answer_of_scapys_is_read() -> None:
     message = decode(answer("offer", QUESTION))
-    assert (message.kind, message.number, message.mac) == (OFFER, 0x01020304, MAC)
+    assert (message.kind, message.transaction_id, message.mac) == (OFFER, 0x01020304, MAC)
     assert message.address == bytes((192, 0, 2, 77))
     assert message.options[MASK] == bytes((255, 255, 255, 0))
     assert message.options[RESOLVERS] == bytes((192, 0, 2, 53, 192, 0, 2, 54))
 
 
 def test_options_go_on_in_the_fields_of_names_where_the_message_says_so() -> None:
-    more = bytes((SECONDS, 4, 0, 0, 14, 16, 255))
+    more = bytes((LEASE_TIME, 4, 0, 0, 14, 16, 255))
     told = (("server_id", "192.0.2.1"), ("dhcp-option-overload", 3))
     message = decode(answer("offer", QUESTION, *told, file=more, sname=bytes((3, 2, 1, 2))))
-    assert message.options[SECONDS] == bytes((0, 0, 14, 16))
+    assert message.options[LEASE_TIME] == bytes((0, 0, 14, 16))
     assert message.options[ROUTERS] == bytes((1, 2))
 
 
@@ -83,8 +83,8 @@ def test_each_of_those_fields_has_a_number(overload: int, field: str) -> None:
 
 
 def test_those_fields_say_nothing_otherwise() -> None:
-    more = bytes((SECONDS, 4, 0, 0, 14, 16, 255))
-    assert SECONDS not in decode(answer("nak", QUESTION, "pad", file=more)).options
+    more = bytes((LEASE_TIME, 4, 0, 0, 14, 16, 255))
+    assert LEASE_TIME not in decode(answer("nak", QUESTION, "pad", file=more)).options
 
 
 def test_an_option_in_pieces_is_one() -> None:
@@ -96,16 +96,16 @@ def test_an_option_in_pieces_is_one() -> None:
     ("data", "why"),
     [
         (b"", "too short"),
-        (QUESTION, "no answer to an Ethernet device"),
+        (QUESTION, "not a reply to an Ethernet device"),
         (answer("offer", QUESTION)[:239], "too short"),
         (answer("offer", QUESTION, htype=6), "Ethernet"),
         (answer("offer", QUESTION, hlen=16), "Ethernet"),
         (answer("offer", QUESTION, options=b"abcd"), "Ethernet"),
-        (answer("discover", QUESTION), "no offer"),
-        (answer("offer", QUESTION)[:240], "no offer"),
-        (answer("offer", QUESTION)[:240] + b"\x35\x02\x02", "option 53 is cut short"),
-        (answer("offer", QUESTION)[:240] + b"\x35", "option 53 is cut short"),
-        (answer("offer", QUESTION)[:240] + b"\x34\x01\x09", "option 52"),
+        (answer("discover", QUESTION), "not an OFFER, ACK or NAK"),
+        (answer("offer", QUESTION)[:240], "not an OFFER, ACK or NAK"),
+        (answer("offer", QUESTION)[:240] + b"\x35\x02\x02", "option 53 is truncated"),
+        (answer("offer", QUESTION)[:240] + b"\x35", "option 53 is truncated"),
+        (answer("offer", QUESTION)[:240] + b"\x34\x01\x09", "option 52 is malformed"),
     ],
 )
 def test_what_is_no_answer_is_refused_with_a_reason(data: bytes, why: str) -> None:
@@ -141,7 +141,7 @@ def test_whatever_options_come_a_lease_is_made_or_refused(
 
 @given(OPTIONS)
 def test_options_that_scapy_writes_are_read_as_they_are(options: list[tuple[int, bytes]]) -> None:
-    special = {OVERLOAD, KIND}
+    special = {OVERLOAD, MESSAGE_TYPE}
     told = {code: value for code, value in options if code not in special}
     read = decode(answer("ack", QUESTION, "pad", *told.items())).options
-    assert read == {KIND: b"\x05", **told}
+    assert read == {MESSAGE_TYPE: b"\x05", **told}

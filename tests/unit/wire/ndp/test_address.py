@@ -32,7 +32,7 @@ def test_an_address_is_made_of_the_prefix_and_the_card() -> None:
 
 def test_the_inside_of_rooms_is_the_policys() -> None:
     network = room_addresses.INSIDE[Family.V6]
-    assert (int(network.network_address), network.prefixlen) == address.INSIDE
+    assert (int(network.network_address), network.prefixlen) == address.ROOM_PREFIX
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,19 @@ def test_the_inside_of_rooms_is_the_policys() -> None:
     [
         ("2001:db8::7", 48, None, "length of 48"),
         ("2001:db8::7", 65, None, "length of 65"),
-        ("fe80::7", 64, None, "no address"),
-        ("ff02::7", 64, None, "no address"),
-        ("::1", 64, None, "no address"),
-        ("::7", 64, None, "no address"),
-        ("64:ff9b::7", 64, None, "no address"),
-        ("fec0::7", 64, None, "no address"),
-        ("4000::7", 64, None, "no address"),
+        ("fe80::7", 64, None, "not a host's address"),
+        ("ff02::7", 64, None, "not a host's address"),
+        ("::1", 64, None, "not a host's address"),
+        ("::7", 64, None, "not a host's address"),
+        ("64:ff9b::7", 64, None, "not a host's address"),
+        ("fec0::7", 64, None, "not a host's address"),
+        ("4000::7", 64, None, "not a host's address"),
         ("fd70:6272:696e:6974::7", 64, None, "overlaps with fd70:6272:696e:6974::/112"),
         ("2001:db8:10:5::7", 64, None, "overlaps with 2001:db8:10::/48"),
-        ("2001:db8::7", 64, "2001:db8::1", "no other host of the link"),
-        ("2001:db8::7", 64, "::", "no other host of the link"),
-        ("2001:db8::7", 64, "fe80::", "no other host of the link"),
-        ("2001:db8::7", 64, "fe80::7", "no other host of the link"),
+        ("2001:db8::7", 64, "2001:db8::1", "not another host of the link"),
+        ("2001:db8::7", 64, "::", "not another host of the link"),
+        ("2001:db8::7", 64, "fe80::", "not another host of the link"),
+        ("2001:db8::7", 64, "fe80::7", "not another host of the link"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_reason(
@@ -96,7 +96,7 @@ def test_whatever_crosses_the_pipe_is_read_or_refused(data: bytes) -> None:
 def test_resolvers_on_the_link_are_not_used_nor_more_than_three() -> None:
     texts = ["fe80::53", "ff02::fb", "::1", *(f"2001:db8::{n}" for n in (1, 1, 2, 3, 4))]
     packed = (IPv6Address(text).packed for text in texts)
-    assert address.usable(packed) == ("2001:db8::1", "2001:db8::2", "2001:db8::3")
+    assert address.usable_resolvers(packed) == ("2001:db8::1", "2001:db8::2", "2001:db8::3")
 
 
 def test_the_way_to_everybody_else_may_be_over_before_the_address_is() -> None:

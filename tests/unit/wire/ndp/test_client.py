@@ -168,11 +168,11 @@ def test_what_makes_no_address_is_not_taken(options: list[Any]) -> None:
 def test_why_a_prefix_was_not_taken_is_said() -> None:
     played = Played()
     played.hears(says(prefix("2001:db8:10:1::")))
-    assert "overlaps with 2001:db8:10::/48" in played.client.refused
+    assert "overlaps with 2001:db8:10::/48" in played.client.rejection
     played.hears(says(prefix(validlifetime=59, preferredlifetime=59)))
-    assert "60 is the least" in played.client.refused
+    assert "minimum is 60 s" in played.client.rejection
     played.hears(says(prefix()))
-    assert played.client.refused == ""
+    assert played.client.rejection == ""
 
 
 def test_who_is_beyond_the_link_says_nothing() -> None:

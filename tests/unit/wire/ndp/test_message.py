@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scapy.layers.inet6 import ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr
 
 from pbrinit.wire.ndp import message
-from pbrinit.wire.ndp.message import HOPS, MessageError, decode, encode
+from pbrinit.wire.ndp.message import HOP_LIMIT, MessageError, decode, encode
 from tests.support.ra_bytes import OTHERS, PREFIX, RESOLVERS, prefix, resolvers, says
 
 MAC = bytes.fromhex("52540012345a")
@@ -29,7 +29,7 @@ def test_a_question_is_one_that_scapy_reads() -> None:
 
 def test_an_ordinary_advertisement() -> None:
     said = says(*OTHERS, prefix(), resolvers(*RESOLVERS, seconds=9), prefix("fd00::", L=0))
-    found = decode(said, ROUTER, HOPS)
+    found = decode(said, ROUTER, HOP_LIMIT)
     assert (found.router, found.seconds) == (ROUTER, 1800)
     first, second = found.prefixes
     assert first.value == socket.inet_pton(socket.AF_INET6, PREFIX)
@@ -40,9 +40,9 @@ def test_an_ordinary_advertisement() -> None:
 
 
 def test_of_resolvers_nothing_said_is_not_the_same_as_none() -> None:
-    assert decode(says(), ROUTER, HOPS).resolvers is None
+    assert decode(says(), ROUTER, HOP_LIMIT).resolvers is None
     told = says(resolvers("2001:db8::53", seconds=0), resolvers("2001:db8::54"))
-    found = decode(told, ROUTER, HOPS).resolvers
+    found = decode(told, ROUTER, HOP_LIMIT).resolvers
     assert found is not None
     assert [seconds for _, seconds in found] == [0, 1200]
 
@@ -50,20 +50,20 @@ def test_of_resolvers_nothing_said_is_not_the_same_as_none() -> None:
 @pytest.mark.parametrize(
     ("data", "source", "hops", "why"),
     [
-        (says(), ROUTER, 254, "beyond this link"),
-        (says(), ROUTER, 0, "beyond this link"),
-        (says(), ABROAD, HOPS, "no address of a link"),
-        (says(), b"\xfe\x80", HOPS, "no address of a link"),
-        (b"", ROUTER, HOPS, "too short"),
-        (says()[:15], ROUTER, HOPS, "too short"),
-        (says(code=1), ROUTER, HOPS, "no advertisement"),
-        (says(type=136), ROUTER, HOPS, "no advertisement"),
-        (says() + b"\x03", ROUTER, HOPS, "cut short"),
-        (says() + bytes(8), ROUTER, HOPS, "option 0 is cut short"),
-        (says(prefix())[:-1], ROUTER, HOPS, "option 3 is cut short"),
-        (says(prefix(len=0)), ROUTER, HOPS, "option 3 is cut short"),
-        (says(prefix(len=255)), ROUTER, HOPS, "option 3 is cut short"),
-        (says(prefix()) + b"\x19\x02" + bytes(13), ROUTER, HOPS, "option 25 is cut short"),
+        (says(), ROUTER, 254, "was forwarded"),
+        (says(), ROUTER, 0, "was forwarded"),
+        (says(), ABROAD, HOP_LIMIT, "not a link-local address"),
+        (says(), b"\xfe\x80", HOP_LIMIT, "not a link-local address"),
+        (b"", ROUTER, HOP_LIMIT, "too short"),
+        (says()[:15], ROUTER, HOP_LIMIT, "too short"),
+        (says(code=1), ROUTER, HOP_LIMIT, "not a router advertisement"),
+        (says(type=136), ROUTER, HOP_LIMIT, "not a router advertisement"),
+        (says() + b"\x03", ROUTER, HOP_LIMIT, "option is truncated"),
+        (says() + bytes(8), ROUTER, HOP_LIMIT, "option 0 is truncated"),
+        (says(prefix())[:-1], ROUTER, HOP_LIMIT, "option 3 is truncated"),
+        (says(prefix(len=0)), ROUTER, HOP_LIMIT, "option 3 is truncated"),
+        (says(prefix(len=255)), ROUTER, HOP_LIMIT, "option 3 is truncated"),
+        (says(prefix()) + b"\x19\x02" + bytes(13), ROUTER, HOP_LIMIT, "option 25 is truncated"),
     ],
 )
 def test_what_is_no_advertisement_is_refused_with_a_reason(
@@ -75,7 +75,7 @@ def test_what_is_no_advertisement_is_refused_with_a_reason(
 
 def test_a_prefix_or_resolvers_of_another_size_are_passed_over() -> None:
     odd = says() + b"\x03\x05" + bytes(38) + b"\x03\x01" + bytes(6) + b"\x19\x01" + bytes(6)
-    found = decode(odd, ROUTER, HOPS)
+    found = decode(odd, ROUTER, HOP_LIMIT)
     assert (found.prefixes, found.resolvers) == ((), ())
 
 
@@ -106,7 +106,7 @@ def test_whatever_options_come_they_are_read_or_refused(
     )
     data = says() + told
     try:
-        found = decode(data[: len(data) - cut], ROUTER, HOPS)
+        found = decode(data[: len(data) - cut], ROUTER, HOP_LIMIT)
     except MessageError:
         return
     assert all(len(one.value) == message.ADDRESS for one in found.prefixes)
