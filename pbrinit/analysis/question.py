@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.icmp import ECHO_REQUEST
+from pbrinit.net.icmp import ECHO_REQUEST, PROTOCOL
 from pbrinit.net.packet import (
     WITH_PORTS,
     WITH_TYPES,
@@ -165,8 +165,9 @@ def _protocol(text: str, version: int) -> tuple[int, tuple[int, int] | None]:
     if not all(n.isascii() and n.isdigit() and int(n) <= HIGHEST_BYTE for n in numbers):
         raise QuestionError(f'"{text}" has no number up to {HIGHEST_BYTE}')
     if word == "icmp" and len(numbers) in (0, 1, 2):
-        protocol = Protocol.ICMP if version == 4 else Protocol.ICMPV6  # noqa: PLR2004
-        kind = int(numbers[0]) if numbers else ECHO_REQUEST[Family(version)].type
+        family = Family.V4 if version == Family.V4.version else Family.V6
+        protocol = PROTOCOL[family]
+        kind = int(numbers[0]) if numbers else ECHO_REQUEST[family].type
         return protocol, (kind, int(numbers[1]) if numbers[1:] else 0)
     if word == "ip" and len(numbers) == 1 and int(numbers[0]) not in (*WITH_PORTS, *WITH_TYPES):
         return int(numbers[0]), None

@@ -115,11 +115,11 @@ def test_a_policy_that_was_confirmed_is_kept_when_addresses_change(holding: Lab)
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('["dhcp", "ra"]', '["dhcp"]', "awaits differ: that takes a reboot"),
+        ('["dhcp", "ra"]', '["dhcp"]', "dynamic_interfaces differ: that takes a reboot"),
         (
             '["dhcp", "ra"]',
             '["192.0.2.77/24", "ra"]\ngateway = "192.0.2.1"',
-            "awaits differ: that takes a reboot",
+            "dynamic_interfaces differ: that takes a reboot",
         ),
         ('"tcp/22"', '"tcp/99999"', "is not within 1-65534"),
         ("mgmt = [", f"{ABROAD}\nmgmt = [", "/run/image/more.txt is not beside the policy"),
