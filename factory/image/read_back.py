@@ -37,7 +37,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_NOARP, IFF_UP, ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import RTNH_F_ONLINK, rtmsg
 
-from pbrinit.net.addresses import Family, InterfaceAddress
+from pbrinit.net.addresses import Family, InterfaceAddress, family_of
 from pbrinit.plan.plan import (
     KERNEL_RULES,
     WITHOUT_DEVICE,
@@ -46,7 +46,7 @@ from pbrinit.plan.plan import (
     Plan,
     Room,
     Route,
-    RouteKind,
+    RouteType,
     Rule,
 )
 from pbrinit.wire import bootplan
@@ -139,7 +139,7 @@ def _of_links(boot: BootPlan, plan: Plan) -> Iterator[str]:
     rooms = {program.room.device for program in plan.programs if program.room}
     for packed, link in zip(boot.links, plan.links, strict=True):
         in_bulk = Counter(_of_bulks(packed))
-        routes = {_route(route): route for route in (*link.early_routes, *link.routes)}
+        routes = {_route(route): route for route in (*link.preaddress_routes, *link.routes)}
         unplanned = [message for message, count in in_bulk.items()
                      if count > 1 or message not in routes]  # fmt: skip
         for message in unplanned:
@@ -196,12 +196,12 @@ def _attributes(message: bytes) -> list[tuple[int, int]]:
 
 
 def _of_rooms(boot: BootPlan, plan: Plan) -> Iterator[str]:
-    if [p.name for p in boot.programs] != [p.run.name for p in plan.programs]:
+    if [p.name for p in boot.programs] != [p.program.name for p in plan.programs]:
         yield "the programs are not those of the plan"
         return
     for packed, program in zip(boot.programs, plan.programs, strict=True):
         if (packed.room is None) != (program.room is None):
-            yield f"{program.run.name}: only one of plan and boot plan has a room for it"
+            yield f"{program.program.name}: only one of plan and boot plan has a room for it"
         elif packed.room is not None and program.room is not None:
             yield from _of_room(packed.room, program.room)
 
@@ -228,7 +228,7 @@ def _of_room(packed: RoomPlan, room: Room) -> Iterator[str]:
 def _link(link: Link, in_bulk: Counter[Message], *, of_room: bool) -> Iterator[Message]:
     """The messages that bring a link up, in order, without the routes that are sent in bulk."""
     yield _link_message(CHANGE, flags=IFF_UP, change=IFF_UP)
-    early = [_route(route) for route in link.early_routes]
+    early = [_route(route) for route in link.preaddress_routes]
     late = [_route(route) for route in link.routes]
     yield from (message for message in early if message not in in_bulk)
     yield from (_address(address) for address in link.addresses)
@@ -344,9 +344,9 @@ def _route(route: Route) -> Message:
     source, destination = route.source, route.destination
     on_link = route.gateway is None and route.family is Family.V4
     scopes = {
-        RouteKind.LOCAL: "host",
-        RouteKind.BROADCAST: "link",
-        RouteKind.UNICAST: "link" if on_link else "universe",
+        RouteType.LOCAL: "host",
+        RouteType.BROADCAST: "link",
+        RouteType.UNICAST: "link" if on_link else "universe",
     }
     return _message(
         RTM_NEWROUTE,
@@ -356,15 +356,15 @@ def _route(route: Route) -> Message:
             "src_len": source.prefixlen if source else 0,
             "dst_len": destination.prefixlen if destination else 0,
             "proto": rt_proto["static"],
-            "scope": rt_scope[scopes.get(route.kind, "universe")],
-            "type": rt_type[route.kind.value],
+            "scope": rt_scope[scopes.get(route.type, "universe")],
+            "type": rt_type[route.type.word],
             "flags": RTNH_F_ONLINK if route.onlink else 0,
             "RTA_TABLE": route.table,
             "RTA_DST": destination.network_address if destination else None,
             "RTA_SRC": source.network_address if source else None,
             "RTA_GATEWAY": route.gateway,
             "RTA_PREFSRC": route.preferred,
-            "RTA_OIF": None if route.kind in WITHOUT_DEVICE else INDEX,
+            "RTA_OIF": None if route.type in WITHOUT_DEVICE else INDEX,
         },
     )
 
@@ -378,7 +378,7 @@ def _address(address: InterfaceAddress, *, tried: bool = True) -> Message:
         RTM_NEWADDR,
         ADD,
         {
-            "family": int(Family.of(address)),
+            "family": int(family_of(address)),
             "prefixlen": network.prefixlen,
             "flags": 0 if tried else IFA_F_NODAD,
             "index": INDEX,

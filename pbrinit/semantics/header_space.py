@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pbrinit.net.addresses import Address, AddressSet
-from pbrinit.semantics.exchange import Form
+from pbrinit.semantics.exchange import PacketPattern
 
 
 @dataclass(frozen=True)
-class Box:
+class HeaderSpace:
     """Packets of one path: each that has its fields in all of these sets. uid None is anybody.
 
     On the way out a source that is still to be chosen is in every set of sources.  `key` is the
@@ -21,7 +21,7 @@ class Box:
     whether who sends them through is told that they are denied.
     """
 
-    form: Form
+    pattern: PacketPattern
     sources: AddressSet
     destinations: AddressSet
     key: str
@@ -29,21 +29,21 @@ class Box:
     uid: int | None = None
     reject: bool = False
 
-    def holds(self, packet: Seen) -> bool:
+    def holds(self, packet: Flow) -> bool:
         """Whether the packet is one of them."""
-        form = self.form
+        pattern = self.pattern
         return (
-            form.protocol in (None, packet.protocol)
+            pattern.protocol in (None, packet.protocol)
             and self.uid in (None, packet.uid)
             and (packet.source is None or packet.source in self.sources)
             and packet.destination in self.destinations
-            and any(p.first <= packet.source_port <= p.last for p in form.source_ports)
-            and any(p.first <= packet.destination_port <= p.last for p in form.destination_ports)
+            and any(p.first <= packet.source_port <= p.last for p in pattern.source_ports)
+            and any(p.first <= packet.destination_port <= p.last for p in pattern.destination_ports)
         )
 
 
 @dataclass(frozen=True)
-class Seen:
+class Flow:
     """A packet as it is looked up; source None is one still to be chosen, on the way out."""
 
     source: Address | None
@@ -55,7 +55,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Part:
+class PathPolicy:
     """What passes on one path: what the entries allow less what they deny, and what always does;
     and what is logged, where it does not pass.
 
@@ -63,49 +63,49 @@ class Part:
     from answers.
     """
 
-    allowed: tuple[Box, ...]
-    denied: tuple[Box, ...] = ()
-    always: tuple[Box, ...] = ()
-    logged: tuple[Box, ...] = ()
+    allowed: tuple[HeaderSpace, ...]
+    denied: tuple[HeaderSpace, ...] = ()
+    always: tuple[HeaderSpace, ...] = ()
+    logged: tuple[HeaderSpace, ...] = ()
 
-    def passes(self, packet: Seen) -> bool:
+    def passes(self, packet: Flow) -> bool:
         """Whether the packet is to pass."""
-        return any(box.holds(packet) for box in self.always) or any(
-            any(box.holds(packet) for box in allowed)
-            and not any(box.holds(packet) for box in denied)
-            for allowed, denied in self.halves
+        return any(space.holds(packet) for space in self.always) or any(
+            any(space.holds(packet) for space in allowed)
+            and not any(space.holds(packet) for space in denied)
+            for allowed, denied in self.by_direction
         )
 
     @cached_property
-    def halves(self) -> tuple[tuple[tuple[Box, ...], tuple[Box, ...]], ...]:
+    def by_direction(self) -> tuple[tuple[tuple[HeaderSpace, ...], tuple[HeaderSpace, ...]], ...]:
         """What is allowed and what is denied, of those who ask and of those who answer."""
         return tuple(
             (
-                tuple(box for box in self.allowed if box.answer is answer),
-                tuple(box for box in self.denied if box.answer is answer),
+                tuple(space for space in self.allowed if space.answer is answer),
+                tuple(space for space in self.denied if space.answer is answer),
             )
             for answer in (False, True)
         )
 
-    def tells(self, packet: Seen) -> bool | None:
+    def rejects(self, packet: Flow) -> bool | None:
         """Whether its sender is told that it is denied: where it would pass were it not rejected.
         None, as it comes: where it would not pass anyhow, and the sender is one who is rejected.
         """
-        asks, denied = self.halves[0]
-        said = {box.reject for box in denied if box.holds(packet)}
-        asked = any(box.holds(packet) for box in asks)
+        asks, denied = self.by_direction[0]
+        said = {space.reject for space in denied if space.holds(packet)}
+        asked = any(space.holds(packet) for space in asks)
         if said == {True} and asked and not self.passes(packet):
             return True
-        named = any(box.reject and packet.source in box.sources for box in self.denied
+        named = any(space.reject and packet.source in space.sources for space in self.denied
                     if packet.source is not None)  # fmt: skip
         return None if named else False
 
-    def names(self, packet: Seen) -> tuple[str, ...]:
+    def matching_keys(self, packet: Flow) -> tuple[str, ...]:
         """The keys of the entries that name it, allow and deny, and of what always passes."""
-        boxes = (*self.always, *self.allowed, *self.denied)
-        return tuple(dict.fromkeys(box.key for box in boxes if box.holds(packet)))
+        spaces = (*self.always, *self.allowed, *self.denied)
+        return tuple(dict.fromkeys(space.key for space in spaces if space.holds(packet)))
 
-    def asks(self, packet: Seen) -> frozenset[str]:
+    def request_keys(self, packet: Flow) -> frozenset[str]:
         """The keys of those that name it otherwise than as an answer."""
-        boxes = (*self.always, *self.allowed, *self.denied)
-        return frozenset(box.key for box in boxes if not box.answer and box.holds(packet))
+        spaces = (*self.always, *self.allowed, *self.denied)
+        return frozenset(space.key for space in spaces if not space.answer and space.holds(packet))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pbrinit.plan import ip_commands
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_supervisor
-from tests.support.namespaces.in_namespace import Question
+from tests.support.namespaces.in_namespace import Probe
 from tests.support.namespaces.lab import Lab
 from tests.support.namespaces.two_room_machine import SERVER, compiled, plan_of, running
 
@@ -139,8 +139,8 @@ def test_rooms_are_reached_and_reach_as_the_policy_says() -> None:
             ("2001:db8::2", "2001:db8:5::9", "2001:db8:7::7"),
         ):
             for source, hears in ((friend, "answered"), (stranger, "silence")):
-                question = Question("tcp", own, 22, source=(source, 0))
-                assert lab.peer.do(in_namespace.ask, question) == hears
+                probe = Probe("tcp", own, 22, source=(source, 0))
+                assert lab.peer.do(in_namespace.send_probe, probe) == hears
         said = lab.machine.do(run_supervisor.wait_for, "two: done")
     told = {tuple(line.split()[1:3]): line.split()[3:] for line in said.splitlines()
             if line.startswith("two: ") and line != "two: done"}  # fmt: skip
@@ -153,7 +153,7 @@ def test_rooms_are_reached_and_reach_as_the_policy_says() -> None:
     assert {key: words[0] for key, words in told.items()} == answers
     room = plan_of().programs[1].room
     assert room is not None
-    first, last = room.clients
+    first, last = room.client_ports
     assert all(first <= int(words[1]) <= last for words in told.values())
 
 

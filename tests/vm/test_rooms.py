@@ -32,8 +32,8 @@ from tests.support.vm.guest import LOGS, Guest
 MEMORY = 128
 SLICES = {
     port: run.name
-    for run in reader.read(Path("examples/rooms.toml")).runs
-    for port in range(run.clients.first, run.clients.last + 1)
+    for run in reader.read_policy(Path("examples/rooms.toml")).programs
+    for port in range(run.client_ports.first, run.client_ports.last + 1)
 }
 UPDATES, CONTENT = "203.0.113.80", b"the latest of all\n"
 ON_LINK = ("192.0.2.1/24", "192.0.2.53/24", "2001:db8::1/64", "2001:db8::53/64")
@@ -66,12 +66,12 @@ def appliance(
     booted = with_programs(artefacts, folder, policy)
     with tempfile.TemporaryDirectory(prefix="cable-") as name:
         wan = Dgram(Path(name, "guest"), Path(name, "far"))
-        network = cable.plugged(wan, *ON_LINK, UPDATES, *MGMT.values(), *STRANGER.values())
+        network = cable.namespace_at(wan, *ON_LINK, UPDATES, *MGMT.values(), *STRANGER.values())
         try:
-            network.do(servers.resolver, "192.0.2.53", "updates.example.org", UPDATES)
+            network.do(servers.serve_dns, "192.0.2.53", "updates.example.org", UPDATES)
             certificate, secret = str(folder / "rooms/ca.pem"), str(folder / "tls")
-            network.do(servers.with_tls, UPDATES, certificate, secret, CONTENT)
-            network.do(in_namespace.watch, True)
+            network.do(servers.serve_https, UPDATES, certificate, secret, CONTENT)
+            network.do(in_namespace.capture, True)
             machine = Machine(booted, (Nic(wan, GUEST_MAC),), MEMORY)
             with Guest("rooms", machine, accelerated, LOGS) as guest:
                 guest.wait_for_prompt()
@@ -83,7 +83,7 @@ def appliance(
 
 def test_the_updater_fetches_over_tls_what_the_resolver_has_found(appliance: Appliance) -> None:
     appliance.guest.expect(rf"updater: fetched {len(CONTENT)} bytes", timeout=60)
-    assert set(appliance.network.do(servers.who_asked)) == {"192.0.2.2"}
+    assert set(appliance.network.do(servers.resolver_clients)) == {"192.0.2.2"}
 
 
 def ssh(
@@ -110,7 +110,7 @@ def test_ssh_is_for_administrators_alone(appliance: Appliance, version: int) -> 
 
 def test_each_room_has_sent_its_own_packets_and_nobody_any_other(appliance: Appliance) -> None:
     """All that has come by the wire since power-on."""
-    frames = [Ether(data) for data in appliance.network.do(in_namespace.seen)]
+    frames = [Ether(data) for data in appliance.network.do(in_namespace.captured_frames)]
     flows = {flow(frame.payload) for frame in frames if not is_about_neighbours(frame)}
     assert flows == {
         ("resolver", "udp", 53, "192.0.2.53"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.vm.booted import Booted
+from tests.support.vm.booted import BootedGuest
 
 CLOSED = """\
 bpf()
@@ -52,7 +52,7 @@ perf_event_open(), by a user
 
 
 @pytest.fixture(scope="module")
-def told(host: Booted) -> list[str]:
+def told(host: BootedGuest) -> list[str]:
     """What `absent` says, a line each."""
     return host.guest.run("absent").splitlines()
 

@@ -14,15 +14,15 @@ from functools import cached_property
 
 import z3
 
-from pbrinit.analysis.conformance import Judge, Judgement
-from pbrinit.analysis.proof.encoding import Case, link_local
+from pbrinit.analysis.conformance import Conformance, ConformanceChecker
+from pbrinit.analysis.proof.encoding import FamilyEncoding, link_local
 from pbrinit.analysis.proof.obligation import Obligation
 from pbrinit.analysis.proof.obligations import obligations
-from pbrinit.analysis.proof.port_slices import Clash, Slice, slices
-from pbrinit.analysis.proof.representative import wishes
+from pbrinit.analysis.proof.port_slices import PortConflict, PortSlice, slices
+from pbrinit.analysis.proof.representative import preferences
 from pbrinit.net.addresses import Family
 from pbrinit.net.icmp import ECHO_REQUEST
-from pbrinit.net.packet import WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.net.packet import WITH_TYPES, Egress, Ingress, Origin, Packet
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
 
@@ -41,9 +41,9 @@ class UndecidedError(Exception):
 class Finding:
     """One obligation, and a packet, or a port, that shows the contrary where there is one."""
 
-    obligation: Obligation | Slice
+    obligation: Obligation | PortSlice
     seconds: float
-    counterexample: Judgement | Clash | None
+    counterexample: Conformance | PortConflict | None
 
 
 class Proof:
@@ -51,18 +51,18 @@ class Proof:
 
     def __init__(self, policy: Policy, plan: Plan, families: Iterable[Family] = Family) -> None:
         self.link_local = link_local(policy)
-        self.cases = {f: Case(policy, plan, f, self.link_local) for f in families}
+        self.encodings = {f: FamilyEncoding(policy, plan, f, self.link_local) for f in families}
         self._policy, self._plan = policy, plan
 
     @cached_property
-    def judge(self) -> Judge:
+    def checker(self) -> ConformanceChecker:
         """Who is asked about single packets: made where there is one to ask about."""
-        return Judge(self._policy, self._plan, self.link_local)
+        return ConformanceChecker(self._policy, self._plan, self.link_local)
 
     def obligations(self) -> Iterator[Obligation]:
         """Everything that is to be shown."""
-        for case in self.cases.values():
-            yield from obligations(case)
+        for encoding in self.encodings.values():
+            yield from obligations(encoding)
 
     def findings(self) -> Iterator[Finding]:
         """Everything, shown or refuted.
@@ -70,7 +70,7 @@ class Proof:
         Raises UndecidedError.
         """
         for found in slices(self._policy, self._plan):
-            yield Finding(found, 0.0, found.clash())
+            yield Finding(found, 0.0, found.conflict())
         for obligation in self.obligations():
             yield self.find(obligation)
 
@@ -79,8 +79,8 @@ class Proof:
 
         Raises UndecidedError.
         """
-        case = self.cases[obligation.family]
-        if obligation.arrives and not case.rules.dissects and case.steps.hears_fragments:
+        encoding = self.encodings[obligation.family]
+        if obligation.arrives and not encoding.rules.dissects and encoding.kernel.accepts_fragments:
             why = "no rule for what arrives asks for a protocol, so fragments show none (IPv6)"
             raise UndecidedError(f"{obligation}: {why}")
         start = time.monotonic()
@@ -92,21 +92,21 @@ class Proof:
             raise UndecidedError(f"{obligation}: {solver.reason_unknown()}")
         found = None
         if result == z3.sat:
-            found = self._counterexample(obligation, _ordinary(solver, case, obligation))
+            found = self._counterexample(obligation, _ordinary(solver, encoding, obligation))
         return Finding(obligation, time.monotonic() - start, found)
 
-    def _counterexample(self, obligation: Obligation, found: z3.ModelRef) -> Judgement:
+    def _counterexample(self, obligation: Obligation, found: z3.ModelRef) -> Conformance:
         """The packet of a solution, put to the model and to the meaning."""
-        judgement = self.judge.judge(*self.packet(obligation, found))
-        if not obligation.confirms(judgement):
-            packet = f"{judgement.packet} {judgement.direction}"
+        conformance = self.checker.check(*self.packet(obligation, found))
+        if not obligation.confirms(conformance):
+            packet = f"{conformance.packet} {conformance.direction}"
             raise UndecidedError(f"{obligation}: model and proof are not of one mind on {packet}")
-        return judgement
+        return conformance
 
-    def packet(self, obligation: Obligation, found: z3.ModelRef) -> tuple[Packet, Direction]:
+    def packet(self, obligation: Obligation, found: z3.ModelRef) -> tuple[Packet, Origin]:
         """A packet of a solution: of each class of addresses an ordinary one."""
-        case = self.cases[obligation.family]
-        given = case.steps.packet
+        encoding = self.encodings[obligation.family]
+        given = encoding.kernel.packet
         source, destination, source_port, destination_port, uid = (
             found.eval(value, model_completion=True).as_long()
             for value in (
@@ -119,30 +119,30 @@ class Proof:
         )
         protocol = min(obligation.protocols)
         outgoing = not obligation.arrives
-        chosen = not (outgoing and source == case.steps.unchosen)
+        chosen = not (outgoing and source == encoding.kernel.unchosen)
         icmp = None
         if protocol in WITH_TYPES:
             number = divmod(destination_port, 256)
-            icmp = number if outgoing else ECHO_REQUEST[case.family]
+            icmp = number if outgoing else ECHO_REQUEST[encoding.family]
             destination_port = 0
         packet = Packet(
             protocol,
-            case.classes.ordinary(source) if chosen else None,
-            case.classes.ordinary(destination),
+            encoding.classes.representative(source) if chosen else None,
+            encoding.classes.representative(destination),
             source_port,
             destination_port,
             icmp,
         )
         if outgoing:
-            return packet, Out(uid, obligation.device, bound=chosen)
-        return packet, In(obligation.device or "")
+            return packet, Egress(uid, obligation.device, bound=chosen)
+        return packet, Ingress(obligation.device or "")
 
 
-def _ordinary(solver: z3.Solver, case: Case, obligation: Obligation) -> z3.ModelRef:
+def _ordinary(solver: z3.Solver, encoding: FamilyEncoding, obligation: Obligation) -> z3.ModelRef:
     """Of the solutions one that grants what is wished, as far as one does."""
     found = solver.model()
     solver.set("timeout", PATIENCE)
-    for group in wishes(case, min(obligation.protocols), outgoing=not obligation.arrives):
+    for group in preferences(encoding, min(obligation.protocols), outgoing=not obligation.arrives):
         for wish in group:
             solver.push()
             solver.add(wish)

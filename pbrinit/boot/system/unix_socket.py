@@ -39,6 +39,6 @@ def accept(listener: _socket.socket) -> _socket.socket:
 
 def peer_uid(connection: _socket.socket) -> int:
     """Who made the connection. Raises OSError."""
-    told = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
-    user: int = PEER.unpack(told)[1]
-    return user
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
+    uid: int = PEER.unpack(credentials)[1]
+    return uid

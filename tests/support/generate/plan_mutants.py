@@ -55,7 +55,7 @@ def swapped(plan: Plan, one: Rule, other: Rule) -> Plan:
 
 def rerouted(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
     """The plan with a route that says something else."""
-    routes = (route for link in plan.links for route in (*link.early_routes, *link.routes))
+    routes = (route for link in plan.links for route in (*link.preaddress_routes, *link.routes))
     old = next(route for route in routes if _has(route, wanted))
     new = replace(old, **change)  # type: ignore[arg-type]
     return replace(plan, links=tuple(_with(link, old, new) for link in plan.links))
@@ -64,6 +64,6 @@ def rerouted(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
 def _with(link: Link, old: Route, new: Route) -> Link:
     return replace(
         link,
-        early_routes=tuple(new if route is old else route for route in link.early_routes),
+        preaddress_routes=tuple(new if route is old else route for route in link.preaddress_routes),
         routes=tuple(new if route is old else route for route in link.routes),
     )

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pbrinit.analysis import explain
 from pbrinit.cli.main import main
-from pbrinit.net.services import CLIENTS, Ports, Protocol, Service
+from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS, Ports, Protocol, Service
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.policy import ANYBODY, Deny, Direction, Entry, Policy
+from pbrinit.policy.policy import ANYBODY, Allow, Deny, Direction, Policy
 from tests.support.router_plan import PLAN
 
 POLICY = "examples/host.toml"
@@ -112,7 +112,7 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         ("in wan tcp > 192.0.2.2:22", "has a source"),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2", "has no port"),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:70000", "70000 is no port"),
-        ("in wan tcp 1.2.3.400:5 > 192.0.2.2:22", "is no address"),
+        ("in wan tcp 1.2.3.400:5 > 192.0.2.2:22", "is not an address"),
         ("in wan tcp 1.2.3.4:5 > [2001:db8::2]:22", "not of one family"),
         ("in wan icmp 1.2.3.4:5 > 192.0.2.2", "has no ports"),
         ("in wan icmp/300 1.2.3.4 > 192.0.2.2", "has no number"),
@@ -164,9 +164,9 @@ ROUTER = Policy(
     hostname="router",
     interfaces=(WAN, LAN),
     users=(),
-    entries=tuple(
-        Entry(key, Direction.FORWARD, (LAN,), (WAN,), ANYBODY, ANYBODY,
-              (Service(Protocol.TCP, Ports(443, 443)),), CLIENTS, None)
+    allows=tuple(
+        Allow(key, Direction.FORWARD, (LAN,), (WAN,), ANYBODY, ANYBODY,
+              (Service(Protocol.TCP, Ports(443, 443)),), REMOTE_EPHEMERAL_PORTS, None)
         for key in ("forward[1]", "forward[2]")
     ),
     denies=(Deny("deny[1]", (LAN,), None, ANYBODY, (), None, reject=True),),

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.analysis.conformance import Judgement
+from pbrinit.analysis.conformance import Conformance
 from pbrinit.analysis.proof.prover import Finding, Proof, UndecidedError
 from pbrinit.cli import prove
 from pbrinit.cli.main import main
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import In
+from pbrinit.net.packet import Ingress
 from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy.policy import Policy
 from pbrinit.semantics import exchange
-from pbrinit.semantics.decision import HERE, NOWHERE
+from pbrinit.semantics.decision import DROPPED, LOCAL
 from tests.support.generate.plan_mutants import without
 from tests.support.policy_text import written
 
@@ -156,9 +156,9 @@ def test_a_plan_that_lets_too_much_in_is_refuted_by_such_a_packet() -> None:
     plan = compile_policy(policy)
     (finding, *_) = refuted(replace(plan, rules=(OPEN, *plan.rules)), policy)
     judgement = finding.counterexample
-    assert isinstance(judgement, Judgement)
-    assert isinstance(judgement.direction, In)
-    assert (judgement.does, judgement.means.where) == (HERE, NOWHERE)
+    assert isinstance(judgement, Conformance)
+    assert isinstance(judgement.direction, Ingress)
+    assert (judgement.actual, judgement.intended.where) == (LOCAL, DROPPED)
 
 
 def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
@@ -166,8 +166,8 @@ def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
     plan = compile_policy(policy)
     served = next(rule for rule in plan.rules if "input[1]" in rule.note)
     found = refuted(without(plan, preference=served.preference, family=served.family), policy)
-    shown = [f.counterexample for f in found if isinstance(f.counterexample, Judgement)]
-    assert any(judgement.means.names for judgement in shown)
+    shown = [f.counterexample for f in found if isinstance(f.counterexample, Conformance)]
+    assert any(judgement.intended.keys for judgement in shown)
 
 
 def test_a_refuted_plan_is_told_packet_by_packet() -> None:
@@ -196,7 +196,7 @@ def test_who_may_ask_by_tcp_may_be_looked_up_without_a_port(
     policy = written('[[output]]\nto = "desk"\nservice = "ssh"\n', LAN)
     claim = "IPv4 out by lan, the look-up before a connection"
     assert claim not in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
-    monkeypatch.setattr(exchange, "NO_PORT", ())
+    monkeypatch.setattr(exchange, "UNNAMED", ())
     assert claim in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
 
 

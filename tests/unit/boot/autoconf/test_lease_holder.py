@@ -78,15 +78,15 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Used]:
     ) -> Used:
         used = Used(enough, refuses)
         identity = Identity(hostname="gate", taken=TAKEN)
-        protocols = [AddressProtocol(what="lease", ask=asks, unpack=lease.unpack)]
+        protocols = [AddressProtocol(what="lease", run_client=asks, unpack=lease.unpack)]
         if routers is not None:
             protocols.append(
-                AddressProtocol(what="advertisement", ask=routers, unpack=address.unpack)
+                AddressProtocol(what="advertisement", run_client=routers, unpack=address.unpack)
             )
         signal.alarm(20)
         try:
             clients = (InterfaceClient(p, "wan", "eth0", identity) for p in protocols)
-            lease_holder.LeaseHolder(clients, used).keep()
+            lease_holder.LeaseHolder(clients, used).run()
         except EnoughError:
             signal.alarm(0)
             return used
@@ -206,7 +206,7 @@ def test_more_time_for_the_very_same_is_told_and_holds(kept: Callable[..., Used]
     def ask(_: Identity, __: str, pipe: socket.socket, *___: object) -> None:
         client = Renewed()
         here, _there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        client_process.serve(client, here, pipe, hear=list, send=lambda *_: None)
+        client_process.serve(client, here, pipe, receive=list, send=lambda *_: None)
 
     used = kept(ask, 4)
     assert used.said == ["none", FIRST, f"{GIVEN.address}/24,192.0.2.1,any", "none"]

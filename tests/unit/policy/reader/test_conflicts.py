@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 
 THREE_NETS = """
 hostname = "gate"
@@ -40,7 +40,7 @@ def found(folder: Path, text: str) -> list[str]:
     path = folder / "policy.toml"
     path.write_text(THREE_NETS + text)
     try:
-        read(path)
+        read_policy(path)
     except PolicyError as refused:
         return [str(problem).removeprefix(f"{path}: ") for problem in refused.problems]
     return []
@@ -49,7 +49,7 @@ def found(folder: Path, text: str) -> list[str]:
 def test_answers_must_not_reach_a_service_of_another_entry(tmp_path: Path) -> None:
     assert found(tmp_path, OUT + HOME + 'service = "play"\n') == [
         "forward[1].clients: answers to ports 32768-65534 reach tcp/40000 of forward[2],"
-        " which is to say who may ask there"
+        " which decides who may send requests there"
         " (narrow clients so that this port is not in it, or move the service)"
     ]
 
@@ -77,7 +77,7 @@ def test_a_service_must_not_be_among_the_ports_of_its_own_clients(tmp_path: Path
     entry = '[[forward]]\nin = "wan"\nout = "lan"\nservice = ["web", "play"]\n'
     (problem,) = found(tmp_path, entry)
     assert problem.startswith(
-        "forward[1].service: tcp/40000 is among the ports of clients (32768-65534)"
+        "forward[1].service: tcp/40000 is among the ports of its clients (32768-65534)"
         " (answers to clients would reach the service: narrow clients"
     )
     assert found(tmp_path, entry + 'clients = "40001-65534"\n') == []
