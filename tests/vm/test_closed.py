@@ -56,12 +56,13 @@ FAULTS: dict[str, tuple[Callable[[], bytes], str]] = {
     "damaged": (one_byte_flipped, "the plan: it is damaged, its checksum does not match"),
     "refused": (
         lambda: changed(
-            rules=PLAN.rules + PLAN.rules[-1:], texts=PLAN.rule_commands + PLAN.rule_commands[-1:]
+            rules=PLAN.rules + PLAN.rules[-1:],
+            rule_commands=PLAN.rule_commands + PLAN.rule_commands[-1:],
         ),
         "rules: -6 rule add pref 1 iif lo goto 100000: File exists",
     ),
     "left-over": (
-        lambda: changed(removals=PLAN.kernel_rule_removals[:-1]),
+        lambda: changed(kernel_rule_removals=PLAN.kernel_rule_removals[:-1]),
         "the rules read back differ: not in the plan: family 10, preference 0",
     ),
     "set": (set_twice, "loopback and the tables of sets: 80 routes from"),

@@ -33,11 +33,11 @@ SCREEN = ("-device", "VGA")
 WATCHDOG = ("-global", "ICH9-LPC.noreboot=false")
 HANG = """
 import time
-from pbrinit.boot import watchdog
 from pbrinit.boot.init import _mount
+from pbrinit.boot.system import watchdog
 _mount()
 watchdog.SECONDS = 4
-fed = watchdog.start()
+fed = watchdog.start_watchdog()
 print("fed", fed and fed.seconds, flush=True)
 for _ in range(3):
     fed.feed()

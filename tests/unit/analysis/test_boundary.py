@@ -64,7 +64,7 @@ def test_a_plan_that_is_not_its_policy_is_no_candidate(
     def miscompile(_: Policy) -> object:
         return other
 
-    monkeypatch.setattr("pbrinit.cli.appliance.candidate.compile_policy", miscompile)
+    monkeypatch.setattr("pbrinit.cli.build.compile_policy", miscompile)
     path = tmp_path / "host.toml"
     path.write_text(Path("examples/host.toml").read_text())
     with pytest.raises(PolicyError, match="and it should be"):
