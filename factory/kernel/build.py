@@ -19,7 +19,7 @@ from pathlib import Path
 
 from factory import cache, log
 from factory.cache import held
-from factory.kernel import contents, fragments, kconfig_symbols
+from factory.kernel import cmdline, contents, fragments, kconfig_symbols
 from factory.kernel.source import Source, choose
 
 FRAGMENTS = Path(__file__).parents[2] / "kernel"
@@ -72,11 +72,25 @@ class Kernel:
 
 
 def read_fragments(variant: str) -> tuple[fragments.Fragment, ...]:
-    """The fragments of a variant.  Ends the program with all errors in them."""
+    """The fragments of a variant, with one for its command line.  Ends the program with all errors
+    in them.
+    """
     try:
-        return fragments.read(FRAGMENTS, variant)
+        return (*fragments.read(FRAGMENTS, variant), _command_line(variant))
     except fragments.FragmentError as error:
         log.die("the kernel fragments cannot be used:\n" + _listed(error.findings))
+
+
+def _command_line(variant: str) -> fragments.Fragment:
+    """The command line that is built into the kernel (CONFIG_CMDLINE, setup_arch() of x86)."""
+    built_in = fragments.Option(
+        name="CMDLINE",
+        value=cmdline.line(cmdline.read(variant)),
+        reason="the parameters of cmdline.toml, each with its reason",
+        file="cmdline.toml",
+        forbidden=False,
+    )
+    return fragments.Fragment("cmdline.toml", "The kernel's command line", (built_in,))
 
 
 def build_kernel(variant: str = VARIANTS[0], source_word: str | None = None) -> Kernel:

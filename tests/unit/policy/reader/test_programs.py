@@ -248,7 +248,9 @@ def test_what_the_machine_alone_has_or_nobody_may_have_is_refused(
     tmp_path: Path, name: str
 ) -> None:
     (told,) = problems(tmp_path, f'{SSHD}keep = "{name}"\n')
-    assert told.startswith(f'run.sshd.keep: "{name}" is not a capability that has effect in a room alone')
+    assert told.startswith(
+        f'run.sshd.keep: "{name}" is not a capability that has effect in a room alone'
+    )
 
 
 def test_a_program_has_the_share_that_is_said_of_it(tmp_path: Path) -> None:
