@@ -308,6 +308,8 @@ class Supervisor:
             fail_closed.kill_all(signal.SIGKILL)
             shutdown.wait_for(KILLED)
         elif shutdown.waits_for == KILLED and (is_over or not self._has_children):
+            with contextlib.suppress(Exception):  # a line that is lost does not keep it running
+                console_writer.finish()
             os.sync()
             syscalls.reboot(shutdown.command)
 

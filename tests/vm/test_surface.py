@@ -41,7 +41,7 @@ file system binfmt_misc
 a 32-bit program
 an a.out program
 ptrace() of a child, by root
-a user namespace
+a user namespace, by a program
 a raw socket, by a user
 a ping socket, by a user
 a network namespace, by a user

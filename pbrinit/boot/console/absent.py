@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 
-from pbrinit.boot.system import syscalls
+from pbrinit.boot.system import privileges, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ FILES = (
 )
 FILESYSTEMS = (
     "debugfs", "tracefs", "bpf", "securityfs", "efivarfs", "configfs", "fuse", "overlay", "ext4",
-    "btrfs", "xfs", "vfat", "iso9660", "squashfs", "nfs", "cifs", "9p", "cgroup", "cgroup2",
-    "binfmt_misc", "hugetlbfs", "mqueue", "devpts",
+    "btrfs", "xfs", "vfat", "iso9660", "squashfs", "nfs", "cifs", "9p", "binfmt_misc",
+    "hugetlbfs", "mqueue", "devpts",
 )  # fmt: skip
 FORMATS = {
     "a 32-bit program": b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\0\x03\0" + bytes(60),
@@ -200,7 +200,11 @@ def _absent() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
 def _refused() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
     """What there is and is not given: ptrace to nobody at all, the others to nobody but root."""
     yield "ptrace() of a child, by root", REFUSED, _trace
-    yield "a user namespace", {errno.EINVAL}, _later(syscalls.syscall, UNSHARE, CLONE_NEWUSER)
+    yield (
+        "a user namespace, by a program",
+        REFUSED,
+        _later(_as_program, _later(syscalls.syscall, UNSHARE, CLONE_NEWUSER)),
+    )
     for name, attempt in (
         ("a raw socket, by a user", _later(_open_socket, socket.AF_INET, 3, 1)),
         ("a ping socket, by a user", _later(_open_socket, socket.AF_INET, 2, 1)),
@@ -277,6 +281,16 @@ def _unprivileged(attempt: Callable[[], object]) -> None:
         os.setgroups([])
         os.setgid(UNPRIVILEGED_UID)
         os.setuid(UNPRIVILEGED_UID)
+        return attempt()
+
+    _in_child(do)
+
+
+def _as_program(attempt: Callable[[], object]) -> None:
+    """Try with what a program of the policy has that keeps no capability."""
+
+    def do() -> object:
+        privileges.give_up(UNPRIVILEGED_UID, 0)
         return attempt()
 
     _in_child(do)

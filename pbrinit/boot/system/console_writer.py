@@ -14,8 +14,10 @@ anew.  poll(2) is not asked: it reports a terminal as writable that does not tak
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import termios
 import time
 
 from pbrinit.boot.system import log
@@ -44,7 +46,7 @@ REOPEN_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 """Between two looks at which consoles there are: that of a virtual machine may come late."""
 
-END_SECONDS = 0.3
+END_SECONDS = 0.5
 """What is left to write when the machine goes down has so much time."""
 
 LONGEST_DATAGRAM = COUNT.size + LONGEST + 1
@@ -134,6 +136,20 @@ class Terminal:
         self._descriptor, self._written = -1, 0
         self._reopen_at = seconds() + REOPEN_SECONDS
 
+    def reopen_at_once(self) -> None:
+        """Wait no longer before it is opened again: a shell that ends hangs its terminal up."""
+        self._reopen_at = 0.0
+
+    def is_sent(self) -> bool:
+        """Whether nothing is left in the kernel's own buffer (TIOCOUTQ, ioctl_tty(2))."""
+        if self._descriptor < 0:
+            return True
+        try:
+            left = fcntl.ioctl(self._descriptor, termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return True
+        return not any(left)
+
     def forget(self) -> None:
         """Drop what waits: another process writes it."""
         self._line, self._written = b"", 0
@@ -174,6 +190,19 @@ class ConsoleWriter:
         """Write what they take. None, or in how many seconds there is something to do again."""
         pauses = [terminal.flush() for terminal in self._terminals.values()]
         return min((pause for pause in pauses if pause is not None), default=None)
+
+    def finish(self, queues: Queues) -> None:
+        """Write what is left for them and in the queues, and see it sent, for a moment at most."""
+        until = seconds() + END_SECONDS
+        while True:
+            is_received = _receive(queues, self)
+            for terminal in self._terminals.values():
+                terminal.reopen_at_once()
+            is_written = self.flush() is None
+            is_sent = all(terminal.is_sent() for terminal in self._terminals.values())
+            if (is_written and is_sent and not is_received) or seconds() > until:
+                return
+            time.sleep(END_SECONDS / 50)
 
     def forget(self) -> None:
         """Drop what waits for them. They stay open: to close the last open file of a terminal that
@@ -237,6 +266,15 @@ def flush() -> None:
         _Process.writer.flush()
 
 
+def finish() -> None:
+    """Write what is left, for a moment at most, now that no other process does: for PID 1, before
+    it ends the machine.
+    """
+    queues = begin()
+    if _Process.writer is not None:
+        _Process.writer.finish(queues)
+
+
 def run() -> None:
     """Write what comes in the queues. Returns after SIGTERM, when all is written or a moment later.
 
@@ -262,9 +300,7 @@ def run() -> None:
                 incoming.unregister(descriptor)  # a process has shut it down, and it stays so
         _receive(queues, writer)
         pause = writer.flush()
-    until = seconds() + END_SECONDS
-    while (_receive(queues, writer) or writer.flush() is not None) and seconds() < until:
-        time.sleep(END_SECONDS / 10)
+    writer.finish(queues)
 
 
 def _do_nothing(_: int, __: FrameType | None) -> None:

@@ -61,9 +61,6 @@ def kernel() -> Iterator[Act]:
     yield Act(
         "namespace", "a network namespace", NOBODY, (("unshare", 0x40000000),), "EPERM at unshare"
     )
-    yield Act(
-        "namespace", "a user namespace", NOBODY, (("unshare", 0x10000000),), "EPERM at unshare"
-    )
     inside = (
         ("unshare", 0x40000000),
         ("socket", INET, DGRAM),

@@ -3,8 +3,8 @@
 In: a number in a file: every Nth netlink message gets a fault.  Out: on the console, for each
 fault, `FAULT name`, the output of PID 1, and `STATE name: …` with the devices that are up; at the
 end PID 1 itself is killed.  It is not part of the image. Each fault runs in a process of its own,
-with a network namespace of its own into which the card is moved; there the image's modules are
-changed (`faults`).
+which is PID 1 of a PID namespace, so that it may end every process that it sees. It has a network
+namespace of its own into which the card is moved; there the image's modules are changed (`faults`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 STRIDE = "/faults/stride"
 PANIC = "/proc/sys/kernel/panic"
-CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
 MNT_DETACH = 2
 CONSOLE = os.dup(1)
 """PID 1's own code puts something else in the place of standard output."""
@@ -75,7 +75,7 @@ def run(name: str, fault: Callable[[], object], seconds: float) -> None:
     ready_reader, ready_writer = os.pipe()
     go_reader, go_writer = os.pipe()
     os.write(CONSOLE, f"FAULT {name}\n".encode())
-    child = os.fork()
+    child = fork_apart()
     if child == 0:
         if libc.unshare(CLONE_NEWNS | CLONE_NEWNET) != 0:
             os._exit(9)
@@ -92,6 +92,18 @@ def run(name: str, fault: Callable[[], object], seconds: float) -> None:
         os.close(end)
     while CARD not in os.listdir("/sys/class/net"):  # noqa: PTH208
         time.sleep(0.01)
+
+
+def fork_apart() -> int:
+    """fork(2) with the child as PID 1 of a new PID namespace; this process stays in its own."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    if libc.unshare(CLONE_NEWPID) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    child = os.fork()
+    if child:
+        libc.setns(own, CLONE_NEWPID)
+        os.close(own)
+    return child
 
 
 def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import _socket
 import builtins
 import ctypes
-import os
-import signal
 import struct
 import sys
 import time
@@ -175,8 +173,10 @@ def limit_memory(kib: int) -> None:
 
 
 def kill_in(module: str, name: str) -> None:
-    """Kill the process where it calls a function."""
-    setattr(getattr(boot_modules(), module), name, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    """Kill the process where it calls a function, by a fault of its memory: a signal that PID 1
+    sends itself is ignored (sig_task_ignored, kernel/signal.c).
+    """
+    setattr(getattr(boot_modules(), module), name, lambda *_: ctypes.string_at(0))
 
 
 def hide_module(name: str) -> None:

@@ -295,6 +295,39 @@ sys.stdin.readline()
         terminal.read_until("going down\n")
 
 
+def test_what_a_killed_writer_has_left_is_written_by_pid_1_before_the_machine_ends(
+    tmp_path: Path,
+) -> None:
+    """Also to a terminal that was hung up a moment ago, as a shell's is when it ends."""
+    program = """
+import fcntl, termios
+child = writer()
+console_writer.hand_over()
+log.log("first")
+sys.stdin.readline()
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+log.log("going down")
+console_writer.begin()
+console_writer.flush()
+name = "/dev/" + open(sys.argv[1]).read()
+if os.fork() == 0:
+    os.setsid()
+    fcntl.ioctl(os.open(name, os.O_RDWR), termios.TIOCSCTTY, 1)
+    os._exit(0)
+os.wait()
+log.log("the very last")
+console_writer.finish()
+print("0", flush=True)
+sys.stdin.readline()
+"""
+    with terminals() as [terminal], pid_1(tmp_path, [terminal], program) as process:
+        terminal.read_until("first\n")
+        took(process)
+        terminal.read_until("going down\n")
+        terminal.read_until("the very last\n")
+
+
 def test_a_terminal_of_a_session_is_not_taken_by_the_writer(tmp_path: Path) -> None:
     """Or its end would hang up whoever sits there."""
     program = """
@@ -313,7 +346,7 @@ sys.stdin.readline()
 
 def test_a_backlog_keeps_what_there_is_room_for() -> None:
     backlog = Backlog()
-    for number in range(500):
+    for number in range(1000):
         backlog.put(b"%03d" % number + b"x" * 97)
     kept = WAITING_BYTES // 100
     assert backlog.take().endswith(b"pbrinit: %d lines left out\n" % (1000 - kept))
