@@ -17,6 +17,7 @@ def main() -> None:
     """Run as PID 1. Never returns, and never raises."""
     plan = None
     closed = None
+    why = None
     _write_to_consoles()
     try:
         from pbrinit.boot import init  # noqa: PLC0415  it may be what is missing
@@ -24,15 +25,20 @@ def main() -> None:
         plan = init.before_links()
         init.bring_up(plan)
     except BaseException as error:
-        closed = fail_closed.close(describe(error))
+        why = describe(error)
+    # Not before the error is gone, and with it all that its frames hold: memory may be short.
+    if why is not None:
+        closed = fail_closed.close(why)
     while True:
+        why = None
         try:
             from pbrinit.boot import supervise  # noqa: PLC0415  not before the rules
 
             supervise.run(plan, closed)
         except BaseException as error:
-            _write_to_consoles()
-            closed = closed or fail_closed.close(f"PID 1 failed: {describe(error)}")
+            why = describe(error)
+        _write_to_consoles()
+        closed = closed or fail_closed.close(f"PID 1 failed: {why}")
         # PID 1 has no loop here, which is what failed: nothing is up, nothing runs.
         time.sleep(PAUSE_SECONDS)
         _write_to_consoles()

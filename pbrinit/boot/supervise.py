@@ -318,10 +318,14 @@ def run(plan: BootPlan | None, closed: Closed | None) -> None:
     """Supervise without end. `plan` is in force unless the machine is closed."""
     supervisor = Supervisor(plan, closed)
     while True:
+        why = None
         try:
             supervisor.round()
         except BaseException as error:
-            supervisor.close(f"PID 1 failed: {error or type(error).__name__}")
+            why = f"PID 1 failed: {error or type(error).__name__}"
+        # Not before the error is gone, and with it all that its frames hold: memory may be short.
+        if why is not None:
+            supervisor.close(why)
 
 
 def _helpers(plan: BootPlan, programs: Programs) -> Iterator[Service]:

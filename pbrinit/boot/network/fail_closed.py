@@ -1,9 +1,10 @@
 """The closed state: every interface down, the reason logged, and what the policy says is to follow.
 
 In: why.  Out: a machine that sends nothing, or one that starts again.  It needs no netlink and no
-plan, since they may be what failed, and it starts no process: so it takes no reserve of memory,
-process numbers or descriptors.  What other processes hold is free once they are killed, and that
-comes first.  Where a step still fails, the machine starts again, which it does closed.
+plan, since they may be what failed, and it starts no process: so it takes no reserve of process
+numbers or descriptors, and a small one of memory.  What other processes hold is free once they are
+killed, and that comes first.  Where a step still fails, the machine starts again, which it does
+closed.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ DIE_SECONDS = 10.0
 
 LOOK_SECONDS = 0.005
 
+_reserve = [bytes(64 * 1024)]
+"""Memory in one piece for what closes the machine; opendir(3) takes half of it."""
+
 
 class CloseError(Exception):
     """A machine that cannot be closed as it runs; the text says why."""
@@ -61,6 +65,7 @@ def close(why: str) -> Closed:
     A process may have been in the middle of setting an interface up when it was killed, so the
     interfaces are looked at again after the last process is gone.
     """
+    _reserve.clear()
     try:
         _write_reason(why)
         kill_all(signal.SIGKILL)

@@ -214,17 +214,19 @@ class ConsoleWriter:
     def _look(self) -> None:
         if seconds() < self._look_at:
             return
-        self._look_at = seconds() + LOOK_SECONDS
         try:
             names = active()
         except OSError:
             names = []  # before /sys is mounted
-        names = names or [CONSOLE]
+        known = (name in self._terminals or os.path.exists(f"/dev/{name}") for name in names)  # noqa: PTH110
+        if not any(known):
+            names = [CONSOLE]  # before /dev is mounted; the kernel's own initramfs has this one
         for name in names:
             if name not in self._terminals:
                 self._terminals[name] = Terminal(name)
         for name in [name for name in self._terminals if name not in names]:
             self._terminals.pop(name).close()
+        self._look_at = seconds() + LOOK_SECONDS  # only now: memory may have been too short
 
 
 class _Process:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import _socket
 import ctypes
 import os
+import signal
 import struct
 import sys
 import time
@@ -87,7 +88,9 @@ def run(name: str, fault: Callable[[], object], seconds: float) -> None:
     os.write(go_writer, b"g")
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        os.write(CONSOLE, f"STATE {name}: killed\n".encode())
+        # So ends PID 1 of a namespace that calls reboot(2) (reboot_pid_ns, kernel/pid_namespace.c).
+        how = "restarted" if os.WTERMSIG(status) == signal.SIGHUP else "killed"
+        os.write(CONSOLE, f"STATE {name}: {how}\n".encode())
     for end in (ready_reader, ready_writer, go_reader, go_writer):
         os.close(end)
     while CARD not in os.listdir("/sys/class/net"):  # noqa: PTH208
@@ -125,10 +128,10 @@ def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:
     modules["pbrinit.boot.supervise"] = SimpleNamespace(run=rest_of_life)
     try:
         clear()
+        from pbrinit.boot import pid1  # noqa: PLC0415  it is there before anything goes wrong
+
         fault()
         clear()
-        from pbrinit.boot import pid1  # noqa: PLC0415
-
         pid1.main()
     except BaseException as error:
         os.write(CONSOLE, f"STATE {name}: PID 1 ended: {error!r}\n".encode())

@@ -41,7 +41,11 @@ MODULES = (
     "pbrinit.boot.network.addresses",
     "pbrinit.boot.network.audit",
 )
-MEMORY_KIB = (0, 16, 32, 64, 96)
+MEMORY_KIB = (0, 16, 32, 64, 96, 128, 256, 512)
+BLOCK = 400
+"""Bytes: a size that Python takes from its own store while that lasts (Objects/obmalloc.c)."""
+
+TAKEN: list[bytes] = []
 SHORT_SECONDS = 0.3
 
 libc = ctypes.CDLL(None)
@@ -163,13 +167,18 @@ def change_read_sysctl(number: int) -> None:
 
 
 def limit_memory(kib: int) -> None:
-    """Limit the address space to its present size and `kib` more."""
+    """Take all memory that the process may have but `kib`: first that of its present size."""
     boot_modules()
     libc.mount(b"proc", b"/proc", b"proc", 0, None)
     with open("/proc/self/statm") as file:  # noqa: PTH123
         pages = int(file.read().split()[0])
-    limit = pages * 4096 + kib * 1024
-    libc.setrlimit(RLIMIT_AS, struct.pack("=QQ", limit, limit))
+    libc.setrlimit(RLIMIT_AS, struct.pack("=QQ", pages * 4096, pages * 4096))
+    try:
+        while True:
+            TAKEN.append(bytes(BLOCK))
+    except MemoryError:
+        for _ in range(kib * 1024 // BLOCK):
+            TAKEN.pop()  # a slice of it would take memory to delete (list_ass_slice)
 
 
 def kill_in(module: str, name: str) -> None:
