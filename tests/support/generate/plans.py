@@ -46,8 +46,12 @@ SOURCES_6 = ("::/1", "2000::/3", "2001:db8:5::/48", "2001:db8:5:8000::/49", "200
 PORTS = (Ports(1, 1), Ports(22, 22), Ports(1, 1023), Ports(32768, 60999), Ports(1024, 65534),
          Ports(2048, 2048))  # fmt: skip
 ACTIONS = (*[Action.LOOKUP] * 12, Action.GOTO, Action.NOP, Action.BLACKHOLE, Action.PROHIBIT)
-KINDS = tuple(kind for kind in RouteType if kind is not RouteType.BROADCAST)
-"""All but the one that only a plan which logs has, by loopback; IPv6 has no such kind."""
+UNDRAWN = (RouteType.BROADCAST, RouteType.ANYCAST, RouteType.MULTICAST)
+"""A plan has the first only where it logs, by loopback, and IPv6 has none; the others are in no
+plan: the kernel alone makes them.
+"""
+
+KINDS = tuple(kind for kind in RouteType if kind not in UNDRAWN)
 
 T = TypeVar("T")
 

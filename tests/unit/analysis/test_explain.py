@@ -171,10 +171,15 @@ ROUTER = Policy(
     ),
     denies=(Deny("deny[1]", (LAN,), None, ANYBODY, (), None, reject=True),),
 )  # fmt: skip
-NOTES = {3040: "forward[1], forward[2]", 2010: "forward[2]", 3010: "deny[1]"}
+ENTRIES = {3040: ("forward[1]", "forward[2]"), 2010: ("forward[2]",), 3010: ("deny[1]",)}
 ROUTED = replace(
     PLAN,
-    rules=tuple(replace(r, note=NOTES.get(r.preference, r.note)) for r in PLAN.rules),
+    rules=tuple(
+        replace(rule, note=", ".join(found), entries=found)
+        if (found := ENTRIES.get(rule.preference, ()))
+        else rule
+        for rule in PLAN.rules
+    ),
 )
 
 

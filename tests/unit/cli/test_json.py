@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pbrinit.cli import main
+from pbrinit.cli import build, main
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import INPUT, INPUT_SIZE, TAIL
 from pbrinit.net.addresses import Family
@@ -101,7 +101,7 @@ def test_what_is_not_decided_is_told_in_json(
         )
         return replace(plan, rules=tuple(blinded))
 
-    monkeypatch.setattr(main, "_compiled", blind)
+    monkeypatch.setattr(build, "compiled", blind)
     (found,) = problems(capsys, COMMANDS["prove"], HOST, status=1)
     assert found["key"] == "proof"
     assert "no rule for what arrives asks for a protocol" in found["what"]

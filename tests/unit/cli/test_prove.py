@@ -196,7 +196,7 @@ def test_who_may_ask_by_tcp_may_be_looked_up_without_a_port(
     policy = written('[[output]]\nto = "desk"\nservice = "ssh"\n', LAN)
     claim = "IPv4 out by lan, the look-up before a connection"
     assert claim not in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
-    monkeypatch.setattr(exchange, "UNNAMED", ())
+    monkeypatch.setattr(exchange, "NO_PORT", ())
     assert claim in {str(f.obligation) for f in refuted(compile_policy(policy), policy)}
 
 

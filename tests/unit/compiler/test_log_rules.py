@@ -70,7 +70,9 @@ def test_with_the_whole_policy_logged_the_entry_changes_nothing(tmp_path: Path) 
     path = tmp_path / "policy.toml"
     path.write_text("log = true\n" + ROUTER + SSH + LOGGED)
     found = [str(remark) for remark in check_policy(path).remarks]
-    assert any("deny[1].log: does nothing: all who are refused are logged" in one for one in found)
+    assert any(
+        "deny[1].log: does nothing: the policy logs every refused packet" in one for one in found
+    )
 
 
 @pytest.mark.parametrize(

@@ -264,7 +264,7 @@ def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
             "192.0.2.9/24,192.0.2.1,,203.0.113.0/24=192.0.2.9",
             "is not another host of the address's prefix",
         ),
-        ("192.0.2.9/24,,,203.0.113.0/24=192.0.2.4", "the gateway or the server at least"),
+        ("192.0.2.9/24,,,203.0.113.0/24=192.0.2.4", "a lease has at least a gateway or a server"),
         ("2001:db8::9/64,fe80::1,any", "is neither a lease"),
         ("2001:db8::9/64,fe80::1", "gets its address by router advertisement"),
         ("192.0.2.9/24,192.0.2.9", "is not another host of the address's prefix"),

@@ -30,9 +30,9 @@ from pbrinit.boot.console import login
 from pbrinit.boot.system import terminals
 name, login.HASH, login.PATH = sys.argv[1:4]
 login.FIRST_SECONDS = float(sys.argv[4])
-terminals.take(name)
+terminals.attach(name)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-login.ask()
+login.require_password()
 print("in", flush=True)
 try:
     time.sleep(60)

@@ -115,12 +115,12 @@ def test_metrics_are_served_as_a_user_who_is_not_root(tmp_path: Path) -> None:
         found = check_policy(policy(tmp_path, text, names)).remarks
         return [f"{remark.key}: {remark.what}" for remark in found if "metrics" in remark.key]
 
-    assert remarks(section) == ["metrics.port: no input entry opens tcp/9100: nobody can read it"]
+    assert remarks(section) == ["metrics.port: no input entry allows tcp/9100: no host can read it"]
     assert remarks(entry + section.replace("9100", "9201")) == [
-        "metrics.port: no input entry opens tcp/9201: nobody can read it"
+        "metrics.port: no input entry allows tcp/9201: no host can read it"
     ]
     assert remarks(f'{entry}user = "updater"\n{section}') == [
-        "metrics.user: the input entries that open tcp/9100 are for another user's programs"
+        "metrics.user: the input entries that allow tcp/9100 are for another user's programs"
     ]
     assert remarks(f'{entry}user = "web"\n{section}') == []
     (wrong,) = problems(policy(tmp_path, section.replace('"web"', '"root"'), names))

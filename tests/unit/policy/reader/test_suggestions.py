@@ -27,7 +27,8 @@ SOUND = Path("examples/host.toml").read_text()
         ('user    = "updater"', 'user = "any"',
          'output[1].user: no user is named "any" (leave it out: that means any user)'),
         ('user    = "updater"', 'run = "any"',
-         'output[1].run: no program is named "any" (leave it out: every program that has no room'),
+         'output[1].run: no program is named "any" (leave it out: that means every program that has'
+         ' no room)'),
         ('service = "dns"', 'service = "any"',
          'output[1].service: no service is named "any" (name each; a deny entry without service'),
         ('service = ["ssh", "ping"]', 'service = "ssh, ping"',
