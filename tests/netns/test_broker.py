@@ -16,9 +16,10 @@ from tests.support.namespaces import run_broker, run_supervisor
 from tests.support.namespaces.lab import Lab, wait_until
 from tests.support.namespaces.two_room_machine import plan_of, running
 
-USER = 1001
 ONCE = 'restart = "never"\n'
 TOKEN = "0123456789abcdef"  # noqa: S105  of a trial
+USER = run_supervisor.with_ids(plan_of()).programs[0].uid
+"""The program's user, as the machine sees it: its room has user IDs of its own."""
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from pbrinit.boot.system import landlock
 
 ATTEMPTS = """
 import errno, json, os, socket, sys
-from pbrinit.boot import calls, landlock
+from pbrinit.boot.system import landlock, syscalls
 if sys.argv[1] == "restricted":
-    calls.prctl(38, 1)  # no new privileges
+    syscalls.prctl(38, 1)  # no new privileges
     landlock.restrict()
 
 def attempt(what, *words):

@@ -58,7 +58,7 @@ def test_who_was_let_in_is_not_heard_any_more(quiet_lab: Lab, version: int) -> N
     theirs = quiet_lab.peer.do(agent.connect, 0, "tcp", mgmt, own, 22)
     ours = quiet_lab.machine.do(agent.accept, WHERE[version])
     for words in (b"one", b"two"):
-        assert quiet_lab.peer.do(agent.send, theirs, words) == "said"
+        assert quiet_lab.peer.do(agent.send, theirs, words) == "sent"
         assert quiet_lab.machine.do(agent.receive, ours) == words
     with denied(quiet_lab, version, "from", mgmt, "iif", "eth0"):
         quiet_lab.peer.do(agent.send, theirs, b"three")
@@ -74,7 +74,7 @@ def test_who_called_out_is_not_heard_any_more(quiet_lab: Lab, version: int) -> N
     ours = quiet_lab.machine.do(agent.connect, UPDATER, "tcp", "", stranger, 443)
     theirs = quiet_lab.peer.do(agent.accept, WHERE[version])
     for words in (b"one", b"two"):
-        assert quiet_lab.machine.do(agent.send, ours, words) == "said"
+        assert quiet_lab.machine.do(agent.send, ours, words) == "sent"
         assert quiet_lab.peer.do(agent.receive, theirs) == words
     with denied(quiet_lab, version, "to", stranger, "iif", "lo"):
         quiet_lab.machine.do(agent.send, ours, b"three")
@@ -88,10 +88,10 @@ def test_a_connected_datagram_socket_is_refused_at_its_next_word(
 ) -> None:
     resolver = ON_LINK[version]["resolver"]
     ours = quiet_lab.machine.do(agent.connect, UPDATER, "udp", "", resolver, 53)
-    assert quiet_lab.machine.do(agent.send, ours, b"one") == "said"
+    assert quiet_lab.machine.do(agent.send, ours, b"one") == "sent"
     with denied(quiet_lab, version, "to", resolver, "iif", "lo"):
         assert quiet_lab.machine.do(agent.send, ours, b"two") == "EINVAL"
-    assert quiet_lab.machine.do(agent.send, ours, b"three") == "said"
+    assert quiet_lab.machine.do(agent.send, ours, b"three") == "sent"
     time.sleep(0.1)
     heard = quiet_lab.peer.do(agent.received, 2 + WHERE[version])
     assert [words for words, _ in heard] == [b"one", b"three"]

@@ -105,7 +105,7 @@ MUTANTS: dict[str, Callable[[Plan], Plan]] = {
     "foreign source": lambda plan: without(
         plan, note="not an own source address", family=Family.V6
     ),
-    "no loopback": lambda plan: without(plan, note="ourselves"),
+    "no loopback": lambda plan: without(plan, note="to this machine"),
     "dispatch swapped": lambda plan: swapped(
         plan,
         a_rule(plan, note="arrives by wan", family=Family.V4),

@@ -20,15 +20,13 @@ import pytest
 LONGEST_GAP = 0.1
 ATTEMPTS = 3
 PROGRAM = """
-import json, os, sys, time, types
-from pbrinit.boot import supervise
+import json, os, sys, time
+from pbrinit.boot import service, supervise
 from pbrinit.boot.console import shell
 from pbrinit.boot.guard import guard
-from pbrinit.boot.network import fail_closed
 from pbrinit.boot.observe import metrics_server
-from pbrinit.boot.programs import supervisor
-from pbrinit.boot.state import active_plan
-from pbrinit.boot.system import powerbutton, syscalls, terminals
+from pbrinit.boot.programs import shares, supervisor
+from pbrinit.boot.system import console_writer, powerbutton, syscalls, terminals
 from pbrinit.wire.bootplan import BootPlan, ProgramPlan
 
 told, seconds = sys.argv[1], float(sys.argv[2])
@@ -66,18 +64,22 @@ def idle(plan):
 os.waitpid = counting
 syscalls.reboot = lambda command: None
 shell.run = lambda *_: None
+console_writer.run = lambda: None
 guard.watch = idle
 metrics_server.serve = orphans
 terminals.usable = lambda: [f"tty{number}" for number in range(6)]
 powerbutton.devices = lambda: []
 supervise.start_watchdog = Watchdog
 supervise.PAUSES = supervisor.PAUSES = (0.0, 0.0)
-supervise.log = supervisor.log = lambda text: None
+service.log = supervise.log = supervisor.log = lambda text: None
 supervise.MOST_GUARD_EXITS = 10**9
-supervisor.FIRST_SECONDS = supervisor.LONGEST_SECONDS = 0.0
-program = dict(command=("/bin/true",), uid=1001, environment=(), capabilities=0,
-               restart="always", ask="", room=None)
+program = dict(command=("/bin/true",), uid=1001, environment=(), files=(), capabilities=0, memory=0,
+               processes=64, open_files=64, cpu_weight=100, restart="always", control="", room=None)
 programs = tuple(ProgramPlan(name=f"p{number}", **program) for number in range(6))
+shares.ROOT, shares.GROUPS = "/run/groups", "/run/groups/programs"  # not those of the machine
+for number in range(6):
+    os.makedirs(f"{shares.GROUPS}/p{number}")
+    open(f"{shares.GROUPS}/p{number}/cgroup.procs", "w").close()
 plan = BootPlan(links=(), programs=programs, metrics=(9100, 1), log=False, dynamic_interfaces=(),
                 rules=())
 exec(sys.argv[3])
@@ -135,7 +137,11 @@ def test_services_programs_and_orphans_that_end_as_fast_as_they_can(tmp_path: Pa
 
 ENDS = {
     "the guard ends": "guard.watch = lambda plan: None; supervise.GUARD_PAUSES = (0.0, 0.0)",
-    "no process can be started": "os.fork = lambda: int('no process')",
+    "no process can be started": """
+def no_process():
+    raise BlockingIOError("no process")
+os.fork = no_process
+""",
     "a large plan is in force": """
 import struct
 from pbrinit.wire import bootplan

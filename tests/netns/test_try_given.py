@@ -23,6 +23,7 @@ LISTED += '[[deny]]\nfrom = "more"\n'
 ABROAD = 'more = { file = "/run/image/more.txt" }'
 OLD, NEW = 22, 2222
 FIRST, SECOND = "192.0.2.77", "192.0.2.90"
+DIFFER = "the interfaces whose address is given to them differ: that takes a reboot"
 MGMT = {4: "198.51.100.9", 6: "2001:db8:5::9"}
 SECONDS = 6
 
@@ -115,11 +116,11 @@ def test_a_policy_that_was_confirmed_is_kept_when_addresses_change(holding: Lab)
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('["dhcp", "ra"]', '["dhcp"]', "awaits differ: that takes a reboot"),
+        ('["dhcp", "ra"]', '["dhcp"]', DIFFER),
         (
             '["dhcp", "ra"]',
             '["192.0.2.77/24", "ra"]\ngateway = "192.0.2.1"',
-            "awaits differ: that takes a reboot",
+            DIFFER,
         ),
         ('"tcp/22"', '"tcp/99999"', "is not within 1-65534"),
         ("mgmt = [", f"{ABROAD}\nmgmt = [", "/run/image/more.txt is not beside the policy"),

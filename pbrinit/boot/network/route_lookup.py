@@ -230,7 +230,7 @@ def _end(text: str, ports: bool, otherwise: int | None) -> End:
     try:
         address = _socket.inet_ntop(_family(address), _packed(address))
     except (OSError, ValueError):  # ValueError: a NUL, or what has no form in UTF-8
-        raise QuestionError(f"{text!r} is no address") from None
+        raise QuestionError(f"{text!r} is not an address") from None
     if not ports:
         if port:
             raise QuestionError(f"{text}: icmp has no ports")

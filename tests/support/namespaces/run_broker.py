@@ -21,6 +21,7 @@ from pbrinit.boot.observe import status
 from pbrinit.boot.programs import mounts
 from pbrinit.boot.state import active_plan
 from pbrinit.wire.bootplan import BootPlan, pack
+from tests.support.namespaces import run_supervisor
 
 brokers: list[int] = []
 Answer = tuple[int, str, str]
@@ -80,7 +81,10 @@ def write_control_program(plan: BootPlan) -> str:
 
 
 def start(plan: BootPlan, hear_seconds: float = 10.0) -> None:
-    """Run the broker for the plan's programs, in a process of its own."""
+    """Run the broker for the plan's programs, in a process of its own, with the users that
+    `run_supervisor` gives them.
+    """
+    plan = run_supervisor.with_ids(plan)
     child = os.fork()
     if child:
         brokers.append(child)

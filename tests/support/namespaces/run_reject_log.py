@@ -15,18 +15,35 @@ import time
 from pathlib import Path
 
 from pbrinit.boot.observe import reject_log
+from pbrinit.boot.system import console_writer, log
 from tests.support.namespaces import in_namespace
 
 IP_PKTINFO = 8
 RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 loggers: list[int] = []
+writers: list[int] = []
 sockets: dict[tuple[str, int], socket.socket] = {}
 CONSOLE = "/run/console"
+ACTIVE = "/run/active"
 
 
 def start() -> None:
-    """Run the logger as PID 1 does, with a /run of its own and a file as console."""
+    """Run the logger as PID 1 does, with a /run of its own, a console writer, and a file as
+    console.
+    """
     subprocess.run(["mount", "-t", "tmpfs", "run", "/run"], check=True)
+    Path(CONSOLE).touch()
+    Path(ACTIVE).write_text(f"..{CONSOLE}")  # below /dev
+    console_writer.ACTIVE = ACTIVE
+    console_writer.begin()
+    child = os.fork()
+    if child == 0:
+        try:
+            console_writer.run()
+        finally:
+            os._exit(1)
+    writers.append(child)
+    console_writer.hand_over()
     start_again()
 
 
@@ -35,8 +52,6 @@ def start_again() -> None:
     child = os.fork()
     if child == 0:
         try:
-            console = os.open(CONSOLE, os.O_RDWR | os.O_CREAT, 0o600)
-            os.dup2(console, 1)
             reject_log.watch()
         finally:
             os._exit(1)
@@ -48,8 +63,8 @@ def start_again() -> None:
 
 
 def stop() -> None:
-    """End all loggers."""
-    for logger in loggers:
+    """End all loggers, and the console writer."""
+    for logger in (*loggers, *writers):
         os.kill(logger, signal.SIGKILL)
         os.waitpid(logger, 0)
 
@@ -107,6 +122,21 @@ def open_files(program: int) -> dict[str, int]:
         name = str(path.readlink())
         flags_by_name[name.partition(":")[0] if name.startswith("socket:") else name] = flags
     return flags_by_name
+
+
+def console_queues(program: int) -> list[str]:
+    """The queues to the console writer of which a process has an end open, each with the
+    descriptors of it that lead there.
+    """
+    queues = log.queues()
+    assert queues is not None
+    ends = {
+        f"socket:[{os.fstat(end.fileno()).st_ino}]": name
+        for name, queue in vars(queues).items()
+        for end in (queue.reader, queue.writer)
+    }
+    links = {path.name: str(path.readlink()) for path in Path(f"/proc/{program}/fd").iterdir()}
+    return sorted(f"{ends[link]} by {number}" for number, link in links.items() if link in ends)
 
 
 def network_sockets(program: int) -> int:

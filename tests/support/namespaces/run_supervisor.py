@@ -51,7 +51,7 @@ def _supervise(plan: BootPlan) -> None:
     signals = {signal.SIGCHLD, signal.SIGTERM, program_status.ASK}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     _make_group_folders(plan)
-    programs = supervisor.Programs(_with_ids(plan), signals)
+    programs = supervisor.Programs(with_ids(plan), signals)
     with Path(OUTPUT).open("wb", buffering=0) as output_file:
         for name, reader in programs.outputs:
             if os.fork() == 0:
@@ -87,7 +87,7 @@ def _make_group_folders(plan: BootPlan) -> None:
         (folder / "cgroup.procs").touch()
 
 
-def _with_ids(plan: BootPlan) -> BootPlan:
+def with_ids(plan: BootPlan) -> BootPlan:
     """The plan, with user IDs for its rooms that this user namespace maps: that of an ordinary user
     maps some ten thousand.
     """
