@@ -178,7 +178,10 @@ def test_nothing_else_is_done_there(appliance: Appliance, words: str) -> None:
 POLICY = Path("examples/rooms.toml").read_text()
 OURS = 'admins   = ["198.51.100.0/24", "2001:db8:5::/48"]'
 BOTH = 'admins = ["198.51.100.0/24", "2001:db8:5::/48", "203.0.113.0/24", "2001:db8:7::/48"]'
-OTHERS = 'admins = ["203.0.113.0/24", "2001:db8:7::/48"]'
+PINGED_BY_ADMINS = 'from    = "admins"\nservice = "ping"'
+PINGED_BY_ALL = 'service = "ping"'
+GATEWAY = 'gateway = ["192.0.2.1", "2001:db8::1"]'
+NOBODY_THERE = 'gateway = ["192.0.2.99", "2001:db8::99"]'
 SECONDS = 25
 
 
@@ -187,7 +190,9 @@ SECONDS = 25
     [
         (('ask     = "try"', 'ask     = "status"'), 1, "programs differ: that takes a reboot"),
         (('from    = "updater"', 'from    = "updated"'), 2, 'did you mean "updater"?'),
-        ((OURS, 'admins.file = "../etc/pbrinit/password"'), 2, "what is piped has no files"),
+        ((OURS, 'admins.file = "../etc/pbrinit/password"'), 2, "has no files beside it"),
+        ((OURS, BOTH), 1, "a program cannot change its own entries, the console can"),
+        (('hostname = "', 'on-failure = "reboot"\nhostname = "'), 1, "on-failure differs"),
     ],
 )
 def test_what_cannot_be_tried_is_said(
@@ -209,29 +214,35 @@ def rolls_back(appliance: Appliance) -> None:
     assert ssh(appliance, MGMT[4], "audit").stdout.endswith("as planned\n")
 
 
+def is_pinged(appliance: Appliance, source: str) -> bool:
+    """Whether the machine answers a ping from there."""
+    target = SELF[6 if ":" in source else 4]
+    return bool(appliance.network.do(in_namespace.ping, target, source))
+
+
 def test_a_policy_is_tried_over_ssh_and_goes_unless_it_is_confirmed(appliance: Appliance) -> None:
     """The rooms live on, and one that is started meanwhile has its place in what is on trial."""
-    command = f"pbrctl try - --confirm {SECONDS}"
-    told = ssh(appliance, MGMT[4], command, piped=POLICY.replace(OURS, BOTH))
+    assert not is_pinged(appliance, STRANGER[4])
+    policy = POLICY.replace(PINGED_BY_ADMINS, PINGED_BY_ALL)
+    told = ssh(appliance, MGMT[4], f"pbrctl try - --confirm {SECONDS}", piped=policy)
     assert (told.returncode, told.stderr) == (0, "")
-    assert f'policy "piped" is in force for {SECONDS} s; `pbrctl confirm` keeps it' in told.stdout
-    assert gets_in(appliance, STRANGER[4])
+    assert f'policy "piped" is in force for {SECONDS} s; `pbrctl confirm ' in told.stdout
+    assert is_pinged(appliance, STRANGER[4])
     for name in ("resolver", "updater"):
-        assert ssh(appliance, STRANGER[4], f"pbrctl restart {name}").stderr == ""
-    told = ssh(appliance, STRANGER[6], "audit")
+        assert ssh(appliance, MGMT[4], f"pbrctl restart {name}").stderr == ""
+    told = ssh(appliance, MGMT[6], "audit")
     assert told.stdout.endswith("as planned\n"), told.stdout
-    assert gets_in(appliance, MGMT[6])
     appliance.guest.expect(rf"updater: fetched {len(CONTENT)} bytes", timeout=60)
     rolls_back(appliance)
+    assert not is_pinged(appliance, STRANGER[4])
 
 
 def test_who_cuts_himself_off_is_let_in_again(appliance: Appliance) -> None:
     """His connection is as it was as well: its room was not touched."""
-    command, policy = f"pbrctl try - --confirm {SECONDS}", POLICY.replace(OURS, OTHERS)
+    command, policy = f"pbrctl try - --confirm {SECONDS}", POLICY.replace(GATEWAY, NOBODY_THERE)
     with ThreadPoolExecutor() as pool:
         cut_off = pool.submit(ssh, appliance, MGMT[4], command, piped=policy, seconds=120)
         appliance.guest.expect('policy "piped" [0-9a-f]{16}: [0-9]+ rules in force', 60)
-        assert gets_in(appliance, STRANGER[4])
         assert not gets_in(appliance, MGMT[4])
         assert not cut_off.done()
         rolls_back(appliance)
@@ -240,10 +251,16 @@ def test_who_cuts_himself_off_is_let_in_again(appliance: Appliance) -> None:
     assert f'policy "piped" is in force for {SECONDS} s' in told.stdout
 
 
-def test_what_is_confirmed_over_ssh_stays(appliance: Appliance) -> None:
-    ssh(appliance, MGMT[6], "pbrctl try - --confirm 10", piped=POLICY.replace(OURS, BOTH))
-    told = ssh(appliance, STRANGER[6], "pbrctl confirm")
+def test_what_is_confirmed_over_ssh_by_its_token_stays(appliance: Appliance) -> None:
+    policy = POLICY.replace(PINGED_BY_ADMINS, PINGED_BY_ALL)
+    told = ssh(appliance, MGMT[6], f"pbrctl try - --confirm {SECONDS}", piped=policy)
+    token = re.search(r"`pbrctl confirm ([0-9a-f]+)` keeps it", told.stdout)
+    assert token is not None, told
+    for words, status in (("confirm", 2), (f"confirm {'0' * len(token[1])}", 1)):
+        refused = ssh(appliance, MGMT[4], f"pbrctl {words}")
+        assert (refused.returncode, refused.stdout) == (status, ""), words
+    told = ssh(appliance, MGMT[4], f"pbrctl confirm {token[1]}")
     assert told.stdout == 'policy "piped" is kept, until the machine starts again\n'
-    time.sleep(12)
-    assert gets_in(appliance, STRANGER[4])
+    time.sleep(SECONDS)
+    assert is_pinged(appliance, STRANGER[4])
     assert "0 repairs" in ssh(appliance, MGMT[4], "status").stdout
