@@ -62,7 +62,7 @@ def vetted(values: object, now: BootPlan, name: str, assignments: Sequence[str])
     if not isinstance(values, tuple) or not _is(values, BootPlan):
         raise VettingError("its values are of other types")
     plan = bootplan.from_values(values)
-    _check_texts(values)
+    _check_texts(bootplan.to_values(_without_known_commands(plan, now)))
     for good, what in (
         (plan.policy == name, "the policy's name"),
         (HOSTNAME.fullmatch(plan.hostname), "the host name"),
@@ -87,6 +87,20 @@ def vetted(values: object, now: BootPlan, name: str, assignments: Sequence[str])
     unsigned = BootPlan(**{**vars(plan), "digest": ""})
     digest = hashlib.sha256(bootplan.pack(unsigned)).hexdigest()
     return BootPlan(**{**vars(plan), "digest": digest})
+
+
+def _without_known_commands(plan: BootPlan, now: BootPlan) -> BootPlan:
+    """The plan without the commands and environments that the plan in force has: what a program is
+    told may have several lines, and a terminal never shows it.
+    """
+    known = {(one.name, one.command, one.environment) for one in now.programs}
+    programs = tuple(
+        ProgramPlan(**{**vars(one), "command": (), "environment": ()})
+        if (one.name, one.command, one.environment) in known
+        else one
+        for one in plan.programs
+    )
+    return BootPlan(**{**vars(plan), "programs": programs})
 
 
 def _is(value: object, hint: Any) -> bool:

@@ -15,7 +15,7 @@ from pbrinit.cli.build import load
 from pbrinit.plan import messages
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
-from pbrinit.wire.bootplan import BootPlan, LinkPlan
+from pbrinit.wire.bootplan import BootPlan, LinkPlan, ProgramPlan
 from pbrinit.wire.netlink import constants
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
@@ -110,6 +110,22 @@ HOSTILE = {
     "a length among many routes": bulk_of(lambda piece: KIND.pack_into(piece, 0, 4)),
     "half a route among many": bulk_of(lambda piece: piece.append(0)),
 }
+
+
+def with_command(*command: str) -> BootPlan:
+    """The plan, with its first program told this."""
+    first, *others = NOW.programs
+    return changed(NOW, programs=(ProgramPlan(**{**vars(first), "command": command}), *others))
+
+
+def test_a_program_that_is_told_several_lines_is_told_them_again() -> None:
+    now = with_command("/usr/bin/python3", "-c", "import socket\nprint(1)\n", "x" * 5000)
+    assert vetted(answer(now), now, "rooms", ()).programs == now.programs
+
+
+def test_no_program_is_told_anew_what_moves_a_cursor() -> None:
+    with pytest.raises(VettingError):
+        vetted(answer(with_command("/usr/bin/python3", "\x1b[2J")), NOW, "rooms", ())
 
 
 @pytest.mark.parametrize("what", HOSTILE)
