@@ -83,7 +83,7 @@ def test_the_page_has_the_counts() -> None:
 @pytest.mark.parametrize(
     ("left_out", "found"),
     [
-        ("forged", "an answer of https from 2001:db8::2"),
+        ("spoofed", "an answer of https from 2001:db8::2"),
         ("from a bound socket", "IPv4 udp to the neighbour with SO_BINDTODEVICE"),
     ],
 )
