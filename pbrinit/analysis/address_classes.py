@@ -1,7 +1,8 @@
 """Addresses of one family reduced to classes: those that no question asked here tells apart.
 
-In: sets of addresses, and what is in routing tables.  Out: `Classes`: what each set is as a set of
-classes (the bits of an integer), and an address of each class.  docs/proof.md has the argument.
+In: sets of addresses, and what is in routing tables.  Out: `AddressClasses`: what each set is as a
+set of classes (the bits of an integer), and an address of each class.  docs/proof.md has the
+argument.
 """
 
 from __future__ import annotations

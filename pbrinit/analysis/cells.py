@@ -73,7 +73,7 @@ def joined(cells: Iterable[Cell]) -> list[Cell]:
 
 
 class Grid:
-    """Where each field is cut, for some boxes."""
+    """Where each field is cut, for some header spaces."""
 
     def __init__(self, family: Family, spaces: Sequence[HeaderSpace]) -> None:
         self._classes = AddressClasses(

@@ -1,8 +1,8 @@
 """One packet, put to a plan by the model and to the policy by its meaning.
 
-In: a `Policy`, its `Plan`, a `Packet` and its direction.  Out: a `Judgement`: what the plan does,
-what the policy means, and whether that is wrong.  No z3: the prover's counter-examples are
-brought here, and the tests' mutants.
+In: a `Policy`, its `Plan`, a `Packet` and its direction.  Out: a `Conformance`: what the plan does,
+what the policy means, and whether that is wrong.  No z3: the prover's counter-examples are brought
+here, and the tests' mutants.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from pbrinit.semantics.header_space import Flow
 
 @dataclass(frozen=True)
 class Conformance:
-    """Where a packet gets to, as `Ruling.where` has it, and what the policy says of that: `astray`
-    where it goes by the right way to the wrong router, which is wrong as well; and whether its
-    sender is told that it is denied, or not, against what the policy says.
+    """Where a packet gets to, as `Decision.where` has it, and what the policy says of that:
+    `wrong_next_hop` where it goes by the right way to the wrong router, which is wrong as well; and
+    whether its sender is told that it is denied, or not, against what the policy says.
     """
 
     packet: Packet
@@ -165,7 +165,7 @@ class ConformanceChecker:
         return LOCAL if device is None else self._names.get(device, device)
 
     def _goes_to_all(self, packet: Packet, verdict: Verdict) -> bool:
-        """Whether no look-up, or only the return path's, decides (model.Model._everybody_4)."""
+        """Whether no look-up, or only the return path's, decides (`KernelModel._everybody_4`)."""
         if packet.family is Family.V6:
             return False
         hit = verdict.traces[0].hit if verdict.traces else None

@@ -36,7 +36,7 @@ def paused() -> Iterator[None]:
 
 
 def check_policy(path: Path, *, check_files: bool = True) -> CheckResult:
-    """The policy in the file at `path`, with all remarks; `at_home` as in `read`.
+    """The policy in the file at `path`, with all remarks; `check_files` as in `read_with_remarks`.
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
@@ -56,7 +56,7 @@ def load(path: Path, leases: Iterable[str] = ()) -> Plan:
 
 def loaded(path: Path, leases: Iterable[str] = ()) -> tuple[Policy, Plan]:
     """The policy in the file at `path`, and its plan; with what is given to it, as
-    `assigned.given` has it.
+    `assigned.parse_assignment` has it.
 
     Raises PolicyError with everything that is wrong.
     """

@@ -36,7 +36,7 @@ class HostState:
         return device in self._links
 
     def has_ipv6(self, device: str) -> bool:
-        """Whether IPv6 is on where something arrives (`Link.speaks_six`)."""
+        """Whether IPv6 is on where something arrives (`Link.has_ipv6`)."""
         return self._links[device].has_ipv6
 
     def owns(self, address: Address) -> bool:
@@ -48,7 +48,7 @@ class HostState:
         return self._dissects[family]
 
     def forwards_from(self, family: Family, device: str) -> bool:
-        """Whether what arrives by the device may pass through (`Plan.passes_on`)."""
+        """Whether what arrives by the device may pass through (`Plan.forwards_from`)."""
         return self._passes_on[family, device]
 
     def addresses(self, device: str, family: Family) -> tuple[InterfaceAddress, ...]:

@@ -174,9 +174,9 @@ class KernelModel:
     # Output
 
     def flow(self, packet: Packet, direction: Egress) -> Flow:
-        """What a socket that sends `packet` looks up with (`Sender.flow`)."""
+        """What a socket that sends `packet` looks up with (`OutputPath.flow`)."""
         return self._output.flow(packet, direction)
 
     def output(self, flow: Flow) -> Verdict:
-        """One output look-up (`Sender.output`)."""
+        """One output look-up (`OutputPath.output`)."""
         return self._output.output(flow)

@@ -1,7 +1,7 @@
 """What a policy says of one packet.
 
-In: a `Policy`, a `Packet` and its direction.  Out: a `Ruling`: where it gets to, and which entries
-name it.
+In: a `Policy`, a `Packet` and its direction.  Out: a `Decision`: where it gets to, and which
+entries name it.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class PolicyDecider:
         return {None} if may else set()
 
     def path_policy(self, family: Family, ingress: Zone | None, egress: Zone | None) -> PathPolicy:
-        """`Meaning.part`, made once."""
+        """`PolicySemantics.path_policy`, made once."""
         key = (family, ingress.device if ingress else None, egress.device if egress else None)
         if key not in self._parts:
             self._parts[key] = self._semantics.path_policy(family, ingress, egress)

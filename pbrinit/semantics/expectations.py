@@ -1,7 +1,7 @@
 """What a policy expects of itself: docs/meaning.md, "Expectations", as code.
 
-In: a `Meaning`.  Out: `Asked` values: packets that ask, and those that answer, each to be allowed
-or not.  `obligations` makes claims of them.
+In: `PolicySemantics`.  Out: `ExpectedFlows`: packets that ask, and those that answer, each to be
+allowed or not.  `obligations` makes claims of them.
 """
 
 from __future__ import annotations

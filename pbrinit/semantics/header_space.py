@@ -1,6 +1,7 @@
 """Sets of packets, each a product of sets of what its packets have.
 
-In: nothing (values only).  Out: `Box`, and `Part`, what passes on one path.  `meaning` makes them.
+In: nothing (values only).  Out: `HeaderSpace`, and `PathPolicy`, what passes on one path.  `paths`
+makes them.
 """
 
 from __future__ import annotations

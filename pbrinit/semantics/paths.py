@@ -1,9 +1,9 @@
 """What a policy means: docs/meaning.md as code, apart from how rules bring it about.
 
-In: a `Policy`.  Out: `Meaning`, which has for each way of a packet (in, out, forward, into rooms
-and out of them) the boxes of packets that the entries allow, those that they deny, and those that
-no policy can do without.
-It knows nothing of rules and tables, so that `prove` can hold a plan to it.
+In: a `Policy`.  Out: `PolicySemantics`, which has for each path of a packet (in, out, forward, into
+rooms and out of them) the header spaces that the entries allow, those that they deny, and those
+that no policy can do without. It knows nothing of rules and tables, so that `prove` can hold a plan
+to it.
 """
 
 from __future__ import annotations

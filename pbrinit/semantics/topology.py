@@ -1,7 +1,7 @@
 """Who lives where: docs/meaning.md, "Who lives where", as code.
 
-In: a `Policy`.  Out: `Whereabouts`: for each interface the addresses that this machine has there,
-and those who live behind it.  The compiler has its own account of this, `places`.
+In: a `Policy`.  Out: `Topology`: for each interface the addresses that this machine has there, and
+those who live behind it.  The compiler has its own account of this, `policy.topology`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One family of a policy and its plan, with its addresses reduced to classes.
 
-In: a `Policy`, its `Plan` and a family.  Out: `Case`: the parts of the meaning as conditions on
-the same variables that the plan's look-ups have, as z3 expressions.
+In: a `Policy`, its `Plan` and a family.  Out: `FamilyEncoding`: the parts of the meaning as
+conditions on the same variables that the plan's look-ups have, as z3 expressions.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class FamilyEncoding:
         self.kernel = SymbolicKernel(plan, self.rules, self.classes, special, link_local)
 
     def path_policy(self, ingress: Zone | None, egress: Zone | None) -> PathPolicy:
-        """What passes on one path (`Meaning.part`)."""
+        """What passes on one path (`PolicySemantics.path_policy`)."""
         return self._path_policies.get(_path(ingress, egress), NOTHING)
 
     def _sets(self) -> Iterator[AddressSet]:
@@ -168,7 +168,7 @@ class FamilyEncoding:
         self, found: z3.BitVecRef, device: str, packet: PacketVars, *, bound: bool = False
     ) -> z3.BoolRef:
         """Whether what leaves by a device is handed to another than leads to its destination. What
-        is `bound` to it and finds no route IPv4 sends on the link (`Steps.sent`).
+        is `bound` to it and finds no route IPv4 sends on the link (`SymbolicKernel.sent`).
         """
         results, routers = self.rules.results, self._routers.get(device)
         if not routers:
@@ -186,7 +186,7 @@ class FamilyEncoding:
     def passes(
         self, path_policy: PathPolicy, protocol: int, packet: PacketVars, *, outgoing: bool = False
     ) -> z3.BoolRef:
-        """Whether a packet is to pass on the path of a part."""
+        """Whether a packet is to pass on a path."""
         if path_policy == NOTHING:
             return z3.BoolVal(val=False)
         return z3.Or(
@@ -214,13 +214,13 @@ class FamilyEncoding:
         *,
         outgoing: bool = False,
     ) -> z3.BoolRef:
-        """Whether a packet is in one of some boxes."""
+        """Whether a packet is in one of some header spaces."""
         return any_of(self.in_space(space, protocol, packet, outgoing=outgoing) for space in spaces)
 
     def in_space(
         self, space: HeaderSpace, protocol: int, packet: PacketVars, *, outgoing: bool
     ) -> z3.BoolRef:
-        """Whether a packet is in a box."""
+        """Whether a packet is in a header space."""
         if space.pattern.protocol not in (None, protocol):
             return z3.BoolVal(val=False)
         unchosen = 1 << self.kernel.unchosen if outgoing else 0

@@ -1,6 +1,6 @@
 """Of whom the kernel is to speak, and to whom: the claims about its word on who is refused.
 
-In: a `Case`.  Out: `Obligation` values, which `obligations` gives with the others.
+In: a `FamilyEncoding`.  Out: `Obligation` values, which `obligations` gives with the others.
 """
 
 from __future__ import annotations

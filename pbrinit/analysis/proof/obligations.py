@@ -1,6 +1,6 @@
 """What there is to prove of a policy and its plan, case by case.
 
-In: a `Case`.  Out: `Obligation` values, each about one family, path, interface or room,
+In: a `FamilyEncoding`.  Out: `Obligation` values, each about one family, path, interface or room,
 and group of protocols.  docs/proof.md tells why together they are enough.
 """
 

@@ -1,8 +1,8 @@
 """Whose client's ports are whose: no two share one, and nobody listens on one.
 
-In: a `Policy` and its `Plan`.  Out: for the machine itself and each room a `Slice`, and the `Clash`
-where it is not its own.  By an answer's port alone it is known who asked, so that a port which two
-take, or which one takes and another listens on, would let strangers in by answers.
+In: a `Policy` and its `Plan`.  Out: for the machine itself and each room a `PortSlice`, and the
+`PortConflict` where it is not its own.  By an answer's port alone it is known who asked, so that a
+port which two take, or which one takes and another listens on, would let strangers in by answers.
 
 What counts is what the plan sets (ip_local_port_range), and that it is what the policy means.
 """

@@ -1,7 +1,7 @@
 """What an ordinary packet looks like, so that a person can read a counter-example.
 
-In: a `Case`, a group of protocols and a direction.  Out: wishes, in groups: of each group the
-first that can be had beside what is claimed.  They choose among packets, and rule none out.
+In: a `FamilyEncoding`, a group of protocols and a direction.  Out: wishes, in groups: of each group
+the first that can be had beside what is claimed.  They choose among packets, and rule none out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The model's steps for all packets at once: which look-ups are made, and what follows.
 
-In: the `Rules` of one family, with variables for what a packet has.  Out: conditions, as z3
+In: the `SymbolicRules` of one family, with variables for what a packet has.  Out: conditions, as z3
 expressions, under which a packet is delivered, passed on or sent.  The counterpart of
-`model.Model`; a test holds the two together.
+`KernelModel`; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class SymbolicKernel:
 
     def input_flow(self, device: str, protocol: int) -> SymbolicFlow:
         """The input look-up. Where no rule asks for protocol and ports the kernel does not read
-        them (model.Model); IPv6 then has the protocol, but of a fragment.
+        them (`KernelModel`); IPv6 then has the protocol, but of a fragment.
         """
         packet = self.packet
         strict = self._strict(("group", "link-local"))
@@ -165,19 +165,19 @@ class SymbolicKernel:
         return among(found, lambda r: r.type in ours or (r.group and r.device != LOOPBACK))
 
     def accepts_family(self, device: str) -> bool:
-        """Whether the family is on (`Link.speaks_six`)."""
+        """Whether the family is on (`Link.has_ipv6`)."""
         return self.family is Family.V4 or device in self._speak_six
 
     @property
     def accepts_fragments(self) -> bool:
         """Whether IPv6 is on at all: where protocols are not read a fragment's is that of its
-        header (model.Model), which no obligation speaks of. IPv4 has none then, fragment or not.
+        header (`KernelModel`), which no obligation speaks of. IPv4 has none then, fragment or not.
         """
         return self.family is Family.V6 and bool(self._speak_six)
 
     def forwarded(self, found: z3.BitVecRef, device: str, egress: str, protocol: int) -> z3.BoolRef:
         """Whether the input look-up leads out by a device, and the machine passes on what came
-        by the other: `forwarder.Forwarder`. Packets are taken to have hops left, and to fit.
+        by the other: `ForwardPath`. Packets are taken to have hops left, and to fit.
         """
         if protocol == ARP or not self._plan.forwards_from(self.family, device):
             return z3.BoolVal(val=False)
@@ -209,7 +209,7 @@ class SymbolicKernel:
 
     def to_all(self, found: z3.BitVecRef, protocol: int) -> z3.BoolRef:
         """Whether it goes to a group or to all, so that only the return path is asked, if
-        anything (model.Model._everybody_4).
+        anything (`KernelModel._everybody_4`).
         """
         if self.family is Family.V6:
             return z3.BoolVal(val=False)

@@ -1,6 +1,7 @@
 """The terms of the proof: what is known of a packet, and what a look-up ends with.
 
-In: classes of addresses, z3 variables.  Out: values that `lookups`, `steps` and `case` share.
+In: classes of addresses, z3 variables.  Out: values that `symbolic_fib`, `symbolic_kernel` and
+`encoding` share.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ SPECIAL: dict[str, tuple[Prefix, ...]] = {
         for scope in (0, 1)
     ),
 }
-"""What the kernel tells apart by itself (martians.py, model.py)."""
+"""What the kernel tells apart by itself (martians.py, kernel.py)."""
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def hold(plan: BootPlan) -> None:
 
 
 class ApplyAssignments:
-    """What a `Tenant` calls.
+    """What a `LeaseHolder` calls.
 
     A program that ended badly may have asked the guard before: then what is in force is not known
     until the guard has done what it is asked after that.

@@ -56,7 +56,7 @@ class InterfaceClient:
         self.pipe, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def as_assignment(self) -> Held | None:
-        """What is held now, as `Tenant` has it used, and the resolvers that come with it."""
+        """What is held now, as `LeaseHolder` has it used, and the resolvers that come with it."""
         if self._held is None:
             return None
         assignment, since = self._held

@@ -1,8 +1,8 @@
 """One plan in the place of another while the machine runs.
 
 In: a plan that is to be in force, in a place where nothing of it stands in the way of what is
-(`slots`).  Out: that plan in force and nothing else, or an `AdoptError`, after which `adopt` of the
-plan before leads back from wherever it ended.
+(`slots`).  Out: that plan in force and nothing else, or a `SwitchError`, after which
+`switch_plan` to the plan before leads back from wherever it ended.
 
 The new plan's rules and tables are loaded while the old one's are in force, read back and
 compared; then one rule in each family decides (`gate`); then the old ones are taken away.  In

@@ -66,7 +66,7 @@ class Trial:
             return self._image, None
 
     def resume(self) -> None:
-        """Go on from where another guard ended. Raises what `adopt` does."""
+        """Go on from where another guard ended. Raises what `switch_plan` does."""
         if switch.is_interrupted(self.plan):
             switch.switch_plan(self.plan, lambda: None)
             self._record.log(f'policy "{self.plan.policy}" is in force, after a switch was cut off')
@@ -211,7 +211,7 @@ class Trial:
 
     def _relocated(self, new: BootPlan, *, leased: bool = False) -> BootPlan:
         """A plan that is asked for, in the place that is free; of one for a lease the rooms may
-        have other addresses, and `Programs.restart_changed` sees to them.
+        have other addresses, and `Programs.follow` sees to them.
 
         Raises RefusedError.
         """

@@ -1,6 +1,6 @@
 """Routes: what the kernel has, compared with the plan.
 
-In: the links of the plan that are up, and what `routedump` found.  Out: how the kernel's routes
+In: the links of the plan that are up, and what `route_dump` found.  Out: how the kernel's routes
 differ, each with the messages that make it right.  Which routes the kernel makes by itself:
 `addresses`.
 """

@@ -1,7 +1,7 @@
 """Landlock: what this process, and all that it starts, may do with files, signals and sockets.
 
-In: nothing.  Out: this process restricted, as far as the kernel can.  A second wall behind `view`,
-which is a matter of mounts.  Source: Documentation/userspace-api/landlock.rst.
+In: nothing.  Out: this process restricted, as far as the kernel can.  A second wall behind
+what `mounts` leaves out.  Source: Documentation/userspace-api/landlock.rst.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`pbrctl lease`: what PID 1 has done with what is given to the machine's interfaces.
 
-In: leases and advertisements, as `assigned.given` reads them, and the resolvers that came with
-them.  Out: the plan for all of them in force.  The policy is the one that is kept: one that was
-tried and confirmed, else the image's.  A program may have sent it: it is
-compiled in the sandbox.
+In: leases and advertisements, as `assigned.parse_assignment` reads them, and the resolvers that
+came with them.  Out: the plan for all of them in force.  The policy is the one that is kept: one
+that was tried and confirmed, else the image's.  A program may have sent it: it is compiled in the
+sandbox.
 """
 
 from __future__ import annotations

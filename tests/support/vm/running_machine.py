@@ -1,6 +1,6 @@
 """The machine of examples/host.toml, booted with a monitor of its hardware.
 
-In: the image's artefacts.  Out: a `Running`, whose cable can be pulled.
+In: the image's artefacts.  Out: a `RunningMachine`, whose cable can be pulled.
 """
 
 from __future__ import annotations
