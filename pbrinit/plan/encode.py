@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from pbrinit.plan import bulk_routes, messages
+from pbrinit.plan import bulk_routes, messages, neighbours
 from pbrinit.plan.ip_commands import (
     ROOM_END,
     address_command,
+    neighbour_command,
     route_command,
     rule_command,
     veth_command,
@@ -52,7 +53,7 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
     the device of a room are set and go with that device.
     """
     rules = sorted(plan.rules, key=lambda rule: (rule.family, -rule.preference))
-    rooms = {planned.room.device for planned in plan.programs if planned.room}
+    rooms = {planned.room.device: planned.room for planned in plan.programs if planned.room}
     forwarding = {sysctl: _device(sysctl) for sysctl in plan.forwarding_sysctls}
     encoded = BootPlan(
         hostname=plan.hostname,
@@ -70,9 +71,8 @@ def encode(plan: Plan, policy_name: str) -> BootPlan:
         links=tuple(
             _link(
                 link,
-                [sysctl for sysctl, device in forwarding.items() if device == link.device]
-                if link.device in rooms
-                else None,
+                rooms.get(link.device),
+                [sysctl for sysctl, device in forwarding.items() if device == link.device],
             )
             for link in plan.links
         ),
@@ -102,9 +102,9 @@ def _device(sysctl: Sysctl) -> str | None:
     return words[3] if words[2:3] == ["conf"] else None
 
 
-def _link(link: Link, of_room: Sequence[Sysctl] | None) -> LinkPlan:
-    """The messages of one link. The link of a room comes with its forwarding sysctls, and with a
-    last message that puts it into ROOM_READY_GROUP.
+def _link(link: Link, room: Room | None, forwarding: Sequence[Sysctl]) -> LinkPlan:
+    """The messages of one link. The link of a room comes with its forwarding sysctls, with the
+    neighbours in the room, and with a last message that puts it into ROOM_READY_GROUP.
     """
     rename = None
     if link.mac:
@@ -118,7 +118,9 @@ def _link(link: Link, of_room: Sequence[Sysctl] | None) -> LinkPlan:
               for address in link.addresses]  # fmt: skip
     steps += [(route_command(route, link.device, blank=True), messages.route(route))
               for route in link.routes if route in few]  # fmt: skip
-    if of_room is not None:
+    if room is not None:
+        steps += [(neighbour_command(found, link.device), messages.neighbour(found))
+                  for found in neighbours.into_room(link, room)]  # fmt: skip
         steps.append(
             (
                 f"link set {link.device} group {ROOM_READY_GROUP}",
@@ -130,10 +132,10 @@ def _link(link: Link, of_room: Sequence[Sysctl] | None) -> LinkPlan:
         device=link.device,
         mac=link.mac,
         rename=rename,
-        sysctls=_sysctls((*link.sysctls, *(of_room or ()))),
+        sysctls=_sysctls((*link.sysctls, *(forwarding if room is not None else ()))),
         messages=tuple((text, *messages.marked(message)) for text, message in steps),
         bulks=tuple(_bulk(routes, link.device) for routes in many),
-        room=of_room is not None,
+        room=room is not None,
     )
 
 
@@ -167,6 +169,8 @@ def _room(room: Room) -> RoomPlan:
                messages.address(address, dad=False))
               for address in room.addresses]  # fmt: skip
     steps += [(route_command(route, ROOM_END), messages.route(route)) for route in room.routes]
+    steps += [(neighbour_command(found, ROOM_END), messages.neighbour(found))
+              for found in neighbours.out_of_room(room)]  # fmt: skip
     veth = messages.marked(messages.veth(room.device, ROOM_END, room.mac))
     return RoomPlan(
         device=room.device,

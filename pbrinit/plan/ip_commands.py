@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Iterator
 
 from pbrinit.net.addresses import InterfaceAddress
-from pbrinit.plan import bulk_routes
+from pbrinit.plan import bulk_routes, neighbours
+from pbrinit.plan.neighbours import Neighbour
 from pbrinit.plan.plan import (
     KERNEL_RULES,
     LOOPBACK,
@@ -93,6 +94,12 @@ def address_command(address: InterfaceAddress, device: str, *, dad: bool = True)
     return f"address add {address}{broadcast} dev {device}{nodad}"
 
 
+def neighbour_command(neighbour: Neighbour, device: str) -> str:
+    """The arguments of `ip` for the neighbour (ip-neighbour(8))."""
+    words = f"neigh add {neighbour.address} lladdr {neighbour.mac}"
+    return f"-{neighbour.address.version} {words} dev {device} nud permanent"
+
+
 def veth_command(room: Room, namespace: str = "NAMESPACE") -> str:
     """The arguments of `ip` for both ends of the veth of a room."""
     inner = f"name {ROOM_END} netns {namespace} address {room.mac} arp off"
@@ -111,9 +118,13 @@ def commands(plan: Plan) -> Iterator[str]:
         yield _noted(command, "the kernel's own")
     rooms = {planned.room.device: planned for planned in plan.programs if planned.room}
     for link in plan.links:
-        if link.device in rooms:
-            yield from _room(rooms[link.device])
+        planned = rooms.get(link.device)
+        if planned is not None:
+            yield from _room(planned)
         yield from _link(link)
+        if planned is not None and planned.room is not None:
+            for neighbour in neighbours.into_room(link, planned.room):
+                yield f"ip {neighbour_command(neighbour, link.device)}"
     for sysctl in plan.forwarding_sysctls:
         yield _sysctl(sysctl)
 
@@ -133,6 +144,8 @@ def _room(planned: PlannedProgram) -> Iterator[str]:
         yield f"ip -n {name} {address_command(address, ROOM_END, dad=False)}"
     for route in room.routes:
         yield _noted(f"ip -n {name} {route_command(route, ROOM_END)}", route.note)
+    for neighbour in neighbours.out_of_room(room):
+        yield f"ip -n {name} {neighbour_command(neighbour, ROOM_END)}"
 
 
 def _link(link: Link) -> Iterator[str]:

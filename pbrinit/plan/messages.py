@@ -1,9 +1,9 @@
-"""Rules, routes, addresses and links, each as the netlink message that makes it.
+"""Rules, routes, addresses, neighbours and links, each as the netlink message that makes it.
 
 In: one value of a plan.  Out: bytes.  The same code runs on the machine that builds the image and
 on the appliance, where a policy is tried. So it needs only `struct`, and a unit test compares every
 message with that of pyroute2.  Formats: rtnetlink(7), linux/fib_rules.h, linux/if_addr.h,
-linux/if_link.h, linux/veth.h.
+linux/if_link.h, linux/neighbour.h, linux/veth.h.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from pbrinit.net.addresses import Family, InterfaceAddress, Prefix, family_of
 from pbrinit.net.services import Ports
+from pbrinit.plan.neighbours import Neighbour
 from pbrinit.plan.plan import WITHOUT_DEVICE, Action, Route, RouteType, Rule
 from pbrinit.wire.netlink import constants as nl
 
@@ -29,6 +30,7 @@ FR_ACT = {
 HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
 RULE = ROUTE = struct.Struct("=BBBBBBBBI")
 LINK, ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
+NEIGHBOUR = struct.Struct("=B3xIHBB")
 INDEX = 0x7E57C0DE
 """Stands in the place of the interface's index. No attribute of ours has this value."""
 
@@ -163,6 +165,20 @@ def address(address: InterfaceAddress, *, dad: bool = True) -> bytes:
             _attribute(nl.IFA_BROADCAST, broadcast),
         ],
     )  # fmt: skip
+
+
+def neighbour(neighbour: Neighbour) -> bytes:
+    """Adds a neighbour of a device for good (neigh_add, net/core/neighbour.c)."""
+    family = int(family_of(neighbour.address))
+    return _message(
+        nl.RTM_NEWNEIGH,
+        ADD,
+        NEIGHBOUR.pack(family, INDEX, nl.NUD_PERMANENT, 0, 0),
+        [
+            _attribute(nl.NDA_DST, neighbour.address.packed),
+            _attribute(nl.NDA_LLADDR, bytes.fromhex(neighbour.mac.replace(":", ""))),
+        ],
+    )
 
 
 def route(route: Route) -> bytes:

@@ -29,6 +29,10 @@ HARDENING = (
     ("kernel/threads-max", "32768", "a program's own number limits it, not that of all"),
     ("vm/oom_kill_allocating_task", "1", "who takes the last memory is ended, not who has most"),
     ("vm/watermark_boost_factor", "0", "the last 4 MiB are for use: nothing here is reclaimed"),
+    ("net/ipv4/neigh/default/gc_thresh2", "2048", "strangers fill the table of all links, slowly"),
+    ("net/ipv4/neigh/default/gc_thresh3", "8192", "and keep nobody else out of it"),
+    ("net/ipv6/neigh/default/gc_thresh2", "2048", "strangers fill the table of all links, slowly"),
+    ("net/ipv6/neigh/default/gc_thresh3", "8192", "and keep nobody else out of it"),
     ("net/ipv4/icmp_ignore_bogus_error_responses", "1", "a broken router does not fill the log"),
 )
 """Key, value, reason."""

@@ -42,6 +42,7 @@ LINK_HEADERS = {
     constants.RTM_NEWLINK: messages.LINK.size,
     constants.RTM_NEWADDR: messages.ADDRESS.size,
     RTM_NEWROUTE: ROUTE.size,
+    constants.RTM_NEWNEIGH: messages.NEIGHBOUR.size,
 }
 """What a link's messages may be, each with the size of its own header."""
 

@@ -1,7 +1,8 @@
 """The numbers of netlink and rtnetlink, by the names that the kernel's headers give them.
 
 In: nothing.  Out: plain ints.  Sources: linux/netlink.h, linux/rtnetlink.h, linux/fib_rules.h,
-linux/if_addr.h, linux/if_link.h, linux/veth.h, linux/if.h; netlink(7), rtnetlink(7).
+linux/if_addr.h, linux/if_link.h, linux/neighbour.h, linux/veth.h, linux/if.h; netlink(7),
+rtnetlink(7).
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ SOL_NETLINK, NETLINK_GET_STRICT_CHK = 270, 12
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH = 28
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+
+# Neighbours (linux/neighbour.h): attributes, states.
+NDA_DST, NDA_LLADDR = 1, 2
+NUD_PERMANENT = 0x80
 
 # Routes (linux/rtnetlink.h): types, origins, scopes, tables, flags, attributes.
 RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST, RTN_ANYCAST, RTN_MULTICAST = 1, 2, 3, 4, 5

@@ -64,6 +64,8 @@ def test_a_room_has_its_links_up_before_addresses_and_these_before_routes(tmp_pa
         " table main proto static",
         "-6 route add 2001:db8::/64 via fe80::1 dev eth0 onlink src 2001:db8::2"
         " table main proto static",
+        "-4 neigh add 169.254.0.1 lladdr 02:70:62:72:00:00 dev eth0 nud permanent",
+        "-6 neigh add fe80::1 lladdr 02:70:62:72:00:00 dev eth0 nud permanent",
     ]
     assert room.device == "r-sshd"
     assert len(room.veth[2]) == 1

@@ -11,12 +11,14 @@ import pytest
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Ports
 from pbrinit.plan import messages
+from pbrinit.plan.neighbours import Neighbour
 from pbrinit.plan.plan import WITHOUT_DEVICE, Action, Route, RouteType, Rule
 from pbrinit.wire.netlink import constants
 
@@ -93,6 +95,19 @@ def route_by_pyroute2(route: Route) -> bytes:
         ],
     }
     return by_pyroute2(rtmsg, constants.RTM_NEWROUTE, messages.ADD, fields)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.2", "2001:db8::2", "fe80::1"])
+def test_neighbours(address: str) -> None:
+    found = Neighbour(ip_address(address), "02:70:62:72:00:01")
+    fields = {
+        "family": 10 if ":" in address else 2,
+        "ifindex": messages.INDEX,
+        "state": 0x80,
+        "attrs": [("NDA_DST", address), ("NDA_LLADDR", found.mac)],
+    }
+    expected = by_pyroute2(ndmsg, constants.RTM_NEWNEIGH, messages.ADD, fields)
+    assert messages.neighbour(found) == expected
 
 
 def rules() -> Iterator[Rule]:
