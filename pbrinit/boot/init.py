@@ -138,7 +138,7 @@ def bring_up(plan: BootPlan) -> None:
                 if link.device in links.devices():
                     links.take_down(link.device)
         for address in links.wait_for_addresses(kernel):
-            log(f"{address}: another machine has this address; it is not used")
+            log(f"{address}: another host says that it is his; it is not used yet")
     with Step("forwarding"):
         sysctl.write_present(plan.forwarding_sysctls)
     planned = {link.device for link in plan.links}

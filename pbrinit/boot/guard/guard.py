@@ -13,6 +13,7 @@ from __future__ import annotations
 import select
 import time
 
+from pbrinit.boot.guard.duplicates import Duplicates
 from pbrinit.boot.guard.link_keeper import LinkKeeper
 from pbrinit.boot.guard.requests import Requests
 from pbrinit.boot.guard.switch import SwitchError
@@ -71,6 +72,7 @@ class Guard:
         self._overdue_since: float | None = None
         self._listen()
         self._trial = Trial(plan, self._status)
+        self._duplicates = Duplicates(self._status)
         self._follow_plan()
 
     def _follow_plan(self) -> None:
@@ -191,6 +193,8 @@ class Guard:
                 before = self._status.repairs
                 if changes.all or changes.links:
                     changes.routes |= self._link_keeper.reconcile(kernel)
+                has_changed = changes.all or changes.routes or bool(changes.tables)
+                self._duplicates.repair(kernel, self._audit.links_up(), has_changed=has_changed)
                 wrong = self._compare(kernel, changes)
                 self._repair(kernel, wrong)
             wrong += self._repair_sysctls()

@@ -13,7 +13,9 @@ import struct
 from pbrinit.boot.network import routes
 from pbrinit.boot.network.repair import EXTRA, MISSING, OF_ADDRESS, OF_OWN_ROUTE, Repair
 from pbrinit.wire.netlink import route_dump
-from pbrinit.wire.netlink.socket import HEADER, attributes, removal, with_index
+from pbrinit.wire.netlink.constants import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
+from pbrinit.wire.netlink.socket import ATTRIBUTE, HEADER, attributes, removal, with_index
+from pbrinit.wire.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +31,8 @@ V4, V6 = FAMILIES
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 ADDRESS = struct.Struct("=BBBBI")
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS = 1, 2, 8
-IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x08, 0x40
+IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_TENTATIVE = 0x02, 0x08, 0x40
+ADD = NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE
 UNICAST, LOCAL, BROADCAST, ANYCAST, MULTICAST = 1, 2, 3, 4, 5
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 LINK_LOCAL = bytes.fromhex("fe80") + bytes(14)
@@ -85,6 +88,44 @@ def differences(links: Iterable[Link], loopback: int, book: Addresses) -> Iterat
         if (family, index, own) not in planned and not link_local:
             thing = (family, own, length, index)
             yield Repair(OF_ADDRESS, EXTRA, thing, (removal(RTM_DELADDR, payload),))
+
+
+class Refused(Record):
+    """An address that the kernel does not use, since another host says that it is his: the address
+    in text, and the messages that remove it, set it again, and set it without trying it.
+    """
+
+    index: int
+    own: bytes
+    text: str
+    removal: bytes
+    again: bytes
+    untried: bytes
+
+
+def refused(links: Iterable[Link], book: Addresses) -> Iterator[Refused]:
+    """Each planned address, and each link-local one, for which duplicate address detection has
+    failed.
+    """
+    indexes = {index for _, index in links}
+    for (family, index, own), (length, flags, payload) in book.by_key.items():
+        if flags & IFA_F_DADFAILED and index in indexes:
+            yield Refused(
+                index=index,
+                own=own,
+                text=f"{_socket.inet_ntop(family, own)}/{length}",
+                removal=removal(RTM_DELADDR, payload),
+                again=_addition(length, own, index, 0),
+                untried=_addition(length, own, index, IFA_F_NODAD),
+            )
+
+
+def _addition(length: int, own: bytes, index: int, flags: int) -> bytes:
+    """The message that adds an IPv6 address."""
+    body = ADDRESS.pack(V6, length, flags, 0, index)
+    for kind in (IFA_LOCAL, IFA_ADDRESS):
+        body += ATTRIBUTE.pack(ATTRIBUTE.size + len(own), kind) + own
+    return HEADER.pack(HEADER.size + len(body), RTM_NEWADDR, ADD, 0, 0) + body
 
 
 def own_differences(

@@ -82,7 +82,7 @@ def padding(message: bytes) -> set[int]:
     attributes(16 + HEAD_SIZES[kind], len(message))
     if kind in (16, 17):
         unread.add(17)  # __ifi_pad
-    if kind == 28:  # noqa: PLR2004  RTM_NEWNEIGH
+    if kind == 28:
         unread.update((17, 18, 19))  # ndm_pad1, ndm_pad2
     return unread
 
