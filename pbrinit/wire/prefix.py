@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     Prefix = tuple[int, int]
 
 BITS = 32
+LINK_LOCAL: Prefix = (169 << 24 | 254 << 16, 16)
 RESERVED: tuple[Prefix, ...] = (
-    (0, 8), (127 << 24, 8), (169 << 24 | 254 << 16, 16), (224 << 24, 4), (240 << 24, 4),
+    (0, 8), (127 << 24, 8), LINK_LOCAL, (224 << 24, 4), (240 << 24, 4),
 )  # fmt: skip
 """IPv4 addresses that no host has: this network, loopback, link-local, multicast, reserved
 (RFC 6890)."""
@@ -45,6 +46,15 @@ def is_host(address: bytes) -> bool:
     """Whether a host may have this IPv4 address."""
     number = int.from_bytes(address, "big")
     return not any(overlap((number, BITS), prefix, BITS) for prefix in RESERVED)
+
+
+def is_unicast(address: bytes) -> bool:
+    """Whether it is the IPv4 address of one machine that is not this one. Link-local ones are:
+    clouds have a DHCP server or a resolver at one, which their gateway answers for.
+    """
+    number = int.from_bytes(address, "big")
+    reserved = (prefix for prefix in RESERVED if prefix != LINK_LOCAL)
+    return not any(overlap((number, BITS), prefix, BITS) for prefix in reserved)
 
 
 def is_network_or_broadcast(address: int, length: int) -> bool:

@@ -2,7 +2,7 @@
 
 In: an `AddressClient`, which says what to send when and what follows from what came; and the
 datagrams of anybody.  Out: what the client holds, reported to the process that applies it:
-`Assignment.pack`, or `NOTHING`, or `REJECTED` and why.
+`Assignment.pack`, or `NOTHING`, or `REJECTED` and why, or `REMARKED` and what was left out of it.
 
 It reads what strangers send, so it is no longer root by then, and sees no files. Its socket was
 opened as root: that is whose packets the kernel takes them for (sk_uid, net/socket.c).
@@ -37,6 +37,7 @@ EMPTY = "/run/empty"
 
 NOTHING = b"-"
 REJECTED = b"!"
+REMARKED = b"+"
 LONGEST_REASON = 200
 LONGEST_WAIT = 3600.0
 ENODEV = 19
@@ -95,6 +96,7 @@ def serve(
     and returns what is to be sent then. Raises OSError where the device is gone.
     """
     before, refused = client.held, ""
+    remarks: tuple[str, ...] = ()
     while True:
         _send(send, client.tick(seconds()))
         if client.held != before:
@@ -103,6 +105,10 @@ def serve(
         if client.rejection != refused:
             refused = client.rejection
             told.send(REJECTED + refused.encode()[:LONGEST_REASON])
+        if client.remarks != remarks:
+            remarks = client.remarks
+            for remark in remarks:
+                told.send(REMARKED + remark.encode()[:LONGEST_REASON])
         wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
         if select.select([asking], [], [], wait)[0]:
             _send(send, receive())

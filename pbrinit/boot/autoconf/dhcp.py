@@ -35,7 +35,8 @@ def open_socket(device: str) -> socket.socket:
 
 def receive(client: Client, sock: socket.socket) -> Sent:
     """Have the client take a datagram; what is to be sent then."""
-    return client.receive(sock.recv(MAX_SIZE), seconds())
+    data, (sender, _) = sock.recvfrom(MAX_SIZE)
+    return client.receive(data, socket.inet_aton(sender), seconds())
 
 
 PROTOCOL = AddressProtocol(

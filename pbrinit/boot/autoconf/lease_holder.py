@@ -13,6 +13,7 @@ import socket
 import time
 
 from pbrinit.boot.autoconf import client_process
+from pbrinit.boot.autoconf.line_budget import LineBudget
 from pbrinit.boot.system.log import log, seconds
 from pbrinit.wire.assignment import LeaseError
 
@@ -52,6 +53,7 @@ class InterfaceClient:
         self._identity = identity
         self._held = held
         self._last_text = ""
+        self._budget = LineBudget()
         self._child = 0
         self.pipe, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -109,16 +111,18 @@ class InterfaceClient:
         if not data:
             self.stop()
             self.start(PAUSE_SECONDS)
-        elif data[:1] == client_process.REJECTED:
+        elif data[:1] in (client_process.REJECTED, client_process.REMARKED):
+            is_waiting = data[:1] == client_process.REJECTED and self._held is None
+            words = f"no {self._protocol.what} yet" if is_waiting else self._protocol.what
             text = "".join(c for c in data[1:].decode("ascii", "replace") if c.isprintable())
-            self._log(f"no {self._protocol.what} yet: {text}")
+            self._log_untrusted(f"{words}: {text}")
         elif data == client_process.NOTHING:
             self._held = None
         else:
             try:
                 self._held = self._protocol.unpack(data, self._identity.taken), seconds()
             except LeaseError as error:
-                self._log(f"what is told is no {self._protocol.what}: {error}")
+                self._log_untrusted(f"what is told is no {self._protocol.what}: {error}")
 
     def reject(self, error: Exception) -> None:
         """What is held cannot be used; another is asked for."""
@@ -137,6 +141,16 @@ class InterfaceClient:
             return f"no {self._protocol.what}"
         assignment, since = self._held
         return assignment.describe(seconds() - since)
+
+    def _log_untrusted(self, text: str) -> None:
+        """A line that strangers can cause: not more often than the budget has it."""
+        if text == self._last_text:
+            return
+        left_out = self._budget.spend(seconds())
+        if left_out:
+            self._log(f"{left_out} lines about replies were left out")
+        if left_out is not None:
+            self._log(text)
 
     def _log(self, text: str) -> None:
         """A line, not twice the same in a row."""

@@ -2,7 +2,7 @@
 
 In: the bytes of the option, or the bytes that `pack` made of routes.  Out: the routes that a policy
 can use, each a destination prefix and a router, as text; or a `LeaseError`.  A route that cannot be
-used is left out, as if the server had not sent it.
+used is left out, with a remark that says why.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pbrinit.wire.prefix import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from pbrinit.wire.prefix import Prefix
 
@@ -41,46 +41,42 @@ SIZE = MAX_ROUTES * RECORD.size
 EMPTY = bytes(RECORD.size)
 
 
-def parse(data: bytes) -> tuple[str | None, tuple[Route, ...]]:
-    """The default router, or None, and the other routes of the option, unchecked.
-
-    Raises LeaseError where the option is malformed.
-    """
-    routes = [*_routes(data)]
-    default = next((hop for prefix, hop in routes if prefix[1] == 0), None)
-    return default, tuple((as_text(prefix), hop) for prefix, hop in routes if prefix[1])
-
-
-def _routes(data: bytes) -> Iterator[tuple[Prefix, str]]:
+def parse(data: bytes) -> tuple[tuple[Route, ...], bool]:
+    """The routes of the option, unchecked, up to the first malformed one; whether all were read."""
+    routes: list[Route] = []
     at = 0
     while at < len(data):
         length = data[at]
         size = (length + 7) // 8
         end = at + 1 + size + 4
         if length > BITS or end > len(data):
-            raise LeaseError("its option 121 is malformed")
+            return tuple(routes), False
         first = int.from_bytes(data[at + 1 : at + 1 + size].ljust(4, b"\0"), "big")
         # A server may set bits beyond the length; they are ignored (RFC 3442).
         first &= ~host_mask(length)
-        yield (first, length), socket.inet_ntoa(data[end - 4 : end])
+        routes.append((as_text((first, length)), socket.inet_ntoa(data[end - 4 : end])))
         at = end
+    return tuple(routes), True
 
 
 def usable(
     routes: Iterable[Route], address: str, length: int, taken: Iterable[Prefix]
-) -> tuple[Route, ...]:
-    """The routes that have no fault, at most MAX_ROUTES. `address` and `length` are the lease's,
-    `taken` are the prefixes of the other interfaces.
+) -> tuple[tuple[Route, ...], tuple[str, ...]]:
+    """The routes that have no fault, at most MAX_ROUTES, and a remark about each other one.
+    `address` and `length` are the lease's, `taken` are the prefixes of the other interfaces.
     """
     others = tuple(taken)
     accepted: list[Route] = []
-    for route in routes:
-        if (
-            len(accepted) < MAX_ROUTES
-            and _fault(route, accepted, (as_int(address), length), others) is None
-        ):
+    remarks: list[str] = []
+    for route in dict.fromkeys(routes):
+        fault = _fault(route, accepted, (as_int(address), length), others)
+        if fault is None and len(accepted) == MAX_ROUTES:
+            fault = f"there are {MAX_ROUTES} already"
+        if fault is None:
             accepted.append(route)
-    return tuple(accepted)
+        else:
+            remarks.append(f"its route to {route[0]} via {route[1]} is left out: {fault}")
+    return tuple(accepted), tuple(remarks)
 
 
 def check_routes(
@@ -102,7 +98,7 @@ def _fault(
     """Why a route cannot be used, or None. `address_prefix` is the lease's address with its length,
     `taken` are the prefixes of the other interfaces.
     """
-    prefix, hop = _prefix(route), as_int(route[1])
+    prefix, hop = as_prefix(route), as_int(route[1])
     first, length = prefix
     if not SHORTEST <= length <= BITS:
         return f"its length is not from {SHORTEST} to {BITS}"
@@ -122,7 +118,7 @@ def pack(routes: Iterable[Route]) -> bytes:
     """Up to MAX_ROUTES routes as SIZE bytes."""
     records = b"".join(
         RECORD.pack(first.to_bytes(4, "big"), length, socket.inet_aton(hop))
-        for (first, length), hop in ((_prefix(route), route[1]) for route in routes)
+        for (first, length), hop in ((as_prefix(route), route[1]) for route in routes)
     )
     return records.ljust(SIZE, b"\0")
 
@@ -140,6 +136,7 @@ def unpack(data: bytes) -> tuple[Route, ...]:
     )
 
 
-def _prefix(route: Route) -> Prefix:
+def as_prefix(route: Route) -> Prefix:
+    """The destination of a route, as numbers."""
     first, _, length = route[0].partition("/")
     return as_int(first), int(length)

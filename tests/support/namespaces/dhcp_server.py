@@ -28,7 +28,7 @@ SERVER = "192.0.2.1"
 DEVICE = "eth0"
 LEASE = Lease(
     address="192.0.2.77", length=24, gateway=SERVER, server=SERVER,
-    seconds=120, renew=5, rebind=100, resolvers=(), routes=(),
+    by_broadcast=False, seconds=120, renew=5, rebind=100, resolvers=(), routes=(),
 )  # fmt: skip
 clients: list[int] = []
 

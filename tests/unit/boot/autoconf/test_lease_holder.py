@@ -22,7 +22,7 @@ from pbrinit.wire.ndp import address
 from pbrinit.wire.ndp.address import AdvertisedAddress
 
 GIVEN = Lease(
-    address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1",
+    address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1", by_broadcast=False,
     seconds=3, renew=1, rebind=2, resolvers=(), routes=(),
 )  # fmt: skip
 OTHER = Lease(**{**vars(GIVEN), "address": "192.0.2.78"})
