@@ -70,6 +70,10 @@ class AddressClient:
         """What is due: datagrams, each with the address that it goes to."""
         raise NotImplementedError
 
+    def reconnect(self, now: float) -> None:
+        """The cable came back, perhaps to another network: ask at once."""
+        raise NotImplementedError
+
 
 def random_below(number: int) -> int:
     """A number below another one that nobody can guess."""

@@ -199,6 +199,41 @@ def test_with_a_lease_its_server_gives_more_time_from_address_to_address(
     }
 
 
+def pull_cable(lab: Lab, seconds: float) -> None:
+    """Take the peer's end down for a while: the machine's end has no carrier then."""
+    lab.peer.run("ip", "link", "set", "eth0", "down")
+    time.sleep(seconds)
+    lab.peer.run("ip", "link", "set", "eth0", "up")
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_when_the_cable_comes_back_the_lease_is_asked_for_anew(
+    holding: Lab, tmp_path: Path, seconds: float
+) -> None:
+    with dhcp_server.dnsmasq(holding.peer, tmp_path, POOL):
+        holding.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), True)
+        assert wait_until(lambda: dhcp_server.dhcp_messages(tmp_path) == ["REQUEST", "ACK"], 9)
+        pull_cable(holding, seconds)
+        again = ["REQUEST", "ACK"] * 2
+        assert wait_until(lambda: dhcp_server.dhcp_messages(tmp_path) == again, 8)
+        holding.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.recorded_leases(tmp_path) == [WRITTEN]
+
+
+def test_when_the_cable_comes_back_elsewhere_the_lease_is_let_go(
+    holding: Lab, tmp_path: Path
+) -> None:
+    """The server there is another one, with other addresses."""
+    holding.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), True)
+    other = "--dhcp-range=192.0.2.90,192.0.2.99,2m"
+    with dhcp_server.dnsmasq(holding.peer, tmp_path, other):
+        assert wait_until(lambda: holding.machine.do(dhcp_server.reading_process) != 0, 4)
+        pull_cable(holding, 0)
+        assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path)[-1:] == ["none"], 3)
+        holding.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.dhcp_messages(tmp_path)[:2] == ["REQUEST", "NAK"]
+
+
 def test_with_a_lease_its_server_may_take_it_away(holding: Lab, tmp_path: Path) -> None:
     """The refusal comes to everybody (RFC 2131, section 4.3.2)."""
     other = "--dhcp-range=192.0.2.90,192.0.2.99,2m"

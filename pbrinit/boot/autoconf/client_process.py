@@ -38,6 +38,9 @@ EMPTY = "/run/empty"
 NOTHING = b"-"
 REJECTED = b"!"
 REMARKED = b"+"
+RECONNECT = b"^"
+"""What the process is told when the cable has come back."""
+
 LONGEST_REASON = 200
 LONGEST_WAIT = 3600.0
 ENODEV = 19
@@ -92,8 +95,8 @@ def serve(
     receive: Callable[[], Sent],
     send: Callable[[bytes, str], None],
 ) -> None:
-    """Do what is due and take what comes, without end: `receive` has the client take one datagram
-    and returns what is to be sent then. Raises OSError where the device is gone.
+    """Do what is due and take what comes, until nobody is told any more: `receive` has the client
+    take one datagram and returns what is to be sent then. Raises OSError where the device is gone.
     """
     before, refused = client.held, ""
     remarks: tuple[str, ...] = ()
@@ -110,7 +113,12 @@ def serve(
             for remark in remarks:
                 told.send(REMARKED + remark.encode()[:LONGEST_REASON])
         wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
-        if select.select([asking], [], [], wait)[0]:
+        ready = select.select([asking, told], [], [], wait)[0]
+        if told in ready:
+            if not told.recv(LONGEST_REASON):
+                return
+            client.reconnect(seconds())
+        if asking in ready:
             _send(send, receive())
 
 

@@ -1,11 +1,13 @@
 """The process that holds what interfaces are given, and has it used.
 
-In: what the processes that ask (`dhcp`, `ra`) tell, which are not trusted.  Out: a call with all
-that is held, whenever that changes; also where one that asks is silent, hangs or dies.
+In: what the processes that ask (`dhcp`, `ra`) tell, which are not trusted, and cables that come
+back.  Out: a call with all that is held, whenever that changes; also where one that asks is silent,
+hangs or dies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -13,6 +15,7 @@ import socket
 import time
 
 from pbrinit.boot.autoconf import client_process
+from pbrinit.boot.autoconf.carrier_watch import CarrierWatch
 from pbrinit.boot.autoconf.line_budget import LineBudget
 from pbrinit.boot.system.log import log, seconds
 from pbrinit.wire.assignment import LeaseError
@@ -49,7 +52,7 @@ class InterfaceClient:
         """`held` is what is held at first, and since when."""
         self._protocol = protocol
         self._name = name
-        self._device = device
+        self.device = device
         self._identity = identity
         self._held = held
         self._last_text = ""
@@ -90,7 +93,7 @@ class InterfaceClient:
         try:
             time.sleep(pause)
             held = (self._held[0].pack(), self._held[1]) if self._held else None
-            self._protocol.run_client(self._identity, self._device, child_end, held, parent)
+            self._protocol.run_client(self._identity, self.device, child_end, held, parent)
         except BaseException as error:
             child_end.send(
                 client_process.REJECTED + str(error).encode()[: client_process.LONGEST_REASON]
@@ -123,6 +126,13 @@ class InterfaceClient:
                 self._held = self._protocol.unpack(data, self._identity.taken), seconds()
             except LeaseError as error:
                 self._log_untrusted(f"what is told is no {self._protocol.what}: {error}")
+
+    def reconnect(self) -> None:
+        """Have the process ask at once, since the cable came back. One that does not listen ends,
+        or is about to ask.
+        """
+        with contextlib.suppress(OSError):
+            self.pipe.send(client_process.RECONNECT, socket.MSG_DONTWAIT)
 
     def reject(self, error: Exception) -> None:
         """What is held cannot be used; another is asked for."""
@@ -171,6 +181,7 @@ class LeaseHolder:
         self._clients = tuple(clients)
         self._apply_assignments = apply
         self._applied: tuple[Held | None, ...] | None = None
+        self._carriers = CarrierWatch(client.device for client in self._clients)
 
     def run(self) -> None:
         """Hold it without end; a process that asks is started again when it ends.
@@ -187,14 +198,23 @@ class LeaseHolder:
         finally:
             for client in self._clients:
                 client.stop()
+            self._carriers.close()
 
     def _wait(self) -> None:
         """What those that ask tell, or what time it is."""
         dues = [due for client in self._clients if (due := client.next_change()) is not None]
         wait = max(0.0, min(dues) - seconds()) if dues else None
         pipes = {client.pipe: client for client in self._clients}
-        for pipe in select.select([*pipes], [], [], wait)[0]:
-            pipes[pipe].receive()
+        listened: list[socket.socket | CarrierWatch] = [*pipes, self._carriers]
+        ready = select.select(listened, [], [], wait)[0]
+        if self._carriers in ready:
+            returned = self._carriers.returned()
+            for client in self._clients:
+                if client.device in returned:
+                    client.reconnect()
+        for pipe, client in pipes.items():
+            if pipe in ready:
+                client.receive()
 
     def _apply(self) -> None:
         """Have used what is held now, where that is not what was."""

@@ -81,6 +81,16 @@ def carrier(device: str) -> bool:
         raise
 
 
+def carrier_count(device: str) -> int | None:
+    """How often the device's carrier has come; None where the device is not there."""
+    try:
+        return int(_read(device, "carrier_up_count"))
+    except OSError as error:
+        if error.errno in GONE_ERRORS:
+            return None
+        raise
+
+
 def counters(device: str) -> dict[str, int]:
     """Frames and bytes received and sent, and what was lost; none where the device is just gone."""
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 
 from pbrinit.wire.assignment import AddressClient, LeaseError
+from pbrinit.wire.dhcp.lease import Lease
 from pbrinit.wire.dhcp.message import (
     ACK,
     DISCOVER,
@@ -32,20 +33,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pbrinit.wire.assignment import Identity
-    from pbrinit.wire.dhcp.lease import Lease
     from pbrinit.wire.dhcp.message import Message
     from pbrinit.wire.dhcp.offer import Offer
 
 INIT, SELECTING, REQUESTING = "init", "selecting", "requesting"
-BOUND, RENEWING, REBINDING = "bound", "renewing", "rebinding"
-LEASED_STATES = (BOUND, RENEWING, REBINDING)
+BOUND, RENEWING, REBINDING, REBOOTING = "bound", "renewing", "rebinding", "rebooting"
+LEASED_STATES = (BOUND, RENEWING, REBINDING, REBOOTING)
 
 BROADCAST = "255.255.255.255"
 FIRST_PAUSE, LONGEST_PAUSE = 4.0, 64.0
 """Seconds before a request is sent again: twice as long each time, a second more or less."""
 
 MAX_REQUESTS = 4
-"""How often an offer is requested before the client looks for another one."""
+"""How often an offer is requested before the client looks for another one; how often a lease is
+asked for anew before it is used for the rest of its time."""
 
 LEAST_PAUSE = 60.0
 """Minimum of the seconds between requests for more time, which is half of the time left."""
@@ -86,8 +87,15 @@ class Client(AddressClient):
 
     @property
     def held(self) -> tuple[Lease, float] | None:
-        """The lease that is held, and since when, or None."""
-        return (self.lease, self._since) if self.lease else None
+        """The lease that is held, and since when, or None. Where its server does not answer to a
+        cable that came back, the network may be another one: any server is heard then.
+        """
+        if self.lease is None:
+            return None
+        lease = self.lease
+        if self.state == REBOOTING and self._repeats > 1:
+            lease = Lease(**{**vars(lease), "by_broadcast": True})
+        return lease, self._since
 
     @property
     def ends(self) -> float | None:
@@ -99,6 +107,8 @@ class Client(AddressClient):
         if now < self.due:
             return []
         if self.lease is not None and self.state in LEASED_STATES:
+            if self.state == REBOOTING and now < self._since + self.lease.seconds:
+                return self._reboot(now, self.lease)
             return self._extend(now, self.lease)
         if self.state == REQUESTING and self._offer is not None and self._repeats < MAX_REQUESTS:
             return self._request(now, self._offer)
@@ -106,6 +116,16 @@ class Client(AddressClient):
             self._start_exchange(now, SELECTING)
         self._schedule_retry(now)
         return [(self._encode(DISCOVER, now), BROADCAST)]
+
+    def reconnect(self, now: float) -> None:
+        """As in `AddressClient`: the lease is asked for anew (RFC 2131, section 4.4.2), any other
+        is looked for.
+        """
+        if self.lease is not None:
+            self._start_exchange(now, REBOOTING)
+        else:
+            self.state, self._offer = INIT, None
+        self.due = now
 
     def receive(self, data: bytes, sender: bytes, now: float) -> list[tuple[bytes, str]]:
         """Process a datagram from `sender`, and return what is to be sent then. A datagram that
@@ -118,7 +138,7 @@ class Client(AddressClient):
             message = decode(data)
             if self.state == SELECTING and message.kind == OFFER:
                 return self._accept_offer(message, sender, now)
-            if self.state in (REQUESTING, RENEWING, REBINDING):
+            if self.state in (REQUESTING, RENEWING, REBINDING, REBOOTING):
                 if message.kind == ACK:
                     self._accept_ack(message, sender, now)
                 elif message.kind == NAK:
@@ -146,6 +166,18 @@ class Client(AddressClient):
         by_broadcast = state == REBINDING or lease.by_broadcast
         destination = BROADCAST if by_broadcast else lease.server
         return [(self._encode(REQUEST, now, client_address=lease.address), destination)]
+
+    def _reboot(self, now: float, lease: Lease) -> list[tuple[bytes, str]]:
+        """Ask every server for the lease; where none answers, it is used for the rest of its
+        time.
+        """
+        if self._repeats >= MAX_REQUESTS:
+            self.state = BOUND
+            return self._extend(now, lease)
+        self._schedule_retry(now)
+        self.due = min(self.due, self._since + lease.seconds)
+        options = ((REQUESTED_ADDRESS, socket.inet_aton(lease.address)),)
+        return [(self._encode(REQUEST, now, options=options), BROADCAST)]
 
     def _accept_offer(self, message: Message, sender: bytes, now: float) -> list[tuple[bytes, str]]:
         """Request what is offered. Raises LeaseError."""
@@ -200,7 +232,7 @@ class Client(AddressClient):
 
     def _asks_all(self, asked: Lease) -> bool:
         """Whether every server was asked, and may answer."""
-        return self.state == REBINDING or asked.by_broadcast
+        return self.state in (REBINDING, REBOOTING) or asked.by_broadcast
 
     def _drop_lease(self, due: float) -> None:
         self.lease, self._offer, self.state = None, None, INIT

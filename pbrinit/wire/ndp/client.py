@@ -120,6 +120,12 @@ class Client(AddressClient):
             self._schedule_solicitation(now, longest)
         return [(encode(self._mac), ALL_ROUTERS)]
 
+    def reconnect(self, now: float) -> None:
+        """As in `AddressClient`."""
+        self._repeats = 0
+        self._solicit_at = now + self._fraction()
+        self.due = min(self._solicit_at, *self._ends())
+
     def receive(self, data: bytes, source: bytes, hops: int, now: float) -> Sent:
         """Process a message, and return what is to be sent then, which is nothing. `source` is the
         sender's address, `hops` the hop limit that it arrived with. A message that is not a valid

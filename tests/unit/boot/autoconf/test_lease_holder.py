@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -211,6 +211,35 @@ def test_more_time_for_the_very_same_is_told_and_holds(kept: Callable[..., Used]
     used = kept(ask, 4)
     assert used.said == ["none", FIRST, f"{GIVEN.address}/24,192.0.2.1,any", "none"]
     assert used.at[3] - used.at[1] == pytest.approx(4.5, abs=0.5)
+
+
+def test_who_asks_is_told_when_the_cable_comes_back(
+    kept: Callable[..., Used], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pulled:
+        """A cable that comes back as soon as anybody looks."""
+
+        def __init__(self, devices: Iterable[str]) -> None:
+            self.devices, (self.here, there) = list(devices), os.pipe()
+            os.write(there, b"x")
+
+        def fileno(self) -> int:
+            return self.here
+
+        def returned(self) -> list[str]:
+            os.read(self.here, 1)
+            return self.devices
+
+        def close(self) -> None:
+            os.close(self.here)
+
+    def ask(_: Identity, __: str, pipe: socket.socket, *___: object) -> None:
+        assert pipe.recv(9) == client_process.RECONNECT
+        pipe.send(GIVEN.pack())
+        time.sleep(60)
+
+    monkeypatch.setattr(lease_holder, "CarrierWatch", Pulled)
+    assert kept(ask, 2).said == ["none", FIRST]
 
 
 class Renewed(AddressClient):

@@ -188,6 +188,70 @@ def test_more_time_is_for_the_same_address() -> None:
     assert played.client.state == client.RENEWING
 
 
+def test_when_the_cable_comes_back_the_lease_is_asked_for_anew_at_once() -> None:
+    """INIT-REBOOT: the address is requested, and no server is named (RFC 2131, table 4)."""
+    played = bound()
+    played.until(1001 + 100)
+    number = BOOTP(played.last).xid
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    assert played.client.state == client.REBOOTING
+    assert played.asked[2:] == [(3, EVERYBODY)]
+    assert BOOTP(played.last).ciaddr == "0.0.0.0"
+    assert BOOTP(played.last).xid != number
+    assert option(played.last, "requested_addr") == "192.0.2.77"
+    assert option(played.last, "server_id") is None
+    assert played.client.held is not None
+    assert not played.client.held[0].by_broadcast
+    played.hears(answer("ack", played.last))
+    assert played.client.state == client.BOUND
+    assert played.client.ends == pytest.approx(1101 + 3600)
+
+
+def test_on_another_network_the_lease_is_refused_and_another_is_looked_for() -> None:
+    played = bound()
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    played.hears(answer("nak", played.last, ("server_id", "203.0.113.1"), address="0.0.0.0"))
+    assert played.client.lease is None
+    played.until(played.now + 12)
+    assert played.asked[-1] == (1, EVERYBODY)
+
+
+def test_without_an_answer_every_server_is_heard_and_then_the_lease_goes_on() -> None:
+    played = bound()
+    before = played.client.held
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    assert played.client.held == before
+    played.until(played.now + 6)
+    assert played.client.held is not None
+    assert played.client.held[0].by_broadcast
+    played.until(played.now + 80)
+    assert played.asked[2:] == [(3, EVERYBODY)] * 4
+    assert played.client.state == client.BOUND
+    assert played.client.held == before
+    played.until(1001 + 1801)
+    assert played.asked[-1] == (3, "192.0.2.1")
+
+
+def test_a_lease_ends_although_it_is_asked_for_anew() -> None:
+    played = bound()
+    played.until(1001 + 3590)
+    played.client.reconnect(played.now)
+    played.until(1001 + 3601)
+    assert played.client.lease is None
+
+
+def test_a_cable_that_comes_for_the_first_time_is_asked_at_once() -> None:
+    played = Played()
+    played.until(1000 + 300)
+    asked = len(played.sent)
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    assert played.asked[asked:] == [(1, EVERYBODY)]
+
+
 def test_who_starts_with_a_lease_goes_on_with_it() -> None:
     held = bound().client.lease
     assert held is not None
@@ -329,6 +393,7 @@ STEPS = st.lists(
             st.sampled_from((OFFERED, OTHER, OFFERED[:1], OFFERED[1:], NAMELESS)),
         ),
         st.binary(max_size=60),
+        st.none(),
     ),
     max_size=25,
 )
@@ -343,6 +408,8 @@ def test_whatever_comes_whenever_a_lease_is_usable_and_never_outlived(steps: lis
             played.until(played.now + step)
         elif isinstance(step, bytes):
             played.hears(step)
+        elif step is None:
+            played.client.reconnect(played.now)
         elif played.sent:
             kind, address, options = step
             played.hears(answer(kind, played.last, *options, address=address))

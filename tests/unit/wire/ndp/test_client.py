@@ -112,6 +112,15 @@ def test_an_ordinary_advertisement_makes_an_address_and_asks_no_more() -> None:
     assert len(played.sent) == asked + 1
 
 
+def test_when_the_cable_comes_back_routers_are_asked() -> None:
+    played = holding()
+    played.until(1100)
+    asked = len(played.sent)
+    played.client.reconnect(played.now)
+    played.until(1101.1)
+    assert len(played.sent) == asked + 1
+
+
 def test_what_nobody_says_anew_is_asked_for_and_then_over_gateway_first() -> None:
     played = holding()
     played.until(1000 + 1799)
