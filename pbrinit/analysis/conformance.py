@@ -18,7 +18,7 @@ from pbrinit.net.addresses import Family
 from pbrinit.net.martians import UNSPECIFIED, is_broadcast
 from pbrinit.net.packet import Egress, Ingress, Origin, Packet
 from pbrinit.net.special_addresses import ARP
-from pbrinit.plan.plan import LOOPBACK, Action, Plan, RouteType
+from pbrinit.plan.plan import Action, Plan, RouteType
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.programs import ROOT
 from pbrinit.semantics.decision import DROPPED, LOCAL, Decision, PolicyDecider, lookup_flow
@@ -160,7 +160,7 @@ class ConformanceChecker:
 
     def _where(self, verdict: Verdict) -> str:
         if not verdict.allowed:
-            return LOCAL if _stays(verdict) else DROPPED
+            return DROPPED
         device = verdict.device
         return LOCAL if device is None else self._names.get(device, device)
 
@@ -171,12 +171,3 @@ class ConformanceChecker:
         hit = verdict.traces[0].hit if verdict.traces else None
         broadcast = hit is not None and hit.type is RouteType.BROADCAST and packet.protocol != ARP
         return packet.destination.is_multicast or is_broadcast(packet) or broadcast
-
-
-def _stays(verdict: Verdict) -> bool:
-    """Whether it was sent to 127.255.255.255, which is broadcast by loopback and stays here."""
-    last = verdict.traces[-1] if verdict.traces else None
-    if last is None or last.hit is None or last.lookup is Lookup.RETURN_PATH:
-        return False
-    by_loopback = last.hit.type is RouteType.BROADCAST and last.hit.device == LOOPBACK
-    return by_loopback and last.flow.destination.is_loopback

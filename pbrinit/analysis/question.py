@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -76,8 +76,9 @@ def parse(line: str, policy: Policy, programs: Iterable[PlannedProgram]) -> Ques
     """Read a question; interfaces and users are the policy's names, or a device, or a number.
     `programs` are the plan's.
 
-    A client's port that is not given is the first of those that clients have. What a program in a
-    room sends comes in by its door.  Raises QuestionError.
+    A client's port that is not given is the first of those that clients have. What leaves with a
+    source is sent by a socket that is bound to it; without one, by a socket that is not bound.
+    What a program in a room sends comes in by its door.  Raises QuestionError.
     """
     found = LINE.fullmatch(line.strip())
     if found is None:
@@ -85,6 +86,7 @@ def parse(line: str, policy: Policy, programs: Iterable[PlannedProgram]) -> Ques
     words, fields = _rest(found["rest"])
     destination, destination_port = _end(found["destination"])
     source, source_port = (None, None) if found["source"] is None else _end(found["source"])
+    has_port = source_port is not None
     if source is not None and source.version != destination.version:
         raise QuestionError(f"{source} and {destination} are not of one family")
     protocol, icmp = _protocol(found["protocol"], family_of(destination))
@@ -110,12 +112,28 @@ def parse(line: str, policy: Policy, programs: Iterable[PlannedProgram]) -> Ques
     uid = _uid(words["as"], policy) if "as" in words else None
     if found["device"] is None:
         device = _device(words["by"], policy) if "by" in words else None
-        return Question(packet, Egress(uid or 0, device), uid)
+        return _sent(packet, Egress(uid or 0, device), uid, has_port=has_port)
     if source is None:
         raise QuestionError("what comes in has a source")
     if "by" in words:
         raise QuestionError('"by" is for what goes out', f'write "{FORMS[0]}"')
     return Question(packet, Ingress(_device(found["device"], policy)), uid)
+
+
+def _sent(packet: Packet, sender: Egress, uid: int | None, *, has_port: bool) -> Question:
+    """What a program of the machine sends: a source says what its socket is bound to (bind(2)).
+
+    The address 0.0.0.0 or :: is none: the socket is bound to a port alone.
+    """
+    if packet.too_big:
+        raise QuestionError('"too-big" is for what comes in', "a program gets EMSGSIZE")
+    source = packet.source
+    if source is not None and source.is_multicast:
+        raise QuestionError(f"{source} is a group: no socket sends from it")
+    if source is None or source.is_unspecified:
+        portless = replace(packet, source=None)
+        return Question(portless, replace(sender, port_bound=has_port), uid)
+    return Question(packet, replace(sender, bound=True), uid)
 
 
 def _rest(text: str) -> tuple[dict[str, str], dict[str, Any]]:

@@ -30,13 +30,24 @@ class OutputPath:
         """A packet of a program: one look-up where the socket has its source, else those of
         ip_route_connect (include/net/route.h) or ip6_dst_lookup_tail (net/ipv6/ip6_output.c).
         """
+        verdict = self._looked_up(packet, direction)
+        if packet.protocol == Protocol.TCP and _for_many(packet.destination, verdict):
+            return dropped("no TCP socket connects to a group or to everybody", *verdict.traces)
+        return verdict
+
+    def _looked_up(self, packet: Packet, direction: Egress) -> Verdict:
         flow = self.flow(packet, direction)
         if direction.bound and packet.source is not None:
+            if self._foreign_source_6(packet.source, direction.device):
+                return dropped(f"{packet.source} is not this machine's")
             return self.output(flow)
         # A TCP socket has no port of its own before its source is known (tcp_v4_connect).
-        early = 0 if packet.protocol == Protocol.TCP else flow.source_port
+        portless = packet.protocol == Protocol.TCP and not direction.port_bound
+        early = 0 if portless else flow.source_port
         first = self.output(replace(flow, source=None, source_port=early))
         four = packet.family is Family.V4
+        if first.allowed and _for_many(packet.destination, first):
+            return first
         source = packet.source or self._source(packet, first, direction)
         if first.allowed != four or source is None:
             return replace(first, source=source)
@@ -95,10 +106,12 @@ class OutputPath:
         loopback its sink: what goes there comes back, and goes nowhere else.
         """
         source, destination = trace.flow.source or UNSPECIFIED, trace.flow.destination
-        local = trace.hit is not None and trace.hit.type is RouteType.LOCAL
+        kind = trace.hit.type if trace.hit is not None else None
+        local = kind is RouteType.LOCAL
         if source.is_loopback and not local and device != LOOPBACK:
             return dropped("127.0.0.0/8 does not leave", trace)
-        if local and (destination.is_loopback or self._host.owns(destination)):
+        everybody = kind is RouteType.BROADCAST and destination.is_loopback  # 127.255.255.255
+        if everybody or (local and (destination.is_loopback or self._host.owns(destination))):
             return Verdict(Outcome.DELIVERED, "to this machine itself", (trace,))
         if local:
             return Verdict(Outcome.LOOPED_BACK, "refused: a bound socket's, led back", (trace,))
@@ -114,6 +127,14 @@ class OutputPath:
         if source == UNSPECIFIED or self._host.fib.local_device(source) is not None:
             return None
         return f"{source} is not this machine's"
+
+    def _foreign_source_6(self, source: Address, device: str | None) -> bool:
+        """Whether no socket can be bound to it (ipv6_chk_addr in __inet6_bind). Loopback's is for
+        no other device. Which link-local address is this machine's is not always known.
+        """
+        if source.version == Family.V4.version or source.is_link_local:
+            return False
+        return device is not None if source.is_loopback else not self._host.owns(source)
 
     def _unasked_device(self, flow: Flow, source: Address) -> str | None:
         """Where a packet goes for which no look-up is made: multicast and limited broadcast
@@ -157,6 +178,13 @@ def _is_log(hit: FibEntry, destination: Address) -> bool:
     """Whether it is led into loopback and is for nobody there: the plan's table of the log."""
     kinds = (RouteType.LOCAL, RouteType.BROADCAST)
     return hit.type in kinds and hit.device == LOOPBACK and not destination.is_loopback
+
+
+def _for_many(destination: Address, verdict: Verdict) -> bool:
+    """Whether it is for more than one host (tcp_v4_connect, tcp_v6_connect)."""
+    hit = verdict.traces[-1].hit if verdict.traces else None
+    by_route = hit is not None and hit.type is RouteType.BROADCAST
+    return destination.is_multicast or destination == BROADCAST or by_route
 
 
 def _unasked(device: str, source: Address) -> Verdict:

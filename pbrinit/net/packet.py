@@ -106,11 +106,14 @@ class Egress:
 
     `device` is the device that the socket is bound to, if any.  `bound`: the socket has its source
     address and port before it sends, as a server's has, so there is only one look-up.
+    `port_bound`: it has its port, but no address, so that the first look-up of TCP sees the port
+    too.
     """
 
     uid: int
     device: str | None = None
     bound: bool = False
+    port_bound: bool = False
 
 
 Origin = Ingress | Egress
