@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pbrinit.analysis import explain
+from pbrinit.analysis.claim import Flaw
 from pbrinit.analysis.proof.port_slices import PortConflict
 from pbrinit.cli import build
 from pbrinit.net.addresses import Address
@@ -107,8 +108,10 @@ def verdict(
     if len(contrary) > SHOWN:
         yield f"and {len(contrary) - SHOWN} more; --json has them all"
     word = f"NOT PROVED: {len(contrary)}" if contrary else "proved for every packet: all"
-    four, six = (len(case.classes) for case in proof.encodings.values())
-    classes = f"{four} classes of IPv4 and {six} of IPv6 addresses"
+    classes = "the plan is not well-formed"
+    if proof.is_wellformed:
+        four, six = (len(case.classes) for case in proof.encodings.values())
+        classes = f"{four} classes of IPv4 and {six} of IPv6 addresses"
     yield f"{name}: {word} of {len(findings)} cases, {classes}, {seconds:.1f} s"
 
 
@@ -116,7 +119,7 @@ def _told(finding: Finding, policy: Policy) -> Iterator[str]:
     conformance = finding.counterexample
     assert conformance is not None  # noqa: S101  for the type checker: the caller has chosen
     yield f"{finding.obligation}, a counter-example:"
-    if isinstance(conformance, PortConflict):
+    if isinstance(conformance, (PortConflict, Flaw)):
         yield f"  {conformance}"
         return
     yield f"  {question(conformance.packet, conformance.direction, policy)}"
@@ -188,7 +191,9 @@ def as_json(
         "problems": [],
         "proved": not any(finding.counterexample for finding in findings),
         "seconds": round(seconds, 3),
-        "classes": {f.version: len(case.classes) for f, case in proof.encodings.items()},
+        "classes": {f.version: len(case.classes) for f, case in proof.encodings.items()}
+        if proof.is_wellformed
+        else {},
         "cases": [
             {
                 "claim": str(finding.obligation),
@@ -202,9 +207,13 @@ def as_json(
     }
 
 
-def _json(conformance: Conformance | PortConflict | None, policy: Policy) -> dict[str, Any] | None:
+def _json(
+    conformance: Conformance | PortConflict | Flaw | None, policy: Policy
+) -> dict[str, Any] | None:
     if conformance is None:
         return None
+    if isinstance(conformance, Flaw):
+        return {"where": conformance.where, "why": conformance.why}
     if isinstance(conformance, PortConflict):
         return {"port": conformance.port, "why": conformance.why}
     return {

@@ -2,7 +2,8 @@
 
 In: a `Policy` and its `Plan`.  Out: for each obligation a `Finding`: that it holds, or one packet
 that shows the contrary, judged by the model and the meaning themselves; and for each slice of
-client's ports that it is nobody else's.
+client's ports that it is nobody else's.  A plan that is not well-formed is refused, and nothing
+more is asked about it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from functools import cached_property
 
 import z3
 
+from pbrinit.analysis.claim import Claim, Flaw
 from pbrinit.analysis.conformance import Conformance, ConformanceChecker
 from pbrinit.analysis.proof.encoding import FamilyEncoding, link_local
 from pbrinit.analysis.proof.obligation import Obligation
 from pbrinit.analysis.proof.obligations import obligations
 from pbrinit.analysis.proof.port_slices import PortConflict, PortSlice, slices
 from pbrinit.analysis.proof.representative import preferences
+from pbrinit.analysis.wellformed import form
 from pbrinit.net.addresses import Family
 from pbrinit.net.icmp import ECHO_REQUEST
 from pbrinit.net.packet import WITH_TYPES, Egress, Ingress, Origin, Packet
@@ -39,11 +42,13 @@ class UndecidedError(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """One obligation, and a packet, or a port, that shows the contrary where there is one."""
+    """One obligation, and what shows the contrary where something does: a packet, a port, or a part
+    of the plan.
+    """
 
-    obligation: Obligation | PortSlice
+    obligation: Obligation | PortSlice | Claim
     seconds: float
-    counterexample: Conformance | PortConflict | None
+    counterexample: Conformance | PortConflict | Flaw | None
 
 
 class Proof:
@@ -51,8 +56,24 @@ class Proof:
 
     def __init__(self, policy: Policy, plan: Plan, families: Iterable[Family] = Family) -> None:
         self.link_local = link_local(policy)
-        self.encodings = {f: FamilyEncoding(policy, plan, f, self.link_local) for f in families}
+        self._families = tuple(families)
         self._policy, self._plan = policy, plan
+
+    @cached_property
+    def encodings(self) -> dict[Family, FamilyEncoding]:
+        """Both sides as conditions, for a plan that is well-formed."""
+        arguments = self._policy, self._plan
+        return {f: FamilyEncoding(*arguments, f, self.link_local) for f in self._families}
+
+    @cached_property
+    def form(self) -> tuple[Claim, ...]:
+        """What makes the plan well-formed."""
+        return tuple(form.claims(self._plan))
+
+    @property
+    def is_wellformed(self) -> bool:
+        """Whether the kernel takes the plan, and reads it as it is meant."""
+        return not any(claim.flaws for claim in self.form)
 
     @cached_property
     def checker(self) -> ConformanceChecker:
@@ -69,6 +90,9 @@ class Proof:
 
         Raises UndecidedError.
         """
+        yield from _of_claims(self.form)
+        if not self.is_wellformed:
+            return
         for found in slices(self._policy, self._plan):
             yield Finding(found, 0.0, found.conflict())
         for obligation in self.obligations():
@@ -136,6 +160,12 @@ class Proof:
         if outgoing:
             return packet, Egress(uid, obligation.device, bound=chosen)
         return packet, Ingress(obligation.device or "")
+
+
+def _of_claims(claims: Iterable[Claim]) -> Iterator[Finding]:
+    for claim in claims:
+        for flaw in claim.flaws or (None,):
+            yield Finding(claim, 0.0, flaw)
 
 
 def _ordinary(solver: z3.Solver, encoding: FamilyEncoding, obligation: Obligation) -> z3.ModelRef:

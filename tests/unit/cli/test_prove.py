@@ -12,7 +12,7 @@ import pytest
 
 from pbrinit.analysis.conformance import Conformance
 from pbrinit.analysis.proof.prover import Finding, Proof, UndecidedError
-from pbrinit.cli import prove
+from pbrinit.cli import build, prove
 from pbrinit.cli.main import main
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
@@ -21,7 +21,7 @@ from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy.policy import Policy
 from pbrinit.semantics import exchange
 from pbrinit.semantics.decision import DROPPED, LOCAL
-from tests.support.generate.plan_mutants import without
+from tests.support.generate.plan_mutants import first_of_all, without
 from tests.support.policy_text import written
 
 LAN = """
@@ -42,7 +42,7 @@ user = "admin"
 """
 """Reached from a part of its link alone, which knows no gateway."""
 
-OPEN = Rule(Family.V6, 0, Action.LOOKUP, TABLE_LOCAL, iif="eth0", note="too much")
+OPEN = Rule(Family.V6, 1, Action.LOOKUP, TABLE_LOCAL, iif="eth0", note="too much")
 """In IPv4 the return path would still stop what it lets in."""
 
 
@@ -154,7 +154,7 @@ def test_a_policy_with_mistakes_is_refused_as_by_check(
 def test_a_plan_that_lets_too_much_in_is_refuted_by_such_a_packet() -> None:
     policy = written("", LAN)
     plan = compile_policy(policy)
-    (finding, *_) = refuted(replace(plan, rules=(OPEN, *plan.rules)), policy)
+    (finding, *_) = refuted(first_of_all(plan, OPEN), policy)
     judgement = finding.counterexample
     assert isinstance(judgement, Conformance)
     assert isinstance(judgement.direction, Ingress)
@@ -173,7 +173,7 @@ def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
 def test_a_refuted_plan_is_told_packet_by_packet() -> None:
     policy = written("", LAN)
     plan = compile_policy(policy)
-    proof = Proof(policy, replace(plan, rules=(OPEN, *plan.rules)))
+    proof = Proof(policy, first_of_all(plan, OPEN))
     told = "\n".join(prove.text("inner", policy, proof, list(proof.findings()), 0.1))
     assert "# too much" in told
     assert "the policy: dropped; named by no entry" in told
@@ -231,7 +231,33 @@ def with_action(plan: Plan, iif: str | None, old: Action, new: Action) -> Plan:
 def test_a_plan_with_which_the_kernel_reads_no_protocols_is_not_proved() -> None:
     policy = written("", LAN)
     plan = compile_policy(policy)
-    blind = replace(plan, rules=tuple(replace(r, protocol=None) for r in plan.rules
-                                      if r.family is Family.V4 or r.iif == "lo"))  # fmt: skip
+    blind = replace(plan, rules=tuple(_without_protocol(rule) for rule in plan.rules))
     with pytest.raises(UndecidedError, match="IPv6"):
         refuted(blind, policy)
+
+
+def _without_protocol(rule: Rule) -> Rule:
+    """The rule about every protocol; what led to rules for one leads no more."""
+    return replace(rule, protocol=None, source_ports=None, destination_ports=None)
+
+
+def test_a_plan_that_is_not_well_formed_is_told_in_words(
+    policy_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy_file.write_text(LAN)
+
+    def of_any_protocol(path: Path, policy: Policy) -> Plan:
+        plan = compiled(path, policy)
+        return replace(plan, rules=tuple(replace(rule, protocol=0) if rule.protocol else rule
+                                         for rule in plan.rules))  # fmt: skip
+
+    compiled = build.compiled
+    monkeypatch.setattr(build, "compiled", of_any_protocol)
+    assert main(["prove", "--quiet", str(policy_file)]) == 1
+    told = capsys.readouterr().out
+    assert "each protocol of a rule is from 1 to 255, a counter-example:" in told
+    assert "protocol 0 is any protocol to the kernel" in told
+    assert "the plan is not well-formed" in told
+    assert main(["prove", "--json", str(policy_file)]) == 1
+    (first, *_) = (c for c in json.loads(capsys.readouterr().out)["cases"] if not c["proved"])
+    assert first["counterexample"]["why"] == "protocol 0 is any protocol to the kernel"
