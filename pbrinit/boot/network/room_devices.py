@@ -20,6 +20,10 @@ NAME, PEER, FILTER, NAMESPACE = 3, 5, 29, 37
 WITHOUT_COUNTERS = 8
 """Of linux/rtnetlink.h and if_link.h; PEER is IFLA_LINK, NAMESPACE is IFLA_LINK_NETNSID."""
 
+HERE, GOING = "-", "-1"
+"""In the place of a namespace: it is the device's own, or one that is being taken down, which loses
+its number before its devices go (cleanup_net, net/core/net_namespace.c)."""
+
 
 def identity(kernel: Kernel, device: str) -> tuple[str, bool]:
     """Its index, the index of its other end, and the namespace where that is; empty where there is
@@ -35,7 +39,7 @@ def identity(kernel: Kernel, device: str) -> tuple[str, bool]:
         return "", False
     _, _, _, index, flags, _ = LINK.unpack_from(answer)
     found = dict(attributes(answer, LINK.size))
-    ends = [struct.unpack("=i", found[kind])[0] if kind in found else -1
+    ends = [str(struct.unpack("=i", found[kind])[0]) if kind in found else HERE
             for kind in (PEER, NAMESPACE)]  # fmt: skip
     return f"{index} {ends[0]} {ends[1]}", bool(flags & IFF_UP)
 
@@ -56,15 +60,23 @@ def remove_forged(kernel: Kernel, device: str) -> bool:
     """Take the device away where it is up and is not the one that was made, and say whether.
 
     One that is being made is remembered before it is up, and what is remembered is read after the
-    device was seen up. Raises OSError, KernelError.
+    device was seen up. One whose room has ended is still up for a moment, and goes by itself.
+    Raises OSError, KernelError.
     """
     found, is_up = identity(kernel, device)
-    if not is_up or found == _remembered(device):
+    remembered = _remembered(device)
+    if not is_up or found in (remembered, _going(remembered)):
         return False
     number = int(found.split()[0])
     body = LINK.pack(0, 0, 0, number, 0, 0)
     kernel.attempt([HEADER.pack(16 + len(body), DELETE_LINK, ACK, 0, 0) + body])
     return True
+
+
+def _going(remembered: str) -> str:
+    """What a device that was remembered is found to be while its room is taken down."""
+    ends, _, _ = remembered.rpartition(" ")
+    return f"{ends} {GOING}" if ends else ""
 
 
 def _remembered(device: str) -> str:
