@@ -187,7 +187,7 @@ def test_of_the_machine_and_of_other_programs_it_reads_no_word(attack_range: Att
     ]
     for who in ("evil", "sshd", "resolver", "beside"):
         assert attack_range.agent.do("relay", who, "files_with", words) == []
-        assert attack_range.agent.do("relay", who, "files_with", "pbrinit plan 7") == []
+        assert attack_range.agent.do("relay", who, "files_with", "link set r-resolver up") == []
 
 
 def test_the_way_up_from_any_root_ends_at_its_own(attack_range: AttackRange) -> None:
@@ -210,7 +210,7 @@ def test_a_device_that_takes_the_name_of_a_rooms_is_taken_away(attack_range: Att
     """By root of the machine, who alone can: the room of the updater gets no packet by it."""
     told, _ = tried(attack_range, "", list(room_kernel.forged("r-updater")))
     assert told == ["done"] * len(told)
-    attack_range.guest.expect("r-updater: is not the one that was made; it is taken away")
+    attack_range.guest.expect("r-updater: is not the device that was made; it is removed")
     assert not any(
         "r-updater" in line for line in attack_range.agent.do("read", "/proc/net/dev").split()
     )

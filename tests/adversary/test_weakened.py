@@ -66,7 +66,7 @@ WEAKENED: dict[
     str, tuple[Callable[[], Plan], Callable[[AttackRange], list[str]], tuple[str, ...]]
 ] = {
     "anti-spoofing": (
-        lambda: without_notes(PLAN, "forged"),
+        lambda: without_notes(PLAN, "spoofed"),
         spoofed,
         ("an answer of https from 2001:db8::2",),
     ),

@@ -1,6 +1,6 @@
 """What hostile programs inside examples/host.toml try, and what must leave by it: nothing.
 
-In: nothing.  Out: `ACTS`. An act is socket calls of one user, see `steps.attempt`.  What
+In: nothing.  Out: `ACTS`. An act is socket calls of one user, see `socket_steps.attempt`.  What
 leaves all the same is marked in its line, and is in docs/ways-out.md.
 """
 

@@ -16,7 +16,7 @@ from tests.support.host_example import MGMT, NEIGHBOUR, SELF, STRANGER
 NETLINK, ROUTE = 16, 0
 NEW_LINK, NEW_ADDRESS, NEW_ROUTE, NEW_NEIGHBOUR, NEW_RULE = 16, 20, 24, 28, 32
 DELETE_ADDRESS = 21
-REQUEST_ACK, CREATE, REPLACE = 5, 0x400, 0x100
+REQUEST_ACK, CREATE, REPLACE, EXCLUSIVE = 5, 0x400, 0x100, 0x200
 MAIN, STATIC, UNICAST, MULTICAST, TO_TABLE = 254, 4, 1, 5, 1
 PROMISC, ALLMULTI, NOARP = 0x100, 0x200, 0x80
 PERMANENT = 0x80
@@ -225,7 +225,8 @@ def others_devices() -> Iterator[Act]:
                 ("another MAC", NEW_LINK,
                  _link(0, 0, 0, named, there, _attribute(IFLA_ADDRESS, FOREIGN_MAC)), 0),
                 ("made", NEW_LINK, _link(0, 1, 1, named, there, veth), CREATE),
-                ("made as another's end", NEW_LINK, _link(0, 1, 1, named, linked, veth), CREATE),
+                ("made as another's end", NEW_LINK, _link(0, 1, 1, named, linked, veth),
+                 CREATE | EXCLUSIVE),
                 ("looked at", GET_LINK, _link(0, 0, 0, named, there), 0),
             ):  # fmt: skip
                 yield Act("device there", f"{number} {name} {what}", ROOT,

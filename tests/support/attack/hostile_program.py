@@ -51,12 +51,22 @@ def files_with(text: str) -> list[str]:
             continue
         for name in names:
             try:
-                with open(f"{directory}/{name}", "rb") as file:
-                    if text.encode() in file.read():
-                        files.append(f"{directory}/{name}")
+                if _has(f"{directory}/{name}", text.encode()):
+                    files.append(f"{directory}/{name}")
             except OSError:
                 continue
     return files
+
+
+def _has(path: str, text: bytes) -> bool:
+    """Whether a file contains the text; read in pieces, as the program's memory is limited."""
+    with open(path, "rb") as file:
+        before = b""
+        while piece := file.read(65536):
+            if text in before + piece:
+                return True
+            before = piece[-len(text) :]
+    return False
 
 
 def leave_chroot() -> list[str]:

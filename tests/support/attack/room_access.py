@@ -127,6 +127,10 @@ def _connection_to(name: str) -> socket.socket:
 
 def _process(name: str) -> str:
     for process in filter(str.isdigit, os.listdir("/proc")):
-        if agent.read(f"/proc/{process}/cmdline").split("\0")[-2:-1] == [name]:
+        try:
+            words = agent.read(f"/proc/{process}/cmdline").split("\0")
+        except OSError:
+            continue  # it has ended meanwhile
+        if words[-2:-1] == [name]:
             return process
     raise ProcessLookupError(errno.ESRCH, f"no process is {name}")
