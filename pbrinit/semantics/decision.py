@@ -90,8 +90,7 @@ class PolicyDecider:
         where: str,
     ) -> set[bool | None]:
         """Whether the log hears of it: True, or None where it may."""
-        named = (space for _, path_policy in path_policies for space in path_policy.logged)
-        if where == DROPPED and any(space.holds(packet) for space in named):
+        if where == DROPPED and any(path_policy.logs(packet) for _, path_policy in path_policies):
             return {True}
         family = family_of(packet.destination)
         may = any(

@@ -58,7 +58,8 @@ class Flow:
 @dataclass(frozen=True)
 class PathPolicy:
     """What passes on one path: what the entries allow less what they deny, and what always does;
-    and what is logged, where it does not pass.
+    and what is logged, where it does not pass: by a deny entry, or since the policy logs all, but
+    for what may be missed of that.
 
     Exchanges are allowed and denied: a deny entry takes what asks from what asks, and answers
     from answers.
@@ -68,6 +69,15 @@ class PathPolicy:
     denied: tuple[HeaderSpace, ...] = ()
     always: tuple[HeaderSpace, ...] = ()
     logged: tuple[HeaderSpace, ...] = ()
+    all_logged: tuple[HeaderSpace, ...] = ()
+    missed: tuple[HeaderSpace, ...] = ()
+
+    def logs(self, packet: Flow) -> bool:
+        """Whether the log hears of the packet for sure where it does not pass."""
+        return any(space.holds(packet) for space in self.logged) or (
+            any(space.holds(packet) for space in self.all_logged)
+            and not any(space.holds(packet) for space in self.missed)
+        )
 
     def passes(self, packet: Flow) -> bool:
         """Whether the packet is to pass."""

@@ -82,8 +82,14 @@ class PolicySemantics:
         denied = self._denied_arriving(family, interface)
         unasked = tuple(self._unasked(family, interface))
         own = self.topology.addresses_of(interface, family)
+        log = self.refusal_log
         return PathPolicy(
-            tuple(allowed), tuple(denied), unasked, self.refusal_log.logged(family, interface, own)
+            tuple(allowed),
+            tuple(denied),
+            unasked,
+            log.logged(family, interface, own),
+            log.all_logged(family, interface, own),
+            log.missed(family),
         )
 
     def _arriving(
@@ -314,8 +320,13 @@ class PolicySemantics:
                     for pattern in forward_patterns(deny.services, family, ANY_PORT, answer=answer)
                 ]
         there = self.topology.hosts_behind(egress, family)
+        log = self.refusal_log
         return PathPolicy(
-            tuple(allowed), tuple(denied), logged=self.refusal_log.logged(family, ingress, there)
+            tuple(allowed),
+            tuple(denied),
+            logged=log.logged(family, ingress, there),
+            all_logged=log.all_logged(family, ingress, there),
+            missed=log.missed(family),
         )
 
     def local_addresses(self, family: Family) -> AddressSet:

@@ -14,9 +14,17 @@ from pbrinit.net.icmp import ANY_PORT, PROHIBITED
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.programs import ROOT, Zone
-from pbrinit.semantics.exchange import icmp_pattern, logged_patterns, service_patterns
+from pbrinit.semantics.exchange import (
+    PacketPattern,
+    icmp_pattern,
+    logged_patterns,
+    service_patterns,
+)
 from pbrinit.semantics.header_space import HeaderSpace
 from pbrinit.semantics.topology import Topology
+
+FEW_PREFIXES = 8
+"""Entries with more than so many prefixes are decided by tables, which refuse without a word."""
 
 
 class RefusalLog:
@@ -38,6 +46,49 @@ class RefusalLog:
             if asked and space.sources.overlaps(behind)
             for pattern in logged_patterns(space.pattern, family)
         )
+
+    def all_logged(
+        self, family: Family, ingress: Interface, there: AddressSet
+    ) -> tuple[HeaderSpace, ...]:
+        """What is logged where it is refused, of what those behind an interface send to some, where
+        the policy logs all.
+        """
+        behind = self._topology.hosts_behind(ingress, family)
+        if not (self._policy.log and behind and there):
+            return ()
+        return tuple(
+            HeaderSpace(pattern, behind, there, "log")
+            for pattern in logged_patterns(PacketPattern(None), family)
+        )
+
+    @cache  # noqa: B019  it lives as long as the program
+    def missed(self, family: Family) -> tuple[HeaderSpace, ...]:
+        """What the log may miss although the policy logs all: where entries have large sets, what
+        some entry names by its protocol and ports, whoever sends it.
+        """
+        if not self._policy.log or self._prefixes(family) <= FEW_PREFIXES:
+            return ()
+        anyone = AddressSet.everything(family)
+        patterns = (
+            pattern
+            for entry in self._policy.all_allows
+            for pattern in service_patterns(entry.services, family, ANY_PORT)
+        )
+        return tuple(
+            HeaderSpace(form, anyone, anyone, "log")
+            for pattern in dict.fromkeys(patterns)
+            for form in dict.fromkeys((pattern, pattern.reversed))
+        )
+
+    def _prefixes(self, family: Family) -> int:
+        """How many prefixes all entries have together, each set as itself or as what it leaves."""
+        groups = [
+            end for allow in self._policy.allows for end in (allow.sources, allow.destinations)
+        ]
+        groups += [end for deny in self._policy.denies for end in (deny.sources, deny.destinations)
+                   if end is not None]  # fmt: skip
+        sets = {group.in_family(family) for group in groups}
+        return sum(min(found.prefix_count, (~found).prefix_count) for found in sets)
 
     @cache  # noqa: B019  it lives as long as the program
     def loggable(self, family: Family, ingress: Zone) -> tuple[HeaderSpace, ...]:

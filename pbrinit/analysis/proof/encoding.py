@@ -142,6 +142,8 @@ class FamilyEncoding:
                 *path_policy.allowed,
                 *path_policy.denied,
                 *path_policy.logged,
+                *path_policy.all_logged,
+                *path_policy.missed,
             )
         for way in self.zones:
             yield from self.semantics.refusal_log.loggable(self.family, way)

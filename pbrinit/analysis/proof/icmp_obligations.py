@@ -40,8 +40,9 @@ def icmp_error_obligations(
     deny entries reject is told anything: the input look-up ends with a prohibition. It does as
     well for what a logged deny entry names and what is refused, and for nothing else.
 
-    Where all that is refused is logged, every refusal is one, and whether the sender hears of it is
-    decided where the kernel's word is sent: an obligation like any other. But nobody is spoken of
+    Where all that is refused is logged, every refusal may be one, and what is refused of those
+    behind the interface is, but for what is missed. Whether the sender hears of it is decided where
+    the kernel's word is sent: an obligation like any other. But nobody is spoken of
     who claims to be this machine, where the word would be heard by its own sockets: in IPv6, and
     where not all is logged.
     """
@@ -74,10 +75,14 @@ def icmp_error_obligations(
             passes = encoding.passes(path_policy, protocol, kernel.packet)
             to_tell.append(z3.And(held(asks), rejected, z3.Not(silent), z3.Not(passes)))
         logged = held(space for path_policy in ends for space in path_policy.logged)
+        all_logged = any_of(
+            z3.And(held(path_policy.all_logged), z3.Not(held(path_policy.missed)))
+            for path_policy in ends
+        )
         lets_in = any_of(
             encoding.passes(path_policy, protocol, kernel.packet) for path_policy in ends
         )
-        to_tell.append(z3.And(logged, z3.Not(lets_in)))
+        to_tell.append(z3.And(z3.Or(logged, all_logged), z3.Not(lets_in)))
         anyhow = any_of(
             kernel.packet.source.within(encoding.classes.mask(space.sources))
             for path_policy in path_policies
@@ -107,20 +112,25 @@ def icmp_error_obligations(
 
 
 def log_obligations(encoding: FamilyEncoding, ingress: Interface) -> Obligation:
-    """The kernel's word about those whom a logged deny entry names leads into loopback, and is for
-    nobody there: so the log hears it. IPv4 has chosen no address for it yet (icmp_route_lookup,
+    """The kernel's word about those whom the log is to hear of leads into loopback, and is for
+    nobody there: so the log hears it. Where all is logged, a source that is rejected gets the word
+    itself. IPv4 has chosen no address for it yet (icmp_route_lookup,
     net/ipv4/icmp.c), IPv6 has (icmp6_send, net/ipv6/icmp.c).
     """
     kernel, family = encoding.kernel, encoding.family
     number = PROTOCOL[family]
     flow = kernel.output_flow(number, None)
     (word,) = icmp_pattern(family, SAYS_PROHIBITED[family]).destination_ports
-    asking = [
-        space.sources
-        for way in (None, *encoding.zones)
-        if way is not ingress
-        for space in encoding.path_policy(ingress, way).logged
+    path_policies = [
+        encoding.path_policy(ingress, way) for way in (None, *encoding.zones) if way is not ingress
     ]
+    mask, rejected = encoding.classes.mask, 0
+    for space in (s for path_policy in path_policies for s in path_policy.denied if s.reject):
+        rejected |= mask(space.sources)
+    asking = {mask(s.sources) for path_policy in path_policies for s in path_policy.logged}
+    asking |= {
+        mask(s.sources) & ~rejected for path_policy in path_policies for s in path_policy.all_logged
+    }
     own = [encoding.classes.number(address.ip) for address in ingress.addresses_of(family)]
 
     def wrong() -> Conditions:
@@ -133,7 +143,7 @@ def log_obligations(encoding: FamilyEncoding, ingress: Interface) -> Obligation:
         return [
             *kernel.possible(number, outgoing=True),
             any_of(packet.source.within(1 << one) for one in says),
-            any_of(packet.destination.within(encoding.classes.mask(found)) for found in asking),
+            any_of(packet.destination.within(found) for found in asking),
             in_ports(packet.destination_port, word),
             packet.uid == ROOT,
             z3.Not(led),

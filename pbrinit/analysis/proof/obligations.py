@@ -34,9 +34,7 @@ def obligations(encoding: FamilyEncoding) -> Iterator[Obligation]:
             yield _arrives(encoding, way, group)
             if encoding.family is Family.V4:
                 yield _goes_to_all(encoding, way, group)
-            if encoding.kernel.sends_icmp_errors(
-                way.device
-            ) or encoding.semantics.refusal_log.loggable(encoding.family, way):
+            if encoding.kernel.sends_icmp_errors(way.device) or _is_logged(encoding, way):
                 yield icmp_obligations.icmp_error_obligations(encoding, way, group)
         sent = group - {ARP}  # that is no packet: see `packet.ARP`
         for bound in (None, *encoding.zones) if sent else ():
@@ -45,12 +43,19 @@ def obligations(encoding: FamilyEncoding) -> Iterator[Obligation]:
     yield from (
         icmp_obligations.log_obligations(encoding, interface)
         for interface in encoding.policy.interfaces
-        if encoding.semantics.refusal_log.loggable(encoding.family, interface)
+        if _is_logged(encoding, interface)
     )
     for expected in encoding.expected:
         for group in encoding.protocols:
             if expected.space.pattern.protocol is None or expected.space.pattern.protocol in group:
                 yield _expected(encoding, expected, group)
+
+
+def _is_logged(encoding: FamilyEncoding, way: Zone) -> bool:
+    """Whether the log may hear of what arrives by it."""
+    if encoding.policy.log:
+        return isinstance(way, Interface)
+    return bool(encoding.semantics.refusal_log.loggable(encoding.family, way))
 
 
 def _is_wrong(conformance: Conformance) -> bool:

@@ -1,9 +1,10 @@
 """`pbrctl prove`: that a plan does what its policy means, for every packet.
 
-In: a `Policy` and its `Plan`.  Out: for each obligation a `Finding`: that it holds, or one packet
-that shows the contrary, judged by the model and the meaning themselves; and for each slice of
-client's ports that it is nobody else's.  A plan that is not well-formed is refused, and nothing
-more is asked about it.
+In: a `Policy` and its `Plan`.  Out: a `Finding` for each statement: that it holds, or what shows
+the contrary.  First comes what makes the plan well-formed; of a plan that is not, nothing more is
+asked.  Then, whose ports are whose, and what is taken for granted of settings, addresses and
+programs.  Last come the obligations, about all packets; what shows the contrary is one packet,
+judged by the model and the meaning themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import cached_property
 
 import z3
 
+from pbrinit.analysis.assumed import assumptions
 from pbrinit.analysis.claim import Claim, Flaw
 from pbrinit.analysis.conformance import Conformance, ConformanceChecker
 from pbrinit.analysis.proof.encoding import FamilyEncoding, link_local
@@ -95,6 +97,7 @@ class Proof:
             return
         for found in slices(self._policy, self._plan):
             yield Finding(found, 0.0, found.conflict())
+        yield from _of_claims(assumptions.claims(self._policy, self._plan))
         for obligation in self.obligations():
             yield self.find(obligation)
 

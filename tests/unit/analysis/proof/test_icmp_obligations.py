@@ -74,10 +74,39 @@ def test_each_way_to_get_it_wrong_is_found(tmp_path: Path, wrong: str) -> None:
     assert refuted(policy, WRONG[wrong](plan)) != []
 
 
-def test_without_it_nothing_is_said_where_the_log_is_wanted(tmp_path: Path) -> None:
-    """Which is no hole, and so it is proved: the log is empty then."""
+LOGS_NOTHING: dict[str, Callable[[Plan], Plan]] = {
+    "the log does not hear of it": lambda plan: without(plan, note=SPOKEN),
+    "nor of IPv6": lambda plan: without(plan, note=SPOKEN, family=Family.V6),
+    "the kernel does not speak there": lambda plan: replace(plan, forwarding_sysctls=()),
+    "nothing is spoken of": lambda plan: with_action(plan, Action.PROHIBIT, Action.BLACKHOLE),
+    "no TCP is spoken of": lambda plan: changed(
+        plan, {"action": Action.BLACKHOLE}, note="not allowed", protocol=6
+    ),
+    "nobody listens": lambda plan: replace(plan, log=False),
+}
+
+
+def with_action(plan: Plan, old: Action, new: Action) -> Plan:
+    return replace(plan, rules=tuple(replace(rule, action=new) if rule.action is old else rule
+                                     for rule in plan.rules))  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", LOGS_NOTHING)
+def test_a_plan_that_logs_nothing_is_not_proved_where_all_is_to_be_logged(
+    tmp_path: Path, wrong: str
+) -> None:
     policy, plan = logged(tmp_path, "host")
-    assert refuted(policy, without(plan, note=SPOKEN)) == []
+    assert refuted(policy, LOGS_NOTHING[wrong](plan)) != []
+
+
+def test_where_sets_are_large_what_no_entry_names_is_logged_all_the_same() -> None:
+    """IPv4 refuses a stranger by the return path alone, and without a word, what an entry names."""
+    many = ", ".join(f'"198.51.{number}.0/24"' for number in range(0, 40, 2))
+    text = f"log = true\n{ROUTER}".replace("servers = [", f"many = [{many}]\nservers = [")
+    policy = written('[[input]]\non = "wan"\nfrom = "many"\nservice = "ssh"\n', text)
+    plan = compile_policy(policy)
+    assert refuted(policy, plan) == []
+    assert refuted(policy, with_action(plan, Action.PROHIBIT, Action.BLACKHOLE)) != []
 
 
 def forged(plan: Plan) -> set[Action]:

@@ -100,9 +100,11 @@ def test_two_routes_of_ipv6_to_a_prefix_differ_in_their_source() -> None:
     loopback, *others = PLAN.links
     one = Route(Family.V6, 1000, RouteType.THROW, ip_network("2001:db8::/32"))
     two = replace(one, source=ip_network("2001:db8:1::/48"))
-    more = replace(loopback, routes=(one, two))
+    early = loopback.preaddress_routes
+    more = replace(loopback, preaddress_routes=(*early, one, two))
     assert flaws(replace(PLAN, links=(more, *others))) == []
-    twice = replace(loopback, routes=(one, two, replace(two, type=RouteType.BLACKHOLE)))
+    three = replace(two, type=RouteType.BLACKHOLE)
+    twice = replace(loopback, preaddress_routes=(*early, one, two, three))
     assert len(flaws(replace(PLAN, links=(twice, *others)))) == 1
 
 
