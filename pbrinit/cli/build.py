@@ -62,12 +62,20 @@ def loaded(path: Path, leases: Iterable[str] = ()) -> tuple[Policy, Plan]:
     """
     with paused():
         policy = read_policy(path)
-        try:
-            found = [assigned.parse_assignment(policy, lease) for lease in leases]
-        except assigned.AssignmentError as error:
-            raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
+        found = assignments(path, policy, leases)
         policy = assigned.with_assignments(policy, *found)
         return policy, compiled(path, policy)
+
+
+def assignments(path: Path, policy: Policy, leases: Iterable[str]) -> list[assigned.Assignment]:
+    """What is given to a policy on the command line.
+
+    Raises PolicyError where something of it does not fit.
+    """
+    try:
+        return [assigned.parse_assignment(policy, lease) for lease in leases]
+    except assigned.AssignmentError as error:
+        raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
 
 
 def compiled(path: Path, policy: Policy) -> Plan:

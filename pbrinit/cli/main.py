@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PolicyError as error:
         _refuse(error, as_json=options.json)
         return USAGE
+    except assigned.AssignmentError as error:
+        about = getattr(options, "policy", None) or options.old
+        _refuse(PolicyError([Problem(str(about), "interface", str(error))]), as_json=options.json)
+        return USAGE
     except BrokenPipeError:
         sys.stderr.close()
         return 1

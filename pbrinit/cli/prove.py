@@ -22,7 +22,7 @@ from pbrinit.net.addresses import Address
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Ingress, Origin, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.policy import problems
-from pbrinit.policy.assigned import assignment_states
+from pbrinit.policy.assigned import FORM, assignment_states
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import Problem
 from pbrinit.policy.reader.reader import read_policy
@@ -49,6 +49,13 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="say only what is not proved, and the verdict"
     )
+    parser.add_argument(
+        "--lease",
+        action="append",
+        default=[],
+        metavar=FORM,
+        help="in the place of an example of what the policy is assigned; once for each family",
+    )
     parser.set_defaults(command=_command)
 
 
@@ -57,12 +64,15 @@ def _command(options: argparse.Namespace) -> int:
 
     told = verdict if options.quiet else text
     proofs: list[dict[str, Any]] = []
-    for state, policy in assignment_states(read_policy(options.policy)):
+    written = read_policy(options.policy)
+    given = build.assignments(options.policy, written, options.lease)
+    for state, policy in assignment_states(written, given):
         start = time.monotonic()
         name = f"{options.policy}{f' {state}' if state else ''}"
         try:
             with build.paused():
-                proof = Proof(policy, build.compiled(options.policy, policy))
+                plan = build.compiled(options.policy, policy)
+                proof = Proof(policy, plan, written=written if state else None)
                 findings = list(proof.findings())
         except UndecidedError as error:
             print(f"{name}: not proved: {error}", file=sys.stderr)

@@ -62,19 +62,24 @@ class AssignmentError(Exception):
 FORM = "ADDRESS/LENGTH[,[GATEWAY][,[SERVER][,PREFIX=ROUTER]…]]"
 ANY = "any"
 NAMES = {Family.V4: "a lease", Family.V6: "an advertisement"}
-EXAMPLES = {
+EXAMPLES: dict[Family, tuple[str, ...]] = {
     Family.V4: (
         "192.0.2.77/24,192.0.2.1", "198.51.100.77/24,198.51.100.1",
         "203.0.113.77/24,203.0.113.1", "10.77.77.77/24,10.77.77.1",
         "172.31.77.77/24,172.31.77.1", "192.168.77.77/24,192.168.77.1",
+        *(f"{first}.77.77.77/{length},{first}.77.77.78"
+          for length in (24, 30) for first in range(1, 224)),
     ),
     Family.V6: (
         "2001:db8:77:77:5054:ff:fe12:3456/64,fe80::1",
         "3fff:77:77:77:5054:ff:fe12:3456/64,fe80::1",
         "fd77:77:77:77:5054:ff:fe12:3456/64,fe80::1",
+        *(f"{first:x}:77:77:77:5054:ff:fe12:3456/64,fe80::1"
+          for first in range(0x2001, 0x4000, 0x101)),
     ),
 }  # fmt: skip
-"""Example assignments: from documentation prefixes (RFC 5737, 3849, 9637), and private ones."""
+"""Example assignments: from documentation prefixes (RFC 5737, 3849, 9637), private ones, and others
+for a policy that has taken all of these."""
 
 
 def parse_assignment(policy: Policy, text: str) -> Assignment:
@@ -158,12 +163,18 @@ def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
             yield int(prefix.network_address), prefix.prefixlen
 
 
-def assignment_states(policy: Policy) -> Iterator[tuple[str, Policy]]:
-    """Every state of the policy, each with a description: with and without an example of each
-    assignment that it can have.
+def assignment_states(
+    policy: Policy, given: Iterable[Assignment] = ()
+) -> Iterator[tuple[str, Policy]]:
+    """Every state of the policy, each with a description: with and without each assignment that it
+    can have; with those `given`, and with an example of the others.
+
+    Raises AssignmentError where no example fits: then nothing could be said of that state.
     """
+    known = {assignment.family: assignment for assignment in given}
     families = [interface.family for interface in dynamic_interfaces(policy)]
-    for assignments in product(*(dict.fromkeys((None, _example(policy, f))) for f in families)):
+    examples = [known.get(family) or _example(policy, family) for family in families]
+    for assignments in product(*((None, example) for example in examples)):
         words = (
             f"with {NAMES[family]} of {assignment}" if assignment else f"without {NAMES[family]}"
             for family, assignment in zip(families, assignments, strict=True)
@@ -172,18 +183,24 @@ def assignment_states(policy: Policy) -> Iterator[tuple[str, Policy]]:
 
 
 def with_example_assignments(policy: Policy) -> Policy:
-    """The policy with an example of every assignment that it can have."""
+    """The policy with an example of every assignment that it can have.
+
+    Raises AssignmentError.
+    """
     *_, (_, assigned) = assignment_states(policy)
     return assigned
 
 
-def _example(policy: Policy, family: Family) -> Assignment | None:
+def _example(policy: Policy, family: Family) -> Assignment:
     for text in EXAMPLES[family]:
         try:
             return parse_assignment(policy, text)
         except AssignmentError:
             continue
-    return None
+    raise AssignmentError(
+        f"no example of {NAMES[family]} fits the policy, since its other prefixes leave no room for"
+        " one: the state with it is unknown; give one that fits, or take a route out"
+    )
 
 
 def with_assignments(policy: Policy, *assignments: Assignment | None) -> Policy:

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import z3
 
-from pbrinit.analysis.assumed import assumptions
+from pbrinit.analysis.assumed import assignment, assumptions
 from pbrinit.analysis.claim import Claim, Flaw
 from pbrinit.analysis.conformance import Conformance, ConformanceChecker
 from pbrinit.analysis.proof.encoding import FamilyEncoding, link_local
@@ -54,12 +54,22 @@ class Finding:
 
 
 class Proof:
-    """The proof of one policy and its plan; findings come as they are made."""
+    """The proof of one policy and its plan; findings come as they are made.
 
-    def __init__(self, policy: Policy, plan: Plan, families: Iterable[Family] = Family) -> None:
+    `written` is the policy as its file has it, where this one has an assigned address.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        plan: Plan,
+        families: Iterable[Family] = Family,
+        written: Policy | None = None,
+    ) -> None:
         self.link_local = link_local(policy)
         self._families = tuple(families)
         self._policy, self._plan = policy, plan
+        self._written = written
 
     @cached_property
     def encodings(self) -> dict[Family, FamilyEncoding]:
@@ -97,6 +107,8 @@ class Proof:
             return
         for found in slices(self._policy, self._plan):
             yield Finding(found, 0.0, found.conflict())
+        if self._written is not None:
+            yield from _of_claims(assignment.claims(self._written, self._policy))
         yield from _of_claims(assumptions.claims(self._policy, self._plan))
         for obligation in self.obligations():
             yield self.find(obligation)
