@@ -117,6 +117,8 @@ def verdict(
         yield ""
     if len(contrary) > SHOWN:
         yield f"and {len(contrary) - SHOWN} more; --json has them all"
+    for expectation, keys in (proof.passing_answers() if proof.is_wellformed else {}).items():
+        yield f"{name}: {expectation} leaves out answers, by {', '.join(keys) or 'no entry'}"
     word = f"NOT PROVED: {len(contrary)}" if contrary else "proved for every packet: all"
     classes = "the plan is not well-formed"
     if proof.is_wellformed:
@@ -202,6 +204,9 @@ def as_json(
         "proved": not any(finding.counterexample for finding in findings),
         "seconds": round(seconds, 3),
         "classes": {f.version: len(case.classes) for f, case in proof.encodings.items()}
+        if proof.is_wellformed
+        else {},
+        "answers": {key: list(keys) for key, keys in proof.passing_answers().items()}
         if proof.is_wellformed
         else {},
         "cases": [

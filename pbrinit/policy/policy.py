@@ -137,6 +137,7 @@ class Expectation:
     is, and so is its answer (`always` True).
 
     It is about each of `directions`; the other fields are those of `Allow`. No service is any.
+    With `answers` packets that entries allow as answers may pass all the same.
     """
 
     key: str
@@ -149,6 +150,7 @@ class Expectation:
     services: tuple[Service, ...]
     user: User | None
     room: Program | None = None
+    answers: bool = False
 
 
 class FailureAction(enum.Enum):

@@ -7,7 +7,7 @@ allowed or not.  `obligations` makes claims of them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.icmp import ANY_PORT
@@ -24,6 +24,7 @@ from pbrinit.semantics.exchange import (
 from pbrinit.semantics.header_space import HeaderSpace
 from pbrinit.semantics.paths import PolicySemantics
 
+(EVERY_PORT,) = ANY_PORT
 Path = tuple[Zone | None, Zone | None]
 """A way in and a way out: without the one it is sent from here, without the other it is for this
 machine."""
@@ -35,6 +36,7 @@ class ExpectedFlows:
     of them. The paths have the same way in, or else the same way out.
 
     `anybody`: what is sent passes where one user may send it; who, is for the entry to say.
+    `answers`: what entries allow as answers may pass.
     """
 
     key: str
@@ -42,6 +44,7 @@ class ExpectedFlows:
     paths: tuple[Path, ...]
     space: HeaderSpace
     any_user: bool = False
+    answers: bool = False
 
     @property
     def ingress(self) -> Zone | None:
@@ -52,12 +55,26 @@ class ExpectedFlows:
 def expected_flows(semantics: PolicySemantics, family: Family) -> Iterator[ExpectedFlows]:
     """What the expectations of a policy are about, in one family."""
     for expectation in semantics.policy.expectations:
-        if Direction.INPUT in expectation.directions:
-            yield from _of_input(semantics, family, expectation)
-        if Direction.OUTPUT in expectation.directions:
-            yield from _of_output(semantics, family, expectation)
-        if Direction.FORWARD in expectation.directions:
-            yield from _of_forward(semantics, family, expectation)
+        for direction, flows_of in (
+            (Direction.INPUT, _of_input),
+            (Direction.OUTPUT, _of_output),
+            (Direction.FORWARD, _of_forward),
+        ):
+            if direction in expectation.directions:
+                for flows in flows_of(semantics, family, expectation):
+                    yield replace(flows, answers=expectation.answers)
+
+
+def passing_answers(
+    semantics: PolicySemantics, family: Family, flows: ExpectedFlows
+) -> Iterator[str]:
+    """The keys of the entries whose answers an expectation lets pass."""
+    if not flows.answers:
+        return
+    for path in flows.paths:
+        for space in semantics.path_policy(family, *path).allowed:
+            if space.answer and space.overlaps(flows.space):
+                yield space.key
 
 
 def _insides(policy: Policy, expectation: Expectation) -> tuple[Program | None, ...]:
@@ -95,8 +112,9 @@ def _of_input(
 def _of_output(
     semantics: PolicySemantics, family: Family, expectation: Expectation
 ) -> Iterator[ExpectedFlows]:
-    """Each who asks has client's ports of its own. Not told whom it is about, `always` is about
-    the machine itself.
+    """Each who asks has client's ports of its own, but none asks from any port: a hostile program
+    does not keep to the ports of clients. Not told whom it is about, `always` is about the machine
+    itself.
     """
     key, always, services = expectation.key, expectation.always, expectation.services
     uid = expectation.user.uid if expectation.user else None
@@ -106,7 +124,7 @@ def _of_output(
         peers = semantics.topology.peers_behind(expectation.destinations, interface, family)
         for end in inside[:1] if always else inside:
             clients = end.client_ports if end else semantics.policy.client_ports
-            for pattern in _asking(services, family, end, clients):
+            for pattern in _asking(services, family, end, clients if always else EVERY_PORT):
                 space = HeaderSpace(pattern, own, peers, key, uid=uid)
                 yield ExpectedFlows(key, always, ((end, interface),), space)
             for pattern in (
@@ -131,16 +149,11 @@ def _asking(
 def _of_forward(
     semantics: PolicySemantics, family: Family, expectation: Expectation
 ) -> Iterator[ExpectedFlows]:
-    """What passes through. None of those who ask from a port that an entry has for its clients
-    passes, and each of those who ask from the ports that clients have where no entry says.
+    """What passes through. None of those who ask, from whatever port, passes, and each of those who
+    ask from the ports that clients have where no entry says.
     """
     key, always, services = expectation.key, expectation.always, expectation.services
-    clients: PortSet = (REMOTE_EPHEMERAL_PORTS,)
-    if not always:
-        entries = [e for e in semantics.policy.allows if e.direction is Direction.FORWARD]
-        clients = tuple(
-            dict.fromkeys((REMOTE_EPHEMERAL_PORTS, *(entry.client_ports for entry in entries)))
-        )
+    clients: PortSet = (REMOTE_EPHEMERAL_PORTS,) if always else ANY_PORT
     pairs: list[tuple[Interface, Interface]] = [
         (ingress, egress)
         for ingress in expectation.interfaces

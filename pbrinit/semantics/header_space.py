@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pbrinit.net.addresses import Address, AddressSet
+from pbrinit.net.services import PortSet
 from pbrinit.semantics.exchange import PacketPattern
 
 
@@ -41,6 +42,22 @@ class HeaderSpace:
             and any(p.first <= packet.source_port <= p.last for p in pattern.source_ports)
             and any(p.first <= packet.destination_port <= p.last for p in pattern.destination_ports)
         )
+
+    def overlaps(self, other: HeaderSpace) -> bool:
+        """Whether a packet can be one of both."""
+        mine, others = self.pattern, other.pattern
+        return (
+            (None in (mine.protocol, others.protocol) or mine.protocol == others.protocol)
+            and (None in (self.uid, other.uid) or self.uid == other.uid)
+            and self.sources.overlaps(other.sources)
+            and self.destinations.overlaps(other.destinations)
+            and _share_a_port(mine.source_ports, others.source_ports)
+            and _share_a_port(mine.destination_ports, others.destination_ports)
+        )
+
+
+def _share_a_port(some: PortSet, others: PortSet) -> bool:
+    return any(one.overlaps(other) for one in some for other in others)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.programs import Program, Zone
 from pbrinit.semantics.decision import LOCAL
 from pbrinit.semantics.expectations import ExpectedFlows
+from pbrinit.semantics.header_space import PathPolicy
 
 
 def obligations(encoding: FamilyEncoding) -> Iterator[Obligation]:
@@ -216,15 +217,19 @@ def _leaves(encoding: FamilyEncoding, bound: Zone | None, protocols: frozenset[i
     return Obligation(encoding.family, about, False, oif, protocols, wrong, _is_wrong, signature)
 
 
+def without_answers(path_policy: PathPolicy) -> PathPolicy:
+    """What passes on a path otherwise than as an answer."""
+    asks = tuple(space for space in path_policy.allowed if not space.answer)
+    return replace(path_policy, allowed=asks)
+
+
 def _connects(encoding: FamilyEncoding, interface: Interface) -> Obligation:
     """Who may ask by TCP may also connect: the look-up before it, without source and port, is
     allowed as well (ip_route_connect, include/net/route.h).
     """
     kernel = encoding.kernel
     path_policy = encoding.path_policy(None, interface)
-    asks = replace(
-        path_policy, allowed=tuple(space for space in path_policy.allowed if not space.answer)
-    )
+    asks = without_answers(path_policy)
 
     def wrong() -> Conditions:
         packet = kernel.packet
@@ -249,8 +254,8 @@ def _connects(encoding: FamilyEncoding, interface: Interface) -> Obligation:
 def _expected(
     encoding: FamilyEncoding, expected: ExpectedFlows, protocols: frozenset[int]
 ) -> Obligation:
-    """None, or each, of the packets that an expectation is about is allowed. That the plan
-    does what is allowed the other obligations show.
+    """None, or each, of the packets that an expectation is about is allowed, but as answers where
+    the expectation lets them pass. That the plan does what is allowed the other obligations show.
     """
     kernel, protocol = encoding.kernel, min(protocols)
     outgoing = expected.ingress is None
@@ -260,10 +265,13 @@ def _expected(
         given = kernel.packet
         senders = encoding.users if expected.any_user else (given.uid,)
         packets = [replace(given, uid=uid) for uid in senders]
+        path_policies = [encoding.path_policy(*path) for path in expected.paths]
+        if expected.answers:
+            path_policies = [without_answers(path_policy) for path_policy in path_policies]
         allowed = any_of(
-            encoding.granted(encoding.path_policy(*path), protocol, packet, outgoing=outgoing)
+            encoding.granted(path_policy, protocol, packet, outgoing=outgoing)
             for packet in packets
-            for path in expected.paths
+            for path_policy in path_policies
         )
         return [
             *kernel.possible(protocol, outgoing=outgoing),

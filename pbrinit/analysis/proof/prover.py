@@ -30,6 +30,7 @@ from pbrinit.net.icmp import ECHO_REQUEST
 from pbrinit.net.packet import WITH_TYPES, Egress, Ingress, Origin, Packet
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
+from pbrinit.semantics.expectations import passing_answers
 
 TIMEOUT = 60_000
 """Milliseconds for one obligation; they take some."""
@@ -96,6 +97,15 @@ class Proof:
         """Everything that is to be shown."""
         for encoding in self.encodings.values():
             yield from obligations(encoding)
+
+    def passing_answers(self) -> dict[str, tuple[str, ...]]:
+        """For each expectation that lets answers pass, the entries whose answers do."""
+        found: dict[str, dict[str, None]] = {}
+        for family, encoding in self.encodings.items():
+            for flows in (flows for flows in encoding.expected if flows.answers):
+                keys = passing_answers(encoding.semantics, family, flows)
+                found.setdefault(flows.key, {}).update(dict.fromkeys(keys))
+        return {key: tuple(keys) for key, keys in found.items()}
 
     def findings(self) -> Iterator[Finding]:
         """Everything, shown or refuted.

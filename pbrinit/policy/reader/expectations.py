@@ -54,6 +54,7 @@ def _expectation(symbols: SymbolTable, table: TomlTable, *, always: bool) -> Exp
         services=symbols.services_of(table),
         user=user,
         room=room,
+        answers=table.flag("answers"),
     )
 
 

@@ -183,11 +183,16 @@ BETWEEN = Table(
         SERVICE,
     )
 )
-EXPECTED = Table((ON, IN, OUT, FROM, TO, ANY_SERVICE, USER, RUN))
+EXPECTED = (ON, IN, OUT, FROM, TO, ANY_SERVICE, USER, RUN)
+ANSWERS = Key(
+    "answers",
+    Flag(),
+    "Whether packets may pass that have the form of an answer by an entry. Left out: false.",
+)
 EXPECT = Table(
     (
-        Key("never", EXPECTED, "None of these packets is allowed."),
-        Key("always", EXPECTED, "Each of these packets is allowed, and its answer."),
+        Key("never", Table((*EXPECTED, ANSWERS)), "None of these packets is allowed."),
+        Key("always", Table(EXPECTED), "Each of these packets is allowed, and its answer."),
     ),
     exactly_one_of=("never", "always"),
 )

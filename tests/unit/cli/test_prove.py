@@ -22,7 +22,7 @@ from pbrinit.policy.policy import Policy
 from pbrinit.semantics import exchange
 from pbrinit.semantics.decision import DROPPED, LOCAL
 from tests.support.generate.plan_mutants import first_of_all, without
-from tests.support.policy_text import written
+from tests.support.policy_text import ROOMS, ROUTER, written
 
 LAN = """
 hostname = "inner"
@@ -113,7 +113,8 @@ def test_a_counter_example_is_as_ordinary_a_packet_as_there_is(
         ('never = { from = "not desk", service = "ssh" }', True),
         ('never = { from = "any" }', False),
         ('never = { to = "any" }', False),
-        ('never = { user = "admin", service = "ssh" }', True),
+        ('never = { user = "admin", service = "ssh" }', False),
+        ('never = { user = "admin", service = "ssh", answers = true }', True),
         ('always = { from = "desk", service = "ssh" }', True),
         ('always = { from = "any", service = "ssh" }', False),
         ('always = { to = "desk", service = "ssh" }', False),
@@ -122,6 +123,51 @@ def test_a_counter_example_is_as_ordinary_a_packet_as_there_is(
 def test_expectations_hold_of_every_packet_or_do_not(expected: str, *, holds: bool) -> None:
     policy = written(f"[[expect]]\n{expected}\n", LAN)
     assert (refuted(compile_policy(policy), policy) == []) == holds
+
+
+@pytest.mark.parametrize(
+    ("names", "entries", "expected", "answering", "packet"),
+    [
+        (ROUTER, '[[input]]\nfrom = "mgmt"\nservice = "ssh"\n',
+         'to = "any", service = "web"', "input[1]", "out tcp 192.0.2.2:22 > 198.51.100.9:80 "),
+        (ROUTER, '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\nclients = "1-79"\n',
+         'in = "wan", out = "lan", service = "ssh"', "forward[1]",
+         "in wan tcp 203.0.113.9:443 > 10.0.0.11:22"),
+        (ROOMS, '[[input]]\nfrom = "mgmt"\nservice = "ssh"\nrun = "sshd"\n',
+         'run = "sshd", service = ["ssh", "web"]', "input[1]",
+         "out run=sshd tcp 192.0.2.2:22 > 198.51.100.9:22"),
+        (ROUTER, '[[output]]\non = "wan"\nto = "mgmt"\nservice = "web"\n',
+         'from = "mgmt", service = "ssh"', None, None),
+    ],
+)  # fmt: skip
+def test_never_is_about_every_source_port_and_answers_that_pass_are_named(
+    names: str, entries: str, expected: str, answering: str | None, packet: str | None
+) -> None:
+    """Of these the first three were proved: who answers reached the ports of the service."""
+
+    def told(more: str) -> str:
+        policy = written(f"{entries}[[expect]]\nnever = {{ {expected}{more} }}\n", names)
+        proof = Proof(policy, compile_policy(policy))
+        return "\n".join(prove.verdict("p", policy, proof, list(proof.findings()), 0.1))
+
+    if answering is None:
+        assert "NOT PROVED" not in told("")
+        return
+    assert f"{answering} as an answer" in told("")
+    assert packet is not None
+    assert packet in told("")
+    named = told(", answers = true")
+    assert "NOT PROVED" not in named
+    assert f"p: expect[1].never leaves out answers, by {answering}" in named
+
+
+def test_a_request_from_any_port_is_none_of_the_answers_that_pass() -> None:
+    """From the ports of clients it is one, and with `answers` too."""
+    entry = '[[output]]\non = "wan"\nto = "mgmt"\nservice = "web"\n'
+    expected = '[[expect]]\nnever = { to = "mgmt", service = "web", answers = true }\n'
+    policy = written(entry + expected)
+    found = {str(finding.obligation) for finding in refuted(compile_policy(policy), policy)}
+    assert found == {"IPv4 expect[1].never", "IPv6 expect[1].never"}
 
 
 def test_json_has_each_case_and_the_packet(
