@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pbrinit.analysis import exposure, forwarding
 from pbrinit.analysis.cells import Grid, minus
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Service
@@ -25,6 +26,9 @@ def lint(policy: Policy, remarks: Problems) -> None:
     """Take note of the entries of a policy that do nothing, and of empty expectations."""
     semantics = PolicySemantics(policy)
     _empty(policy, semantics, remarks)
+    exposure.remark_on_exposures(policy, semantics, remarks)
+    forwarding.remark_on_no_return(policy, semantics, remarks)
+    forwarding.remark_on_wide_denies(policy, semantics, remarks)
     for number, entry in enumerate(policy.allows):
         paths = list(_asking(entry, policy, semantics))
         if takers := _shadowing_denies(entry, policy, paths):

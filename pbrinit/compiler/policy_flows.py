@@ -91,6 +91,7 @@ class PolicyFlows:
             for exchange in _denied_exchanges(deny, log=deny.log and not policy.log)
         ]
         self._logs = policy.logs
+        self._client_ports = policy.client_ports
         self.forwards = any(
             flow.role is Role.ALLOW and flow.sources and flow.destinations
             for interface in topology.interfaces
@@ -213,7 +214,8 @@ class PolicyFlows:
         """What this machine sends of an exchange of its own; here ICMP types are visible.
 
         A TCP socket that connects is looked up with port 0 first (ip_route_connect,
-        include/net/route.h); a UDP socket has its port by then (inet_autobind).
+        include/net/route.h); a UDP socket has its port by then (inet_autobind). A socket that is
+        bound to one of an entry's own `clients` has its port too.
         """
         incoming = exchange.direction is Direction.INPUT
         if service is not None and service.echo:
@@ -225,7 +227,8 @@ class PolicyFlows:
         else:
             yield self._request(service, exchange.client_ports)
             tcp = service is not None and service.protocol == Protocol.TCP
-            if tcp and exchange.client_ports != ANY_PORT:
+            chosen = self._client_ports in exchange.client_ports
+            if tcp and chosen and exchange.client_ports != ANY_PORT:
                 yield from (self._request(service, port) for port in NO_PORT)
 
     def _return_path(self) -> Iterator[FlowSpec]:

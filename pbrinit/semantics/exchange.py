@@ -77,14 +77,17 @@ def forward_patterns(
         yield pattern.reversed if answer else pattern
 
 
-def request_pattern(service: Service, family: Family, clients: Ports) -> PacketPattern:
+def request_pattern(
+    service: Service, family: Family, clients: Ports, ephemeral: Ports
+) -> PacketPattern:
     """What a program of this machine sends to ask for a service, from the ports of its clients.
 
-    A TCP socket that connects is looked up once with port 0, before it has one.
+    A TCP socket that connects from an ephemeral port is looked up once with port 0, before it has
+    one; a socket that is bound to another port of `clients` is not.
     """
     if service.echo:
         return icmp_pattern(family, ECHO_REQUEST[family])
-    tcp = service.protocol == Protocol.TCP
+    tcp = service.protocol == Protocol.TCP and ephemeral in clients
     (pattern,) = service_patterns([service], family, (clients, *NO_PORT) if tcp else (clients,))
     return pattern
 
@@ -98,7 +101,7 @@ def reply_pattern(service: Service, family: Family) -> PacketPattern:
 
 
 def output_patterns(
-    entry: Allow, family: Family, *, answer: bool
+    entry: Allow, family: Family, ephemeral: Ports, *, answer: bool
 ) -> Iterator[tuple[PacketPattern, int | None]]:
     """What an entry lets leave, and who alone may send it; None is anybody.
 
@@ -107,7 +110,7 @@ def output_patterns(
     uid = entry.user.uid if entry.user else None
     for service in entry.services:
         if not answer:
-            yield request_pattern(service, family, entry.client_ports), uid
+            yield request_pattern(service, family, entry.client_ports, ephemeral), uid
             continue
         yield reply_pattern(service, family), ROOT if service.protocol == Protocol.ICMP else uid
 

@@ -141,7 +141,7 @@ def _asking(
         yield from forward_patterns(services, family, (clients,), answer=False)
         return
     for service in services:
-        yield request_pattern(service, family, clients)
+        yield request_pattern(service, family, clients, clients)
     if not services:
         yield PacketPattern(None)
 

@@ -164,7 +164,9 @@ class PolicySemantics:
             for entry in self._entries_of(None, interface)
             for peers in [self.topology.peers_behind(entry.peers, interface, family)]
             for answer in [entry.direction is Direction.INPUT]
-            for pattern, uid in output_patterns(entry, family, answer=answer)
+            for pattern, uid in output_patterns(
+                entry, family, self.policy.client_ports, answer=answer
+            )
         ]
         denied = [
             HeaderSpace(

@@ -24,7 +24,7 @@ from tests.support.office_addresses import (  # fmt: skip
 )
 
 versions = pytest.mark.parametrize("version", [4, 6])
-LENGTHS = {4: 24, 6: 64}
+LENGTHS = {4: 26, 6: 64}
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,27 @@ program listens on such a port, hosts that may send answers can also send reques
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.services import Ports, Service
+from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Service
 from pbrinit.policy.policy import Allow, Direction
 from pbrinit.policy.problems import Problems
+from pbrinit.policy.programs import Program
 from pbrinit.policy.reader.reachability import Reachability
+
+FIRST_UNPRIVILEGED = 1024
+"""From here on every program can have a port (ip_unprivileged_port_start, ip-sysctl.rst)."""
 
 HINT = "narrow clients so that this port is not in it, or move the service"
 
 
 def check_answers(problems: Problems, allows: Sequence[Allow], reachability: Reachability) -> None:
-    """Report forward entries whose answers would reach a service, of their own or of another.
+    """Report entries whose answers would reach a service: a forward entry's those of its own or of
+    another, an output entry's those of an input entry.
 
-    `check_not_ephemeral` keeps this machine's own services out of its clients' ports, and answers
-    to other hosts do not arrive here.
+    `check_not_ephemeral` keeps this machine's own services out of its ephemeral ports, so only
+    `clients` brings an output entry into conflict.
     """
     forwards = [allow for allow in allows if allow.direction is Direction.FORWARD]
     separate = []
@@ -42,8 +47,15 @@ def check_answers(problems: Problems, allows: Sequence[Allow], reachability: Rea
             )
         if not overlapping:
             separate.append(allow)
-    for client in separate:
-        for server in forwards:
+    inputs = [allow for allow in allows if allow.direction is Direction.INPUT]
+    outputs = [
+        allow
+        for allow in allows
+        if allow.direction is Direction.OUTPUT and allow.client_ports not in LOCAL_EPHEMERAL_PORTS
+    ]
+    pairs = [*product(separate, forwards), *product(outputs, inputs)]
+    for client, server in pairs:
+        if client.room is server.room:
             services = _services_on_client_ports(client, server)
             if services and _answers_arrive(client, server, reachability):
                 problems.report(
@@ -55,10 +67,11 @@ def check_answers(problems: Problems, allows: Sequence[Allow], reachability: Rea
 
 
 def _is_client_port(ports: Ports, allow: Allow) -> bool:
-    """Whether some port of the service is a client port too. Where both ends use exactly the
-    same ports, this is on purpose.
+    """Whether some port of the service is a client port too. Where both ends use one and the same
+    port, this is on purpose. Of a range every port would be open to every other one.
     """
-    return ports.overlaps(allow.client_ports) and ports != allow.client_ports
+    one = ports.first == ports.last and ports == allow.client_ports
+    return ports.overlaps(allow.client_ports) and not one
 
 
 def _with_ports(allow: Allow) -> Iterator[tuple[Service, Ports]]:
@@ -82,18 +95,35 @@ def _answers_arrive(client: Allow, server: Allow, reachability: Reachability) ->
     hosts that answer them may not send such requests anyway.
     """
     return any(
-        _sources(client, reachability, family) & _destinations(server, reachability, family)
+        _share_hosts(client, server, reachability, family)
         and not _allowed_anyway(client, server, reachability, family)
         for family in Family
     )
 
 
+def _share_hosts(client: Allow, server: Allow, reachability: Reachability, family: Family) -> bool:
+    """Whether a host sends requests by the one entry and gets some by the other. This machine does,
+    where answers and requests arrive by one interface.
+    """
+    if server.direction is Direction.INPUT:
+        shared = [i for i in client.interfaces if i in server.interfaces]
+        behind = reachability.hosts_behind(shared, family)
+        return bool(client.destinations.in_family(family) & behind)
+    asking = _sources(client, reachability, family)
+    return bool(asking & _destinations(server, reachability, family))
+
+
 def _allowed_anyway(
     client: Allow, server: Allow, reachability: Reachability, family: Family
 ) -> bool:
+    """Whether those who answer may request the services anyway: from the ports of their answers, or
+    from ports that every program of theirs can have.
+    """
     ports_match = all(ports in server.client_ports for _, ports in _with_ports(client))
+    anybody_there = server.client_ports.last >= FIRST_UNPRIVILEGED
     answering = _destinations(client, reachability, family)
-    return ports_match and answering <= _sources(server, reachability, family)
+    asking = _sources(server, reachability, family)
+    return (ports_match or anybody_there) and answering <= asking
 
 
 def _sources(allow: Allow, reachability: Reachability, family: Family) -> AddressSet:
@@ -101,7 +131,9 @@ def _sources(allow: Allow, reachability: Reachability, family: Family) -> Addres
 
 
 def _destinations(allow: Allow, reachability: Reachability, family: Family) -> AddressSet:
-    behind = reachability.hosts_behind(allow.egress_interfaces, family)
+    forwards = allow.direction is Direction.FORWARD
+    ends = allow.egress_interfaces if forwards else allow.interfaces
+    behind = reachability.hosts_behind(ends, family)
     return allow.destinations.in_family(family) & behind
 
 
@@ -120,6 +152,28 @@ def check_receivers(problems: Problems, allows: Sequence[Allow]) -> None:
                 f"{service} goes to {_receiver(second)} here, and to {_receiver(first)} by"
                 f" {first.key}",
                 "a packet has one receiver: use another port for one of them, or name the same run",
+            )
+
+
+def check_client_ports(
+    problems: Problems, allows: Sequence[Allow], rooms: Sequence[Program]
+) -> None:
+    """Report `clients` of this machine that are a room's ports: answers had two receivers."""
+    outputs = [a for a in allows if a.direction is Direction.OUTPUT and a.room is None]
+    served = [a for a in allows if a.direction is Direction.INPUT and a.room is not None]
+    for allow in outputs:
+        names = [room.name for room in rooms if room.client_ports.overlaps(allow.client_ports)]
+        names += [
+            server.room.name
+            for server in served
+            if server.room and _services_on_client_ports(allow, server)
+            and {*allow.interfaces} & {*server.interfaces}
+        ]  # fmt: skip
+        for name in dict.fromkeys(names):
+            problems.report(
+                f"{allow.key}.clients",
+                f"ports {allow.client_ports} belong to the room {name} as well",
+                "a packet has one receiver: use other ports",
             )
 
 

@@ -159,12 +159,30 @@ def _check_has_ports(table: TomlTable, services: Sequence[Service], room: Progra
             )
 
 
+def _check_clients(table: TomlTable, services: Sequence[Service], room: Program | None) -> None:
+    """Report `clients` where requests have no ports, or those that the room has."""
+    if "clients" not in table:
+        return
+    if services and not any(service.ports for service in services):
+        table.problems.report(
+            table.path("clients"), "these services have no ports", "leave clients out"
+        )
+    if room is not None:
+        table.problems.report(
+            table.path("clients"),
+            f"the room {room.name} has ports of its own ({room.client_ports})",
+            "leave clients out, or give the program isolate = false",
+        )
+
+
 def _output(symbols: SymbolTable, table: TomlTable) -> Allow:
     interfaces = symbols.interfaces_of(table, "on")
     destinations = symbols.addresses_of(table, "to") or ANYBODY
     symbols.check_reachable(table, "to", destinations, interfaces)
     services, (room, user) = symbols.services_of(table), symbols.room_of(table)
     _check_has_ports(table, services, room)
+    _check_clients(table, services, room)
+    own = room.client_ports if room else symbols.client_ports
     return Allow(
         key=table.key,
         direction=Direction.OUTPUT,
@@ -173,7 +191,7 @@ def _output(symbols: SymbolTable, table: TomlTable) -> Allow:
         sources=ANYBODY,
         destinations=destinations,
         services=services,
-        client_ports=room.client_ports if room else symbols.client_ports,
+        client_ports=table.scalar("clients", ports) or own,
         user=user,
         room=room,
     )
@@ -185,10 +203,7 @@ def _forward(symbols: SymbolTable, table: TomlTable) -> Allow:
     destinations = symbols.addresses_of(table, "to") or ANYBODY
     check_ends(symbols, table, (sources, ingress), (destinations, egress))
     services = symbols.services_of(table)
-    if "clients" in table and services and not any(service.ports for service in services):
-        table.problems.report(
-            table.path("clients"), "these services have no ports", "leave clients out"
-        )
+    _check_clients(table, services, None)
     return Allow(
         key=table.key,
         direction=Direction.FORWARD,

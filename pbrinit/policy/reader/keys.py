@@ -6,7 +6,7 @@ for editors is made.  What the keys mean: docs/language.md, docs/meaning.md.
 
 from __future__ import annotations
 
-from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS
+from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, REMOTE_EPHEMERAL_PORTS
 from pbrinit.policy.programs import Share
 from pbrinit.policy.reader.schema_types import (
     Command,
@@ -62,6 +62,12 @@ CLIENT_PORTS = Key(
     String(),
     f'The source ports of requests, such as "1024-65534". Left out: {REMOTE_EPHEMERAL_PORTS}.',
 )
+OWN_CLIENT_PORTS = Key(
+    "clients",
+    String(),
+    'The ports that this machine sends requests from, such as "123". Left out: '
+    f"{LOCAL_EPHEMERAL_PORTS}, or the part of it that the rooms leave.",
+)
 REJECT = Key(
     "reject", Flag(), "Send an ICMP error, prohibited, to the sender of what would be forwarded."
 )
@@ -109,7 +115,7 @@ INPUT = Table(
     key_hints={"to": "input is to this machine: leave it out"},
 )
 OUTPUT = Table(
-    (ON, TO, SERVICE, USER, RUN),
+    (ON, TO, SERVICE, OWN_CLIENT_PORTS, USER, RUN),
     key_hints={"from": "output is from this machine: leave it out"},
 )
 FORWARD = Table(

@@ -58,6 +58,8 @@ def read_with_remarks(path: Path, *, check_files: bool = True) -> CheckResult:
     served = metrics.read_metrics(symbols, document, allows, remarks)
     conflicts.check_answers(problems, allows, symbols.reachability)
     conflicts.check_receivers(problems, allows)
+    rooms = [program for program in symbols.programs.values() if program.isolated]
+    conflicts.check_client_ports(problems, allows, rooms)
     interfaces = symbols.interfaces.values() if room_allows else ()
     for interface, address in room_addresses.conflicting_interfaces(interfaces):
         problems.report(

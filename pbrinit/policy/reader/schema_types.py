@@ -32,7 +32,7 @@ KEY_HINTS: Mapping[str, str] = {
     "out": "it belongs in [[forward]]",
     "from": ENTRY,
     "to": ENTRY,
-    "clients": "it belongs in [[forward]]",
+    "clients": "it belongs in [[output]] or [[forward]]",
     "reject": "it belongs in [[deny]]",
     "log": "it belongs in [[deny]], or at the beginning of the file, above the first [section]",
     "never": EXPECTED,

@@ -63,6 +63,9 @@ AT_CLIENTS_PORTS = ("udp/65534", "tcp/61000-65534", "tcp/40000", "udp/32768")
 """What only others may serve."""
 
 RANGES = ("1024-65534", "1-65534", "40000-50000")
+OWN_CLIENTS = ("123", "1-1023", "500", "1024-65534", "32768-60999", "61000-65534")
+"""Of this machine."""
+
 WIDE_4 = ("198.51.100", "203.0.113", "192.0.2")
 WIDE_6 = ("2001:db8:5::", "2001:db8::", "2001:db8:7::")
 PROGRAMS = ("a", "b", "c")
@@ -169,6 +172,8 @@ def _entry(random: Random, words: _Words) -> Iterator[str]:
         yield f'run = "{random.choice(words.runs)}"'
         return
     yield from _perhaps(random, 0.5, f'user = "{random.choice([*words.users])}"')
+    if kind == "output":
+        yield from _perhaps(random, 0.2, f'clients = "{random.choice(OWN_CLIENTS)}"')
 
 
 def _between(random: Random, runs: list[str], services: Named) -> Iterator[str]:

@@ -97,3 +97,40 @@ def test_both_ends_having_the_same_port_must_not_turn_who_may_ask(tmp_path: Path
     back += 'from = "friend"\n'
     (problem,) = found(tmp_path, there + back)
     assert problem.startswith("forward[1].clients: answers to ports 51820 reach udp/51820 of")
+
+
+IKE = """
+[[forward]]
+in = "lan"
+out = "wan"
+service = "low"
+{low}
+[[forward]]
+in = "wan"
+out = "lan"
+service = "ike"
+clients = "500"
+"""
+
+
+@pytest.mark.parametrize(
+    ("low", "sound"),
+    [
+        pytest.param("", True, id="from another port"),
+        pytest.param('clients = "1-65534"\n', False, id="a range of its own clients"),
+        pytest.param('clients = "1000-1023"\n', False, id="only root may"),
+        pytest.param('from = "game"\n', False, id="only one of them may"),
+    ],
+)
+def test_who_answers_and_may_ask_the_same_from_another_port_turns_nothing(
+    tmp_path: Path, low: str, *, sound: bool
+) -> None:
+    services = 'low = "udp/1-999"\nike = "udp/500"\n'
+    text = THREE_NETS.replace("[service]\n", f"[service]\n{services}") + IKE.format(low=low)
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    if sound:
+        read_policy(path)
+        return
+    with pytest.raises(PolicyError, match=r"answers to|among the ports"):
+        read_policy(path)

@@ -356,7 +356,7 @@ def is_to_branch(route: Route) -> bool:
 
 
 def other_router(route: Route) -> Route:
-    swapped = {"10.20.0.254": "10.20.0.253", "fd00:20::fe": "fd00:20::fd"}
+    swapped = {"203.0.113.62": "203.0.113.61", "2001:db8:20::fe": "2001:db8:20::fd"}
     there = str(route.gateway)
     return replace(route, gateway=ip_address(swapped.get(there, there)))
 
@@ -373,7 +373,7 @@ def test_it_is_told_what_is_wrong_with_it() -> None:
     proof = changed(other_router)
     told = "\n".join(text("office", read_policy(OFFICE), proof, list(proof.findings()), 0.1))
     assert f"  its way:    {ASTRAY}" in told
-    assert "via 10.20.0.253" in told
+    assert "via 203.0.113.61" in told
 
 
 def test_where_a_bound_socket_finds_no_route_it_speaks_to_the_link() -> None:
@@ -389,7 +389,7 @@ def test_where_a_bound_socket_finds_no_route_it_speaks_to_the_link() -> None:
         for link in plan.links
     )
     judge = ConformanceChecker(policy, replace(plan, links=bare), {})
-    asks = Packet(17, ip_address("10.20.0.1"), ip_address("10.21.0.53"), 40000, 53)
+    asks = Packet(17, ip_address("203.0.113.1"), ip_address("203.0.113.117"), 40000, 53)
     judgement = judge.check(asks, Egress(0, "eth1", bound=True))
     assert judgement.verdict.allowed
     assert judgement.wrong_next_hop
