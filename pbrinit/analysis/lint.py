@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pbrinit.analysis import exposure, forwarding
+from pbrinit.analysis import card_names, exposure, forwarding
 from pbrinit.analysis.cells import Grid, minus
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Service
@@ -25,6 +25,7 @@ Path = tuple[Family, PathPolicy]
 def lint(policy: Policy, remarks: Problems) -> None:
     """Take note of the entries of a policy that do nothing, and of empty expectations."""
     semantics = PolicySemantics(policy)
+    card_names.remark_on_card_names(policy, remarks)
     _empty(policy, semantics, remarks)
     exposure.remark_on_exposures(policy, semantics, remarks)
     forwarding.remark_on_no_return(policy, semantics, remarks)

@@ -78,7 +78,7 @@ class LinkKeeper:
         if present and links.is_up(link.device):
             self._failed.pop(link.name, None)
             return
-        if not present and (link.rename is None or links.of_mac(link.mac) is None):
+        if not present and (link.rename is None or not links.of_mac(link.mac)):
             return
         try:
             if present:

@@ -111,13 +111,14 @@ def mac(device: str) -> str:
     return _read(device, "address")
 
 
-def of_mac(mac: str | None) -> str | None:
-    """The device that has this hardware address, None where none has it."""
+def of_mac(mac: str | None) -> list[str]:
+    """The devices that have this hardware address."""
+    found = []
     for device in devices():
         with contextlib.suppress(OSError):  # it is just gone
             if _read(device, "address") == mac:
-                return device
-    return None
+                found.append(device)
+    return found
 
 
 def index(device: str) -> int:
@@ -134,11 +135,9 @@ def bring_up(kernel: Kernel, link: LinkPlan, *, again: bool = False) -> None:
     Raises LinkError, OSError or SysctlError; the link may then be up, and is filtered.
     """
     if link.rename is not None:
-        current = of_mac(link.mac)
-        if current is None:
-            raise LinkError(f"no device has the MAC address {link.mac}")
-        if current != link.device:
-            send(kernel, (link.rename,), index(current))
+        from pbrinit.boot.network import device_names  # noqa: PLC0415  it needs this module
+
+        device_names.give_name(kernel, link)
     if link.device not in devices():
         raise LinkError(f"there is no device {link.device}, only {' '.join(devices())}")
     sysctl.write(link.sysctls)

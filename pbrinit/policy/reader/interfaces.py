@@ -46,7 +46,9 @@ def _interface(name: str, table: TomlTable) -> Interface:
         _check_device(table.problems, device.key, device.text)
     if mac is not None:
         _check_mac(table.problems, mac.key, mac.text)
-        if not DEVICE.fullmatch(name) or name in RESERVED_DEVICES:
+        if name.startswith(ROOM_DEVICE):
+            table.problems.report(table.key, f"the devices of rooms begin with {ROOM_DEVICE}")
+        elif not DEVICE.fullmatch(name) or name in RESERVED_DEVICES:
             table.problems.report(
                 table.key,
                 "is not a device name",

@@ -44,6 +44,8 @@ def test_one_text_says_the_same_as_a_list_of_one(tmp_path: Path) -> None:
         ("a-very-long-name", "interface.a-very-long-name: is not a device name"),
         ("lo", "interface.lo: is not a device name"),
         ("default", "interface.default: is not a device name"),
+        ("all", "interface.all: is not a device name"),
+        ("r-wan", "interface.r-wan: the devices of rooms begin with r-"),
     ],
 )
 def test_a_device_cannot_be_renamed_to_everything(tmp_path: Path, name: str, expected: str) -> None:
