@@ -100,7 +100,7 @@ def _link(policy: Policy, interface: Interface, tables: SetTables) -> Link:
     )
     static_routes = (
         Route(family, TABLE_MAIN, RouteType.UNICAST, route.prefix, route.via,
-              note="through a router of this link")
+              note="through a router of this link" if route.via else "on this link")
         for family in Family
         for route in interface.active_routes(family)
     )  # fmt: skip
@@ -108,7 +108,11 @@ def _link(policy: Policy, interface: Interface, tables: SetTables) -> Link:
         name=interface.name,
         device=interface.device,
         mac=interface.mac,
-        sysctls=sysctls.device(interface.device, six=interface.has_family(Family.V6)),
+        sysctls=sysctls.device(
+            interface.device,
+            six=interface.has_family(Family.V6),
+            beyond=any(route.via is None for route in interface.active_routes(Family.V4)),
+        ),
         preaddress_routes=(
             _hairpin(policy, interface.device),
             *_router_solicitation_route(interface),

@@ -86,22 +86,16 @@ def _outgoing_routes(policy: Policy, program: Program) -> Iterator[Route]:
         for interface in policy.interfaces:
             own = interface.addresses_of(family)
             sources += [(address.network, address.ip) for address in own]
-            routers: list[tuple[Prefix | None, Address]] = [
+            routers: list[tuple[Prefix | None, Address | None]] = [
                 (route.prefix, route.via) for route in interface.active_routes(family)
             ]
             gateway = interface.gateway(family)
             routers += [(None, gateway)] if gateway else []
             for destination, router in routers:
-                sources += [
-                    (destination, address.ip) for address in own if _on_link(router, address)
-                ][:1]
+                source = interface.source_for(router, family)
+                sources += [(destination, source)] if source else []
         sources += [(prefix, room_addresses.room_address(policy, program, family))
                     for prefix in room_addresses.reserved_prefixes(policy, family)]  # fmt: skip
-        for destination, source in dict(sources).items():
+        for destination, chosen in dict(sources).items():
             yield Route(family, TABLE_MAIN, RouteType.UNICAST, destination, GATEWAY[family],
-                        preferred=source, note="everything goes through the machine")  # fmt: skip
-
-
-def _on_link(router: Address, own: InterfaceAddress) -> bool:
-    """Whether a router is on the link of an own address: in its prefix, or link-local."""
-    return router in own.network or router.is_link_local
+                        preferred=chosen, note="everything goes by the machine")  # fmt: skip

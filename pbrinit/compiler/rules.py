@@ -13,7 +13,7 @@ from pbrinit.compiler.layout import DISPATCH, INPUT, INPUT_SIZE, OUTPUT, ROOM_SI
 from pbrinit.compiler.log_rules import log_rules
 from pbrinit.compiler.output_rules import COMMON_FIRST, output_rules
 from pbrinit.compiler.room_rules import room_rules
-from pbrinit.net.addresses import Family, InterfaceAddress, host
+from pbrinit.net.addresses import Family, InterfaceAddress, Prefix, host
 from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, Action, Rule
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.programs import ROOT
@@ -77,18 +77,22 @@ def _tail(context: CompileContext) -> None:
             code.add(action, protocol=protocol, note="not allowed")
         for interface in policy.interfaces:
             for address in interface.addresses_of(context.family):
-                _accept_arp(context, interface, address)
+                routed = (r.prefix for r in interface.active_routes(Family.V4) if r.via is None)
+                for prefix in (address.network, *routed):
+                    _accept_arp(context, interface, address, prefix)
     last = Action.BLACKHOLE if context.family is Family.V4 else refuse
     code.add(last, note="everything else")
 
 
-def _accept_arp(context: CompileContext, interface: Interface, address: InterfaceAddress) -> None:
-    own, network = host(address), address.network
+def _accept_arp(
+    context: CompileContext, interface: Interface, address: InterfaceAddress, on_link: Prefix
+) -> None:
+    own = host(address)
     context.code.add(
-        Action.LOOKUP, TABLE_MAIN, iif=LOOPBACK, source=own, destination=network, uid=ROOT,
+        Action.LOOKUP, TABLE_MAIN, iif=LOOPBACK, source=own, destination=on_link, uid=ROOT,
         note="ARP's return path",
     )  # fmt: skip
     context.code.add(
-        Action.LOOKUP, TABLE_LOCAL, iif=interface.device, source=network, destination=own,
+        Action.LOOKUP, TABLE_LOCAL, iif=interface.device, source=on_link, destination=own,
         note="ARP",
     )  # fmt: skip

@@ -67,6 +67,11 @@ DEVICE = {
 }
 """For one device, by family: key, value, reason."""
 
+ARP_BEYOND = "1", "hosts of this link have addresses beyond its prefix"
+ARP_EVERYWHERE = "1", "each device says whom it answers: the higher value counts"
+"""What arp_ignore is where on-link routes lead beyond the prefix, and what it is for all devices
+(IN_DEV_MAXCONF, linux/inetdevice.h)."""
+
 
 ROOM = (
     ("net/ipv4/ip_unprivileged_port_start", "0", "rules decide which ports are reached"),
@@ -85,7 +90,10 @@ ROOM = (
 def machine(client_ports: Ports = LOCAL_EPHEMERAL_PORTS) -> tuple[Sysctl, ...]:
     """What is set once, before any link: for the machine, and the defaults of every device."""
     everywhere = [
-        Sysctl(f"net/{_name(family)}/conf/{group}/{key}", value, reason)
+        Sysctl(
+            f"net/{_name(family)}/conf/{group}/{key}",
+            *(ARP_EVERYWHERE if (group, key) == ("all", "arp_ignore") else (value, reason)),
+        )
         for family, entries in DEVICE.items()
         for key, value, reason in entries
         for group in ("all", "default")
@@ -102,13 +110,17 @@ def _port_range(ports: Ports) -> Sysctl:
     return Sysctl(PORT_RANGE, f"{ports.first}\t{ports.last}", "rules for answers match it")
 
 
-def device(name: str, *, six: bool) -> tuple[Sysctl, ...]:
-    """What is set on a device that exists before the defaults of `machine` are set.
+def device(name: str, *, six: bool, beyond: bool = False) -> tuple[Sysctl, ...]:
+    """What is set on a device that exists before the defaults of `machine` are set. `beyond` is for
+    one whose link has hosts with addresses beyond its prefix.
 
     IPv6 is off where the policy gives the interface no IPv6 address.
     """
     entries = [
-        Sysctl(f"net/{_name(family)}/conf/{name}/{key}", value, reason)
+        Sysctl(
+            f"net/{_name(family)}/conf/{name}/{key}",
+            *(ARP_BEYOND if beyond and key == "arp_ignore" else (value, reason)),
+        )
         for family, sysctls in DEVICE.items()
         for key, value, reason in sysctls
     ]

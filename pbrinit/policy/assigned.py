@@ -19,6 +19,7 @@ from pbrinit.policy.policy import ANYBODY, AddressGroup, Allow, Direction, Polic
 from pbrinit.policy.programs import ROOT, User
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.dhcp import classless_routes, lease
+from pbrinit.wire.dhcp.classless_routes import ON_LINK
 from pbrinit.wire.ndp import address as advertised
 
 
@@ -45,7 +46,7 @@ class Assignment:
     def text(self) -> str:
         """The assignment in the form FORM."""
         server = f",{self.server or ANY}" if self.family is Family.V4 else ""
-        routes = "".join(f",{route.prefix}={route.via}" for route in self.routes)
+        routes = "".join(f",{route.prefix}={route.via or ''}" for route in self.routes)
         return f"{self.address},{self.gateway or ''}{server}{routes}"
 
     def __str__(self) -> str:
@@ -59,7 +60,7 @@ class AssignmentError(Exception):
     """An assignment that has another form, or that the policy cannot use; the text says why."""
 
 
-FORM = "ADDRESS/LENGTH[,[GATEWAY][,[SERVER][,PREFIX=ROUTER]…]]"
+FORM = "ADDRESS/LENGTH[,[GATEWAY][,[SERVER][,PREFIX=[ROUTER]]…]]"
 ANY = "any"
 NAMES = {Family.V4: "a lease", Family.V6: "an advertisement"}
 EXAMPLES: dict[Family, tuple[str, ...]] = {
@@ -97,16 +98,18 @@ def parse_assignment(policy: Policy, text: str) -> Assignment:
     interface = next((i for i in dynamic_interfaces(policy) if i.family is family), None)
     if interface is None:
         raise AssignmentError(f"no interface of the policy gets its address {ASSIGNED_BY[family]}")
-    check = lease.check_address if family is Family.V4 else advertised.check_address
     address = str(assignment.address.ip), assignment.address.network.prefixlen
+    gateway = str(assignment.gateway) if assignment.gateway else None
     try:
-        check(*address, str(assignment.gateway) if assignment.gateway else None, interface.taken)
-        if family is Family.V4:
-            routes = tuple((str(route.prefix), str(route.via)) for route in assignment.routes)
-            classless_routes.check_routes(routes, *address, interface.taken)
+        if family is Family.V6:
+            advertised.check_address(*address, gateway, interface.taken)
+            return assignment
+        written = tuple((str(r.prefix), str(r.via or ON_LINK)) for r in assignment.routes)
+        routes = classless_routes.with_host_routes(written, gateway, *address)
+        lease.check_ways(*address, gateway, routes, interface.taken)
     except LeaseError as error:
         raise AssignmentError(f"{text}: {error}") from None
-    return assignment
+    return replace(assignment, routes=tuple(_static_route(*route) for route in routes))
 
 
 def _parse(text: str) -> Assignment | None:
@@ -131,8 +134,15 @@ def _parse(text: str) -> Assignment | None:
 
 def _parse_route(text: str) -> StaticRoute:
     """Raises ValueError."""
-    prefix, _, router = text.partition("=")
-    return StaticRoute(IPv4Network(prefix), IPv4Address(router))
+    prefix, equals, router = text.partition("=")
+    if not equals:
+        raise ValueError(text)
+    return _static_route(prefix, router or ON_LINK)
+
+
+def _static_route(prefix: str, router: str) -> StaticRoute:
+    """Raises ValueError."""
+    return StaticRoute(IPv4Network(prefix), None if router == ON_LINK else IPv4Address(router))
 
 
 def dynamic_interfaces(policy: Policy) -> tuple[DynamicInterface, ...]:

@@ -16,13 +16,15 @@ ASSIGNED_BY = {Family.V4: "by DHCP", Family.V6: "by router advertisement"}
 
 @dataclass(frozen=True)
 class StaticRoute:
-    """A prefix that is reached through a router of a link, and the address of that router."""
+    """A prefix that is reached through a router of a link, and the address of that router; None
+    where the prefix is on the link itself.
+    """
 
     prefix: Prefix
-    via: Address
+    via: Address | None
 
     def __str__(self) -> str:
-        return f"{self.prefix} via {self.via}"
+        return f"{self.prefix} via {self.via}" if self.via else f"{self.prefix} on the link"
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,19 @@ class Interface:
 
     def routes_of(self, family: Family) -> tuple[StaticRoute, ...]:
         """The routes of one family, as the policy has them."""
-        return tuple(route for route in self.routes if route.via.version == family.version)
+        return tuple(route for route in self.routes if route.prefix.version == family.version)
 
     def active_routes(self, family: Family) -> tuple[StaticRoute, ...]:
         """The routes of one family that are in force: none without an address of the family."""
         return self.routes_of(family) if self.addresses_of(family) else ()
+
+    def source_for(self, router: Address | None, family: Family) -> Address | None:
+        """The own address from which a router is reached: one whose prefix has it, else the first
+        (fib_info_update_nhc_saddr, net/ipv4/fib_semantics.c).
+        """
+        own = self.addresses_of(family)
+        near = (a.ip for a in own if router is not None and router in a.network)
+        return next(near, own[0].ip if own else None)
 
     def gateway(self, family: Family) -> Address | None:
         """The gateway of one family, if there is one."""

@@ -28,7 +28,7 @@ def conflicting_interfaces(interfaces: Iterable[Interface]) -> Iterator[tuple[In
     for interface in interfaces:
         own = (address.ip for address in interface.addresses)
         routed = (end for route in interface.routes
-                  for end in (route.via, route.prefix.network_address))  # fmt: skip
+                  for end in (route.via, route.prefix.network_address) if end)  # fmt: skip
         for address in (*own, *interface.gateways, *routed):
             if address in ROOM_PREFIX[family_of(address)]:
                 yield interface, address

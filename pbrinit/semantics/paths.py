@@ -134,13 +134,15 @@ class PolicySemantics:
                 family, room_addresses.reserved_prefixes(self.policy, family)
             )
             for address in interface.addresses_of(family):
-                link = AddressSet.from_prefixes(family, [address.network]) - ours - kept
+                routed = [r.prefix for r in interface.active_routes(family) if r.via is None]
+                near = AddressSet.from_prefixes(family, [address.network, *routed])
+                link = near - ours - kept
                 here = AddressSet.from_prefixes(family, [address.ip])
                 yield HeaderSpace(PacketPattern(ARP), link, here, "ARP")
         elif interface.has_family(family):
-            near = AddressSet.from_prefixes(family, (LINK_LOCAL, UNSPECIFIED_6))
+            by_link = AddressSet.from_prefixes(family, (LINK_LOCAL, UNSPECIFIED_6))
             here = AddressSet.from_prefixes(family, (LINK_LOCAL, SOLICITED_NODE))
-            sources = self.topology.hosts_behind(interface, family) | near
+            sources = self.topology.hosts_behind(interface, family) | by_link
             destinations = self.topology.addresses_of(interface, family) | here
             yield HeaderSpace(
                 PacketPattern(Protocol.ICMPV6),

@@ -65,6 +65,8 @@ def _interface(name: str, table: TomlTable) -> Interface:
         _check_not_static_too(table, family, addresses, gateways)
     static_gateways = [gateway for gateway in gateways if family_of(gateway) not in dynamic]
     _check_gateways(table, static_gateways, addresses, dynamic)
+    static_routes = routes.read_routes(table, addresses, dynamic)
+    routers = (*static_gateways, *(route.via for route in static_routes))
     return Interface(
         name=name,
         device=device.text if device is not None else name,
@@ -72,7 +74,7 @@ def _interface(name: str, table: TomlTable) -> Interface:
         addresses=tuple(addresses),
         gateways=tuple(gateways),
         dynamic_families=dynamic,
-        routes=routes.read_routes(table, addresses, dynamic),
+        routes=(*routes.to_routers(routers, addresses), *static_routes),
     )
 
 

@@ -7,7 +7,7 @@ one, or between it and other interfaces, is reported as a problem.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 
 from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix, family_of, holds
 from pbrinit.net.special_addresses import NO_HOST
@@ -27,10 +27,10 @@ def read_routes(
     """The routes of one interface. Where its IPv4 address is dynamic, IPv4 routes come with it."""
     routes, key = table.scalars("route", route), table.path("route")
     for static in routes:
-        if family_of(static.via) is Family.V4 and Family.V4 in dynamic:
+        if family_of(static.prefix) is Family.V4 and Family.V4 in dynamic:
             hint = f"{ASSIGNED_BY[Family.V4]} routes come with the address"
             table.problems.report(key, f"{static} is set", hint)
-        else:
+        elif static.via is not None:
             check_router(table.problems, key, static.via, addresses, dynamic)
     return tuple(routes)
 
@@ -59,6 +59,33 @@ def route(text: str) -> StaticRoute:
     return StaticRoute(prefix, router)
 
 
+def to_routers(
+    routers: Iterable[Address | None], addresses: Iterable[InterfaceAddress]
+) -> tuple[StaticRoute, ...]:
+    """A route on the link to each router that is in no prefix of the interface's addresses: where
+    an address is alone in its prefix, its routers are all beyond.
+    """
+    own = tuple(addresses)
+    beyond = (
+        router
+        for router in routers
+        if _is_beyond(router, own) and not any(router in address.network for address in own)
+    )
+    hosts = (ip_network(router) for router in dict.fromkeys(beyond) if router is not None)
+    return tuple(StaticRoute(prefix, None) for prefix in hosts)
+
+
+def _is_beyond(router: Address | None, own: Iterable[InterfaceAddress]) -> bool:
+    """Whether a router may be beyond the prefixes of a link: it is a host's address, and an address
+    of its family is alone in its prefix, as clouds assign them.
+    """
+    if router is None or any(router in reserved for reserved in NO_HOST[family_of(router)]):
+        return False
+    return any(
+        address.version == router.version and address.network.num_addresses == 1 for address in own
+    )
+
+
 def check_router(
     problems: Problems,
     key: str,
@@ -67,12 +94,14 @@ def check_router(
     dynamic: Iterable[Family],
 ) -> None:
     """Report a router that cannot be on a link with these addresses. Any link that has IPv6 can
-    have a router with a link-local address (fe80::/10).
+    have a router with a link-local address (fe80::/10). An address with a full-length prefix can
+    have any router.
     """
     own = tuple(addresses)
     has_ipv6 = Family.V6 in dynamic or any(family_of(address) is Family.V6 for address in own)
     link_local = isinstance(router, IPv6Address) and router.is_link_local and has_ipv6
-    if not link_local and not any(router in address.network for address in own):
+    in_prefix = any(router in address.network for address in own)
+    if not link_local and not in_prefix and not _is_beyond(router, own):
         problems.report(key, f"{router} is in no prefix of this interface's addresses")
     if any(router == address.ip for address in own):
         problems.report(key, f"{router} is this machine's own address")
@@ -88,7 +117,7 @@ def check_routes_together(problems: Problems, interfaces: Iterable[Interface]) -
         key = f"interface.{interface.name}.route"
         for static in interface.routes:
             for other in all_interfaces:
-                for own in other.addresses_of(family_of(static.via)):
+                for own in other.addresses_of(family_of(static.prefix)):
                     if holds(own.network, static.prefix):
                         problems.report(
                             key, f"{static.prefix} is inside of {other.name}'s {own}", ON_LINK
@@ -96,7 +125,7 @@ def check_routes_together(problems: Problems, interfaces: Iterable[Interface]) -
             if static.prefix in routers:
                 router = routers[static.prefix]
                 problems.report(key, f"{static.prefix} has another router too: {router}")
-            routers[static.prefix] = f"{interface.name}'s {static.via}"
+            routers[static.prefix] = f"{interface.name}'s {static.via or 'own link'}"
 
 
 def _is_network_or_broadcast(router: Address, own: InterfaceAddress) -> bool:

@@ -13,11 +13,12 @@ import struct
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.prefix import (
     BITS,
-    RESERVED,
+    NOWHERE,
     as_int,
     as_text,
     host_mask,
-    is_other_host_on_link,
+    is_network_or_broadcast,
+    is_unicast,
     overlap,
 )
 
@@ -36,6 +37,10 @@ SHORTEST = 8
 """Shortest destination prefix. Shorter ones are large parts of the Internet, which is reached
 through the gateway."""
 
+ON_LINK = "0.0.0.0"  # noqa: S104  a router that is none
+"""The router of a route to hosts that are on the link itself (RFC 3442)."""
+
+FORMS = "the address's prefix, nor of a prefix on the link"
 RECORD = struct.Struct("!4sB4s")
 SIZE = MAX_ROUTES * RECORD.size
 EMPTY = bytes(RECORD.size)
@@ -68,7 +73,8 @@ def usable(
     others = tuple(taken)
     accepted: list[Route] = []
     remarks: list[str] = []
-    for route in dict.fromkeys(routes):
+    # What is on the link comes first: routers may be there.
+    for route in sorted(dict.fromkeys(routes), key=lambda route: route[1] != ON_LINK):
         fault = _fault(route, accepted, (as_int(address), length), others)
         if fault is None and len(accepted) == MAX_ROUTES:
             fault = f"there are {MAX_ROUTES} already"
@@ -100,18 +106,54 @@ def _fault(
     """
     prefix, hop = as_prefix(route), as_int(route[1])
     first, length = prefix
+    on_link = [address_prefix, *(as_prefix(r) for r in before if r[1] == ON_LINK)]
     if not SHORTEST <= length <= BITS:
         return f"its length is not from {SHORTEST} to {BITS}"
     if first & host_mask(length):
         return "it has bits set beyond its length"
     if length >= address_prefix[1] and overlap(prefix, address_prefix, BITS):
         return "it is inside the address's own prefix, which is on the link"
-    for other in (*RESERVED, *taken):
+    for other in (*NOWHERE, *taken):
         if overlap(prefix, other, BITS):
             return f"it overlaps with {as_text(other)}"
-    if not is_other_host_on_link(hop, *address_prefix):
-        return "the router is not another host of the address's prefix"
+    if route[1] != ON_LINK and not is_router(hop, address_prefix[0], on_link):
+        return f"the router is not another host of {FORMS}"
     return "it is listed twice" if route[0] in (destination for destination, _ in before) else None
+
+
+def is_router(hop: int, address: int, on_link: Iterable[Prefix]) -> bool:
+    """Whether `hop` is another host than `address`, in one of the prefixes that are on the link."""
+    return any(
+        overlap((hop, BITS), prefix, BITS)
+        and hop != address
+        and not is_network_or_broadcast(hop, prefix[1])
+        for prefix in on_link
+    )
+
+
+def on_link_prefixes(routes: Iterable[Route], address: str, length: int) -> list[Prefix]:
+    """The prefixes that are on the link of a lease: its own, and routes without a router."""
+    return [(as_int(address), length), *(as_prefix(r) for r in routes if r[1] == ON_LINK)]
+
+
+def with_host_routes(
+    routes: Iterable[Route], gateway: str | None, address: str, length: int
+) -> tuple[Route, ...]:
+    """The routes, before them those to routers that must be on the link although no prefix has
+    them: where the lease's address is alone in its prefix, all routers are.
+    """
+    given = tuple(routes)
+    if length != BITS:
+        return given
+    on_link = on_link_prefixes(given, address, length)
+    routers = dict.fromkeys((*([gateway] if gateway else ()), *(hop for _, hop in given)))
+    beyond = (
+        hop
+        for hop in routers
+        if is_unicast(socket.inet_aton(hop))
+        and not is_router(as_int(hop), as_int(address), on_link)
+    )
+    return (*((f"{hop}/{BITS}", ON_LINK) for hop in beyond if hop != address), *given)
 
 
 def pack(routes: Iterable[Route]) -> bytes:

@@ -14,6 +14,7 @@ import struct
 
 from pbrinit.wire.assignment import Assignment, LeaseError
 from pbrinit.wire.dhcp import classless_routes
+from pbrinit.wire.dhcp.classless_routes import ON_LINK
 from pbrinit.wire.prefix import (
     BITS,
     RESERVED,
@@ -21,7 +22,6 @@ from pbrinit.wire.prefix import (
     as_text,
     is_host,
     is_network_or_broadcast,
-    is_other_host_on_link,
     is_unicast,
     overlap,
 )
@@ -33,9 +33,8 @@ if TYPE_CHECKING:
     from pbrinit.wire.dhcp.classless_routes import Route
     from pbrinit.wire.prefix import Prefix
 
-LONGEST, SHORTEST = 30, 8
-"""Prefix lengths: a longer prefix has no room for a gateway, a shorter one is a large part of the
-Internet."""
+SHORTEST = 8
+"""Shortest prefix length: a shorter prefix is a large part of the Internet."""
 
 MIN_SECONDS, MAX_SECONDS = 60, 0x7FFFFFFF
 """Lease times in seconds: a shorter lease would change the machine too often; an infinite one
@@ -94,7 +93,8 @@ class Lease(Assignment):
         if age >= self.seconds:
             return None
         server = ANY_SERVER if self.by_broadcast or age >= self.rebind else self.server
-        routes = "".join(f",{prefix}={hop}" for prefix, hop in self.routes)
+        hops = ((prefix, "" if hop == ON_LINK else hop) for prefix, hop in self.routes)
+        routes = "".join(f",{prefix}={hop}" for prefix, hop in hops)
         return f"{self.address}/{self.length},{self.gateway or ''},{server}{routes}"
 
     def change_times(self) -> tuple[int, ...]:
@@ -104,18 +104,17 @@ class Lease(Assignment):
     def describe(self, _: float) -> str:
         """As in `Assignment`."""
         routes = f", gateway {self.gateway}" if self.gateway else ""
-        routes += "".join(f", {prefix} via {hop}" for prefix, hop in self.routes)
+        for prefix, hop in self.routes:
+            routes += f", {prefix} on the link" if hop == ON_LINK else f", {prefix} via {hop}"
         return f"{self.address}/{self.length}{routes} for {self.seconds} s from {self.server}"
 
 
 def check_lease(lease: Lease, taken: Iterable[Prefix]) -> None:
-    """Raises LeaseError unless the lease can be used: an address that passes `check_address`,
-    routes that pass `check_routes`, a server that is not behind another interface, and times in
-    order.
+    """Raises LeaseError unless the lease can be used: what passes `check_ways`, a server that is
+    not behind another interface, and times in order.
     """
     others = tuple(taken)
-    check_address(lease.address, lease.length, lease.gateway, others)
-    classless_routes.check_routes(lease.routes, lease.address, lease.length, others)
+    check_ways(lease.address, lease.length, lease.gateway, lease.routes, others)
     fault = server_fault(lease.server, lease.address, others)
     if fault is not None:
         raise LeaseError(f"its server {lease.server}: {fault}")
@@ -135,13 +134,29 @@ def server_fault(server: str, address: str, taken: Iterable[Prefix]) -> str | No
     return "it is the assigned address" if server == address else None
 
 
-def check_address(address: str, length: int, gateway: str | None, taken: Iterable[Prefix]) -> None:
+def check_ways(
+    address: str,
+    length: int,
+    gateway: str | None,
+    routes: tuple[Route, ...],
+    taken: Iterable[Prefix],
+) -> None:
     """Raises LeaseError unless `address` is a host's address whose prefix does not overlap with
-    `taken` or reserved prefixes, and `gateway` is another host of that prefix.
+    `taken` or reserved prefixes, the routes pass `check_routes`, and `gateway` is another host of
+    that prefix or of one that is on the link.
     """
+    others = tuple(taken)
+    _check_address(address, length, others)
+    classless_routes.check_routes(routes, address, length, others)
+    on_link = classless_routes.on_link_prefixes(routes, address, length)
+    if gateway and not classless_routes.is_router(as_int(gateway), as_int(address), on_link):
+        raise LeaseError(f"the gateway {gateway} is not another host of {classless_routes.FORMS}")
+
+
+def _check_address(address: str, length: int, taken: Iterable[Prefix]) -> None:
     number = as_int(address)
-    if not SHORTEST <= length <= LONGEST:
-        raise LeaseError(f"its prefix has a length of {length}, not of {SHORTEST} to {LONGEST}")
+    if not SHORTEST <= length <= BITS:
+        raise LeaseError(f"its prefix has a length of {length}, not of {SHORTEST} to {BITS}")
     if not is_host(socket.inet_aton(address)):
         raise LeaseError(f"{address} is not a host's address")
     if is_network_or_broadcast(number, length):
@@ -149,8 +164,6 @@ def check_address(address: str, length: int, gateway: str | None, taken: Iterabl
     for prefix in (*RESERVED, *taken):
         if overlap((number, length), prefix, BITS):
             raise LeaseError(f"{address}/{length} overlaps with {as_text(prefix)}")
-    if gateway is not None and not is_other_host_on_link(as_int(gateway), number, length):
-        raise LeaseError(f"the gateway {gateway} is not another host of the address's prefix")
 
 
 def unpack(data: bytes, taken: Iterable[Prefix]) -> Lease:

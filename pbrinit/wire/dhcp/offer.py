@@ -31,7 +31,7 @@ from pbrinit.wire.dhcp.message import (
     ROUTERS,
     SERVER_ID,
 )
-from pbrinit.wire.prefix import BITS, as_int, is_other_host_on_link, is_unicast, overlap
+from pbrinit.wire.prefix import BITS, as_int, is_unicast, overlap
 from pbrinit.wire.record import Record
 
 TYPE_CHECKING = False
@@ -196,17 +196,25 @@ class _Reading:
         others = [route for route in routes if route[0] != DEFAULT_ROUTE]
         if data is None or (is_malformed and not defaults):
             defaults = [*map(socket.inet_ntoa, self._addresses(ROUTERS, "routers"))]
-        usable, remarks = classless_routes.usable(others, self._address, self._length, self.taken)
-        gateway = self._gateway(defaults)
+        own = self._address, self._length
+        first = next((router for router in defaults if self._may_route(router)), None)
+        wanted = classless_routes.with_host_routes(others, first, *own)
+        usable, remarks = classless_routes.usable(wanted, *own, self.taken)
         self.remarks += remarks
-        return gateway, usable
+        return self._gateway(defaults, classless_routes.on_link_prefixes(usable, *own)), usable
 
-    def _gateway(self, routers: Iterable[str]) -> str | None:
+    def _may_route(self, router: str) -> bool:
+        """Whether a router can be beyond the address's prefix."""
+        whole = as_int(router), BITS
+        elsewhere = any(overlap(whole, prefix, BITS) for prefix in self.taken)
+        return is_unicast(socket.inet_aton(router)) and router != self._address and not elsewhere
+
+    def _gateway(self, routers: Iterable[str], on_link: list[Prefix]) -> str | None:
         """The first router that can be used."""
         for router in routers:
-            if is_other_host_on_link(as_int(router), as_int(self._address), self._length):
+            if classless_routes.is_router(as_int(router), as_int(self._address), on_link):
                 return router
-            fault = "it is not another host of the address's prefix"
+            fault = f"it is not another host of {classless_routes.FORMS}"
             self.remarks.append(f"its router {router} is left out: {fault}")
         return None
 

@@ -44,6 +44,15 @@ LEASES = {
     "with a route and no gateway": replace(LEASE, gateway=None, routes=(
         StaticRoute(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
     )),
+    "alone in its prefix": replace(LEASE, address=IPv4Interface("192.0.2.2/32"), routes=(
+        StaticRoute(IPv4Network("192.0.2.1/32"), None),
+    )),
+    "with a router and hosts beyond its prefix": replace(
+        LEASE, gateway=IPv4Address("100.64.0.1"), routes=(
+            StaticRoute(IPv4Network("100.64.0.0/24"), None),
+            StaticRoute(IPv4Network("203.0.113.0/25"), IPv4Address("100.64.0.9")),
+        )
+    ),
     "without a gateway": replace(LEASE, gateway=None),
     "with a server that nobody reaches": Assignment(
         LEASE.address, None, IPv4Address("203.0.113.5")
@@ -268,7 +277,7 @@ def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
         ("2001:db8::9/64,fe80::1,any", "is neither a lease"),
         ("2001:db8::9/64,fe80::1", "gets its address by router advertisement"),
         ("192.0.2.9/24,192.0.2.9", "is not another host of the address's prefix"),
-        ("192.0.2.9/31,192.0.2.8", "length of 31"),
+        ("192.0.2.9/7,192.0.2.8", "length of 7"),
         ("10.0.3.9/24,10.0.3.1", "overlaps with 10.0.0.0/16"),
         ("127.0.0.9/24,127.0.0.1", "is not a host's address"),
     ],

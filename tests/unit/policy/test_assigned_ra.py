@@ -262,7 +262,7 @@ def test_an_advertisement_as_it_is_written(text: str, expected: str) -> None:
         (f"{OWN},{ROUTER}", "is neither a lease nor an advertisement"),
         (f"{OWN}/129", "is neither a lease nor an advertisement"),
         (f"{OWN}/64,192.0.2.1", "is neither a lease nor an advertisement"),
-        (f"{OWN}/64,2001:db8::1", "is not another host of the link"),
+        (f"{OWN}/64,2001:db8::1", "not another host of the link"),
         (f"{OWN}/48,{ROUTER}", "length of 48"),
         (f"fd00:10::7/64,{ROUTER}", "overlaps with fd00:10::/64"),
         ("192.0.2.9/24,192.0.2.1", "gets its address by DHCP"),

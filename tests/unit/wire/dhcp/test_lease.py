@@ -102,7 +102,7 @@ def test_of_routes_the_default_is_the_gateway_and_the_router_is_not() -> None:
     "route",
     [
         "198.51.100.0/24:198.51.100.1", "198.51.100.0/24:192.0.2.77", "198.51.100.0/24:192.0.2.255",
-        "198.51.100.0/24:0.0.0.0", "192.0.2.128/25:192.0.2.9", "192.0.2.0/24:192.0.2.9",
+        "10.0.5.0/24:0.0.0.0", "192.0.2.128/25:192.0.2.9", "192.0.2.0/24:192.0.2.9",
         "10.0.5.0/24:192.0.2.9", "10.0.0.0/8:192.0.2.9", "127.0.0.0/8:192.0.2.9",
         "169.254.77.0/24:192.0.2.9", "224.0.0.0/8:192.0.2.9", "64.0.0.0/7:192.0.2.9",
         "203.0.113.0/24:192.0.2.8",
@@ -116,6 +116,13 @@ def test_a_route_that_leads_to_nobody_or_by_nobody_is_left_out(route: str) -> No
 def test_routes_may_lie_in_one_another_and_around_the_link() -> None:
     told = ["192.0.0.0/8:192.0.2.9", "203.0.113.0/24:192.0.2.9", "203.0.113.64/26:192.0.2.8"]
     assert len(offered((ROUTES, told)).routes) == 3
+
+
+def test_a_route_without_a_router_is_on_the_link_and_routers_may_be_there() -> None:
+    """RFC 3442: a router of 0.0.0.0 is none."""
+    found = offered((ROUTES, ["203.0.113.0/24:198.51.100.1", "198.51.100.0/24:0.0.0.0"]))
+    assert found.routes == (("198.51.100.0/24", "0.0.0.0"), ("203.0.113.0/24", "198.51.100.1"))
+    assert "198.51.100.0/24 on the link" in found.describe(0)
 
 
 def test_bits_beyond_a_routes_length_are_not_looked_at() -> None:

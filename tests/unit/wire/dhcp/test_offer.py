@@ -99,6 +99,57 @@ def test_what_real_servers_send_is_taken_and_what_is_left_out_is_said(
         assert remark in "; ".join(found.remarks)
 
 
+ALONE = ("subnet_mask", "255.255.255.255")
+CLOUD = ("router", "192.0.3.1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ([ALONE], "192.0.2.77/32,192.0.2.1,192.0.2.1,192.0.2.1/32="),
+        ([ALONE, CLOUD], "192.0.2.77/32,192.0.3.1,192.0.2.1,192.0.3.1/32="),
+        ([ALONE, (ROUTES, ["192.0.3.1/32:0.0.0.0", "0.0.0.0/0:192.0.3.1"])],
+         "192.0.2.77/32,192.0.3.1,192.0.2.1,192.0.3.1/32="),
+        ([ALONE, (ROUTES, ["0.0.0.0/0:192.0.3.1", "192.0.3.0/24:0.0.0.0"])],
+         "192.0.2.77/32,192.0.3.1,192.0.2.1,192.0.3.0/24="),
+        ([ALONE, (ROUTES, ["0.0.0.0/0:192.0.3.1"])],
+         "192.0.2.77/32,192.0.3.1,192.0.2.1,192.0.3.1/32="),
+        ([ALONE, (ROUTES, ["198.51.100.0/24:192.0.3.9", "0.0.0.0/0:192.0.3.1"])],
+         "192.0.2.77/32,192.0.3.1,192.0.2.1,192.0.3.1/32=,192.0.3.9/32=,198.51.100.0/24=192.0.3.9"),
+        ([(ROUTES, ["192.0.3.1/32:0.0.0.0", "0.0.0.0/0:192.0.3.1"])],
+         "192.0.2.77/24,192.0.3.1,192.0.2.1,192.0.3.1/32="),
+        ([ALONE, ("router", "169.254.1.1")],
+         "192.0.2.77/32,169.254.1.1,192.0.2.1,169.254.1.1/32="),
+        ([("subnet_mask", "255.255.255.254"), ("router", "192.0.2.76")],
+         "192.0.2.77/31,192.0.2.76,192.0.2.1"),
+        ([(ROUTES, ["169.254.169.254/32:192.0.2.1", "0.0.0.0/0:192.0.2.1"])],
+         "192.0.2.77/24,192.0.2.1,192.0.2.1,169.254.169.254/32=192.0.2.1"),
+    ],
+)  # fmt: skip
+def test_a_router_beyond_the_prefix_is_on_the_link(changes: list[Any], taken: str) -> None:
+    found = offered(*changes)
+    assert found.lease.as_assignment(0) == taken
+    assert found.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "remark"),
+    [
+        ([CLOUD], "its router 192.0.3.1 is left out"),
+        ([ALONE, ("router", "10.0.0.9")], "its router 10.0.0.9 is left out"),
+        ([ALONE, ("router", "127.0.0.1")], "its router 127.0.0.1 is left out"),
+        ([ALONE, ("router", "169.254.77.1")], "its router 169.254.77.1 is left out"),
+        ([ALONE, ("router", "192.0.2.77")], "its router 192.0.2.77 is left out"),
+        ([(ROUTES, ["10.0.0.9/32:0.0.0.0", "0.0.0.0/0:10.0.0.9"])], "overlaps with 10.0.0.0/16"),
+        ([(ROUTES, ["0.0.0.0/0:0.0.0.0"])], "its router 0.0.0.0 is left out"),
+    ],
+)
+def test_a_router_that_cannot_be_beyond_is_left_out(changes: list[Any], remark: str) -> None:
+    found = offered(*changes)
+    assert found.lease.gateway is None
+    assert remark in "; ".join(found.remarks)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
