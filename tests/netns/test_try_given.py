@@ -89,6 +89,16 @@ def test_an_address_that_changes_ends_a_trial(holding: Lab) -> None:
     assert ask() == {OLD: {SECOND, own_address(holding)}, NEW: set()}
 
 
+def test_a_lease_whose_router_is_beyond_its_prefix_is_put_in_force(holding: Lab) -> None:
+    """The kernel has to answer ARP of the router then, and of nobody but the prefix after it."""
+    setting = "/proc/sys/net/ipv4/conf/eth0/arp_ignore"
+    beyond = f"{FIRST}/32,172.31.1.1,172.31.1.1,172.31.1.1/32="
+    for words, answers in ((beyond, "1"), (lease(FIRST), "2")):
+        code, told = holding.machine.do(run_trial.give_addresses, words)
+        assert code == 0, told
+        assert holding.machine.run("cat", setting).strip() == answers
+
+
 def test_a_policy_that_was_confirmed_is_kept_when_addresses_change(holding: Lab) -> None:
     """Also where what it was read from is gone, lists beside it too."""
     beside = run_trial.FOLDER / "more.txt"
