@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from ipaddress import IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from scapy.packet import Packet as Layer
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
 from pbrinit.plan.encode import encode
-from pbrinit.policy.assigned import with_assignments
+from pbrinit.policy.assigned import Assignment, with_assignments
 from pbrinit.policy.reader.reader import read_policy
 from pbrinit.wire.ndp.address import AdvertisedAddress
 from tests.support.generate.packets import seeded
@@ -58,6 +59,9 @@ from tests.support.namespaces.ra_router import (
     start_client,
 )
 from tests.support.policy_text import by_ra
+
+HIGH, MEDIUM, LOW = 1, 0, 3
+"""Router preferences (RFC 4191, section 2.1)."""
 
 
 @pytest.fixture
@@ -157,7 +161,6 @@ def hostile(lab: Lab) -> list[bytes]:
         *(frame_of(lab, message_bytes(one)[:size]) for size in (8, 15, 17, 24, 47)),
         advertisement(lab),
         advertisement(lab, prefix_option(A=0)),
-        advertisement(lab, prefix_option(L=0)),
         advertisement(lab, prefix_option(length=48)),
         advertisement(lab, prefix_option(length=65)),
         advertisement(lab, prefix_option(length=255)),
@@ -213,7 +216,7 @@ def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
     holding: Lab, tmp_path: Path
 ) -> None:
     held = AdvertisedAddress(
-        address=own_address(holding), router=router_address(holding),
+        address=own_address(holding), length=64, router=router_address(holding),
         seconds=3600, gateway_seconds=1800,
         resolvers=(),
     )  # fmt: skip
@@ -225,7 +228,6 @@ def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
         other(prefix_option("2001:db8:66::")), other(prefix_option()),
         other(prefix_option(), seconds=0),
         advertisement(holding, prefix_option(), hops=64, seconds=0),
-        advertisement(holding, prefix_option(validlifetime=0, preferredlifetime=0)),
     ])  # fmt: skip
     time.sleep(1)
     assert dhcp_server.recorded_leases(tmp_path) == [first]
@@ -239,10 +241,78 @@ def test_another_router_changes_nothing_and_the_one_that_is_held_may_give_up(
     holding.machine.do(dhcp_server.stop_client)
 
 
+def test_a_router_does_not_take_an_address_away_at_once(holding: Lab, tmp_path: Path) -> None:
+    """RFC 4862, section 5.5.3, e: anybody can send in its name."""
+    held = AdvertisedAddress(
+        address=own_address(holding), length=64, router=router_address(holding),
+        seconds=3600, gateway_seconds=1800, resolvers=(),
+    )  # fmt: skip
+    start_client(holding, tmp_path, held)
+    over = advertisement(holding, prefix_option(validlifetime=0, preferredlifetime=0))
+    holding.peer.do(in_namespace.transmit, [over] * 9)
+    time.sleep(1)
+    first = f"{own_address(holding)}/64,{router_address(holding)}"
+    assert dhcp_server.recorded_leases(tmp_path) == [first]
+    holding.machine.do(dhcp_server.stop_client)
+
+
+LOCAL = "fd12:3456:789a::"
+
+
+def is_recorded(folder: Path, leases: list[str]) -> bool:
+    return dhcp_server.recorded_leases(folder) == leases
+
+
+def test_a_global_prefix_takes_the_place_of_a_unique_local_one(
+    waiting: Lab, tmp_path: Path
+) -> None:
+    """A router that boots says the local one alone first, and is no default router yet."""
+    start_client(waiting, tmp_path)
+    local = f"{own_address(waiting, LOCAL)}/64,"
+    both = f"{own_address(waiting)}/64,{router_address(waiting)}"
+    first = advertisement(waiting, prefix_option(LOCAL), seconds=0)
+    waiting.peer.do(in_namespace.transmit, [first])
+    assert wait_until(partial(is_recorded, tmp_path, ["none", local]), SECONDS)
+    for options in ((LOCAL, PREFIX), (PREFIX, LOCAL)):
+        second = advertisement(waiting, *map(prefix_option, options))
+        waiting.peer.do(in_namespace.transmit, [second])
+        changed = ["none", local, both]
+        assert wait_until(partial(is_recorded, tmp_path, changed), SECONDS)
+    waiting.machine.do(dhcp_server.stop_client)
+
+
+def test_one_router_gives_the_prefix_and_another_one_that_is_preferred_is_the_default(
+    waiting: Lab, tmp_path: Path
+) -> None:
+    """The prefix is not on the link: no host of it is reached but by the router."""
+    start_client(waiting, tmp_path)
+    others = [
+        advertisement(waiting, prefix_option(L=0), seconds=0),
+        advertisement(waiting, source="fe80::66", prf=LOW),
+        advertisement(waiting, source="fe80::67", prf=HIGH),
+        advertisement(waiting, source="fe80::68", prf=MEDIUM),
+    ]
+    waiting.peer.do(in_namespace.transmit, others)
+    told = ["none", f"{own_address(waiting)}/128,fe80::67"]
+    assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path)[-1:] == told[-1:], SECONDS)
+    waiting.machine.do(dhcp_server.stop_client)
+
+
+def test_an_address_whose_prefix_is_not_on_the_link_is_used_by_the_router() -> None:
+    with Lab([], [MGMT, STRANGER]) as lab:
+        own = own_address(lab)
+        given = Assignment(IPv6Interface(f"{own}/128"), IPv6Address(router_address(lab)))
+        assert lab.machine.do(in_namespace.enforce, plan_for(given)) == []
+        lab.peer.run("ip", "route", "add", own, "dev", "eth0")
+        lab.machine.do(in_namespace.serve, "tcp", 22)
+        asked = Probe("tcp", own, 22, source=(MGMT, 0))
+        assert lab.peer.do(in_namespace.send_probe, asked) == "answered"
+
+
 def test_a_router_that_gives_another_prefix_renumbers(holding: Lab, tmp_path: Path) -> None:
     held = AdvertisedAddress(
-        address=own_address(holding, "2001:db8:1::"), router=router_address(holding), seconds=3600,
-        gateway_seconds=1800, resolvers=(),
+        address=own_address(holding, "2001:db8:1::"), length=64, router=router_address(holding),
+        seconds=3600, gateway_seconds=1800, resolvers=(),
     )  # fmt: skip
     start_client(holding, tmp_path, held)
     gone = prefix_option("2001:db8:1::", preferredlifetime=0)

@@ -108,11 +108,11 @@ def advertisement(
     seconds: int = 1800,
     **fields: Any,
 ) -> bytes:
-    """A router advertisement as a frame of the peer's card."""
+    """A router advertisement as a frame of the peer's card, of medium preference unless said."""
     hardware = lab.peer.do(in_namespace.mac)
     frame = Ether(src=hardware, dst=TO_NODES) / IPv6(
         src=source or router_address(lab), dst=NODES, hlim=hops
-    ) / ICMPv6ND_RA(routerlifetime=seconds, **fields)  # fmt: skip
+    ) / ICMPv6ND_RA(routerlifetime=seconds, **{"prf": 0, **fields})  # fmt: skip
     for prefix in prefixes:
         frame /= prefix
     return bytes(frame)

@@ -312,3 +312,14 @@ def test_the_command_line_takes_what_is_given_of_each_family(
     assert "ip address add 192.0.2.77/24 brd + dev eth0" in shown
     assert main.main(["show", "examples/dhcp.toml", *words]) == 2
     assert "gets its address by router advertisement" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gateway", [ROUTER, None])
+def test_the_plan_with_an_address_alone_in_its_prefix_is_proved(gateway: str | None) -> None:
+    """The prefix is not on the link."""
+    alone = Assignment(
+        IPv6Interface(f"{OWN}/128"), IPv6Address(gateway) if gateway is not None else None
+    )
+    policy = with_assignments(WAITING, alone)
+    assert refuted(policy, compile_policy(policy)) == []
+    assert parse_assignment(WAITING, alone.text) == alone

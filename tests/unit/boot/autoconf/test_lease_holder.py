@@ -30,6 +30,7 @@ ABROAD = Lease(**{**vars(GIVEN), "address": "10.0.0.9", "gateway": None})
 FIRST, SECOND = (f"{one.address}/24,192.0.2.1,192.0.2.1" for one in (GIVEN, OTHER))
 SIX = AdvertisedAddress(
     address="2001:db8::7",
+    length=64,
     router="fe80::1",
     seconds=3,
     gateway_seconds=2,

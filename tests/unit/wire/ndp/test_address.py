@@ -16,6 +16,7 @@ from pbrinit.wire.ndp.address import AdvertisedAddress, check_address, eui64_add
 
 ONE = AdvertisedAddress(
     address="2001:db8:1::7",
+    length=64,
     router="fe80::1",
     seconds=3600,
     gateway_seconds=1800,
