@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from pbrinit.analysis import card_names, exposure, forwarding
 from pbrinit.analysis.cells import Grid, minus
+from pbrinit.analysis.containment import Containment
 from pbrinit.net.addresses import Family
-from pbrinit.net.services import Service
 from pbrinit.policy.policy import Allow, Deny, Direction, Policy
 from pbrinit.policy.problems import Problems
 from pbrinit.policy.programs import Zone
@@ -30,6 +30,7 @@ def lint(policy: Policy, remarks: Problems) -> None:
     exposure.remark_on_exposures(policy, semantics, remarks)
     forwarding.remark_on_no_return(policy, semantics, remarks)
     forwarding.remark_on_wide_denies(policy, semantics, remarks)
+    containment = Containment(policy.allows)
     for number, entry in enumerate(policy.allows):
         paths = list(_asking(entry, policy, semantics))
         if takers := _shadowing_denies(entry, policy, paths):
@@ -38,11 +39,9 @@ def lint(policy: Policy, remarks: Problems) -> None:
                 entry.key, f"does nothing: what it lets be asked is taken away by {keys}"
             )
             continue
-        for other_number, other in enumerate(policy.allows):
-            same = _within(other, entry)
-            if other is not entry and _within(entry, other) and (other_number < number or not same):
-                remarks.report(entry.key, f"allows nothing that {other.key} does not allow as well")
-                break
+        holder = containment.holder(number)
+        if holder is not None:
+            remarks.report(entry.key, f"allows nothing that {holder.key} does not allow as well")
 
 
 def _empty(policy: Policy, semantics: PolicySemantics, remarks: Problems) -> None:
@@ -77,13 +76,11 @@ def _shadowing_denies(entry: Allow, policy: Policy, paths: list[Path]) -> tuple[
 
 def _meets(entry: Allow, deny: Deny, path_policy: PathPolicy) -> bool:
     """Whether a deny entry may take something of an entry on a path, services apart."""
-    asks, denied = path_policy.by_direction[0]
     return any(
         space.sources.overlaps(mine.sources) and space.destinations.overlaps(mine.destinations)
-        for space in denied
-        if space.key == deny.key
-        for mine in asks
-        if mine.key == entry.key and space.pattern.protocol in (None, mine.pattern.protocol)
+        for space in path_policy.denied_requests.get(deny.key, ())
+        for mine in path_policy.requests.get(entry.key, ())
+        if space.pattern.protocol in (None, mine.pattern.protocol)
     )
 
 
@@ -91,9 +88,9 @@ def _take_all(entry: Allow, denies: list[Deny], paths: list[Path]) -> bool:
     """Whether nothing is left on any path."""
     keys = {deny.key for deny in denies}
     for family, path_policy in paths:
-        asks, denied = path_policy.by_direction[0]
-        mine = [space for space in asks if space.key == entry.key]
-        taken = [space for space in denied if space.key in keys]
+        mine = path_policy.requests.get(entry.key, [])
+        denied = path_policy.denied_requests
+        taken = [space for key in keys for space in denied.get(key, ())]
         grid = Grid(family, [*mine, *taken])
         if minus(map(grid.cell, mine), map(grid.cell, taken)):
             return False
@@ -112,33 +109,3 @@ def _asking(entry: Allow, policy: Policy, semantics: PolicySemantics) -> Iterato
     for ingress, egress in ways if policy.denies else ():
         for family in Family:
             yield family, semantics.path_policy(family, ingress, egress)
-
-
-def _within(entry: Allow, other: Allow) -> bool:
-    """Whether all that an entry allows, answers included, another one does: each of what it names
-    is among what the other names, and it is about the same room, or both about none.
-    """
-    return (
-        entry.direction is other.direction
-        and entry.room == other.room
-        and set(entry.interfaces) <= set(other.interfaces)
-        and set(entry.egress_interfaces) <= set(other.egress_interfaces)
-        and other.user in (None, entry.user)
-        and entry.client_ports in other.client_ports
-        and all(any(_serves(wide, one) for wide in other.services) for one in entry.services)
-        and all(
-            mine.in_family(family) <= theirs.in_family(family)
-            for mine, theirs in (
-                (entry.sources, other.sources),
-                (entry.destinations, other.destinations),
-            )
-            for family in Family
-        )
-    )
-
-
-def _serves(wide: Service, narrow: Service) -> bool:
-    """Whether the one service is all of the other."""
-    if wide.protocol != narrow.protocol or (wide.echo and not narrow.echo):
-        return False
-    return wide.ports is None or (narrow.ports is not None and narrow.ports in wide.ports)

@@ -44,6 +44,10 @@ class Interface:
     dynamic_families: frozenset[Family] = frozenset()
     routes: tuple[StaticRoute, ...] = ()
 
+    def __hash__(self) -> int:
+        """No two interfaces of a policy have one device; this is asked for very often."""
+        return hash(self.device)
+
     def awaiting_address(self, family: Family) -> bool:
         """Whether its address of the family is dynamic and not assigned yet."""
         return family in self.dynamic_families and not self.addresses_of(family)

@@ -6,6 +6,7 @@ makes them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -115,6 +116,16 @@ class PathPolicy:
             for answer in (False, True)
         )
 
+    @cached_property
+    def requests(self) -> dict[str, list[HeaderSpace]]:
+        """What is allowed of those who ask, by the keys of entries."""
+        return _by_key(self.by_direction[0][0])
+
+    @cached_property
+    def denied_requests(self) -> dict[str, list[HeaderSpace]]:
+        """What is denied of those who ask, by the keys of deny entries."""
+        return _by_key(self.by_direction[0][1])
+
     def rejects(self, packet: Flow) -> bool | None:
         """Whether its sender is told that it is denied: where it would pass were it not rejected.
         None, as it comes: where it would not pass anyhow, and the sender is one who is rejected.
@@ -137,3 +148,10 @@ class PathPolicy:
         """The keys of those that name it otherwise than as an answer."""
         spaces = (*self.always, *self.allowed, *self.denied)
         return frozenset(space.key for space in spaces if not space.answer and space.holds(packet))
+
+
+def _by_key(spaces: Iterable[HeaderSpace]) -> dict[str, list[HeaderSpace]]:
+    found: dict[str, list[HeaderSpace]] = {}
+    for space in spaces:
+        found.setdefault(space.key, []).append(space)
+    return found

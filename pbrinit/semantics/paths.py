@@ -50,6 +50,7 @@ class PolicySemantics:
         self.topology = Topology(policy)
         self.refusal_log = RefusalLog(policy, self.topology)
         self._everything = {family: AddressSet.everything(family) for family in Family}
+        self._paths: dict[tuple[Family, str | None, str | None], PathPolicy] = {}
 
     # The three ways, and those of rooms
 
@@ -57,6 +58,12 @@ class PolicySemantics:
         """What passes on one path; without a way in what the machine itself sends, without a way
         out what is for it. One of the two there is.
         """
+        ends = (ingress.device if ingress else None, egress.device if egress else None)
+        if (family, *ends) not in self._paths:
+            self._paths[family, *ends] = self._path_policy(family, ingress, egress)
+        return self._paths[family, *ends]
+
+    def _path_policy(self, family: Family, ingress: Zone | None, egress: Zone | None) -> PathPolicy:
         if isinstance(ingress, Program) or isinstance(egress, Program):
             return self._of_rooms(family, ingress, egress)
         if ingress is None:
@@ -283,7 +290,7 @@ class PolicySemantics:
     def _passes_on(self, family: Family) -> bool:
         """Whether an entry lets anything pass through in a family."""
         ways = permutations(self.policy.interfaces, 2)
-        path_policies = (self.forward(family, ingress, egress) for ingress, egress in ways)
+        path_policies = (self.path_policy(family, ingress, egress) for ingress, egress in ways)
         return any(
             space.sources and space.destinations
             for path_policy in path_policies

@@ -11,7 +11,7 @@ program listens on such a port, hosts that may send answers can also send reques
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, product
+from itertools import combinations
 
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Service
@@ -53,14 +53,31 @@ def check_answers(problems: Problems, allows: Sequence[Allow], reachability: Rea
         for allow in allows
         if allow.direction is Direction.OUTPUT and allow.client_ports not in LOCAL_EPHEMERAL_PORTS
     ]
-    pairs = [*product(separate, forwards), *product(outputs, inputs)]
-    for client, server in pairs:
-        if client.room is server.room:
+    for clients, servers in ((separate, forwards), (outputs, inputs)):
+        _check_pairs(problems, clients, servers, reachability)
+
+
+def _check_pairs(
+    problems: Problems,
+    clients: Sequence[Allow],
+    servers: Sequence[Allow],
+    reachability: Reachability,
+) -> None:
+    """Report answers to one of `clients` that reach a service of one of `servers`."""
+    near: dict[Ports, list[Allow]] = {}
+    for client in clients:
+        ports = client.client_ports
+        if ports not in near:
+            near[ports] = [
+                s for s in servers if any(found.overlaps(ports) for _, found in _with_ports(s))
+            ]
+        for server in near[ports]:
             services = _services_on_client_ports(client, server)
-            if services and _answers_arrive(client, server, reachability):
+            same_room = client.room is server.room
+            if services and same_room and _answers_arrive(client, server, reachability):
                 problems.report(
                     f"{client.key}.clients",
-                    f"answers to ports {client.client_ports} reach {services[0]} of {server.key},"
+                    f"answers to ports {ports} reach {services[0]} of {server.key},"
                     " which decides who may send requests there",
                     HINT,
                 )
