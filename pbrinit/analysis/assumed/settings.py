@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pbrinit.analysis.claim import Claim, Flaw
 from pbrinit.net.addresses import Family
 from pbrinit.plan.plan import Plan, Sysctl
+from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
 
 PORT_RANGE = "net/ipv4/ip_local_port_range"
@@ -74,6 +75,11 @@ and no neighbour changes routes, addresses or neighbours' entries, and own addre
 answered for. For some of these the kernel takes the higher of a device's value and that of `all`,
 for others it takes both, so they have to be the same everywhere (IN_DEV_MAXCONF, IN_DEV_ORCONF)."""
 
+ARP_IGNORE = "net/ipv4/conf/{}/arp_ignore"
+ARP_FOR_ALL = "1"
+"""Of `all`: so a device alone can answer those beyond its prefix, and has 1 where such hosts are on
+its link. Every other device has 2, which is the higher one."""
+
 ROOM: Mapping[str, str] = {
     "net/ipv4/ip_unprivileged_port_start": "0",
     "net/ipv4/ping_group_range": "1\t0",
@@ -92,6 +98,7 @@ def claims(policy: Policy, plan: Plan) -> Iterator[Claim]:
     """The settings of the machine, of its devices and of its rooms."""
     set_at_last = _effective(plan.sysctls)
     needed = {**MACHINE, **_of_device("all"), **_of_device("default")}
+    needed[ARP_IGNORE.format("all")] = ARP_FOR_ALL
     yield Claim("each setting of the machine is as the model assumes",
                 tuple(_compared("", needed, set_at_last)))  # fmt: skip
     yield Claim("each setting of a device is as the model assumes", tuple(_devices(policy, plan)))
@@ -146,14 +153,29 @@ def _devices(policy: Policy, plan: Plan) -> Iterator[Flaw]:
     """
     six = {i.device: i.has_family(Family.V6) for i in policy.interfaces}
     in_rooms = any(six.values()) or bool(policy.room_allows)
+    beyond = {i.device for i in policy.interfaces if _has_hosts_beyond(i)}
     for link in plan.links[1:]:
         of_room = link.device not in six
         needed = _of_device(link.device)
+        if link.device in beyond:
+            needed[ARP_IGNORE.format(link.device)] = "1"
         on = in_rooms if of_room else six[link.device]
         needed[f"net/ipv6/conf/{link.device}/disable_ipv6"] = "0" if on else "1"
         if of_room:
             needed[f"net/ipv6/conf/{link.device}/addr_gen_mode"] = "1"
         yield from _compared("", needed, _effective(link.sysctls))
+
+
+def _has_hosts_beyond(interface: Interface) -> bool:
+    """Whether hosts of its link have IPv4 addresses that are in none of its prefixes."""
+    routes = interface.active_routes(Family.V4)
+    routers = [route.via for route in routes]
+    if gateway := interface.gateway(Family.V4):
+        routers.append(gateway)
+    networks = [address.network for address in interface.addresses_of(Family.V4)]
+    return any(
+        router is None or not any(router in network for network in networks) for router in routers
+    )
 
 
 def _forwarding(plan: Plan) -> Iterator[Flaw]:
