@@ -57,6 +57,8 @@ TEST = {
     "iperf3": "a stream through the router",
     "iproute2": "the tests' network namespaces",
     "iputils-ping": "a real ping asks",
+    "linux-libc-dev": "the kernel's headers judge the numbers that we share",
+    "netbase": "IANA's list of services judges them too",
     "nftables": "the same policies as nftables rulesets",
     "nmap": "a scanner, and nping",
     "openssh-client": "a real ssh logs in",

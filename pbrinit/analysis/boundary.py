@@ -24,7 +24,7 @@ from pbrinit.policy.policy import Policy
 from pbrinit.policy.programs import ROOT, Zone
 from pbrinit.semantics.decision import LOCAL, lookup_flow
 from pbrinit.semantics.expectations import ExpectedFlows, expected_flows
-from pbrinit.semantics.header_space import HeaderSpace, PathPolicy
+from pbrinit.semantics.header_space import Flow, HeaderSpace, PathPolicy
 from pbrinit.semantics.paths import PolicySemantics
 
 RANGES = 2
@@ -137,11 +137,24 @@ def _breaks(
     if expected.always and (expected.any_user or len(ingress_interfaces) > 1):
         return False
     flow = lookup_flow(packet, direction)
-    path_policies = (semantics.path_policy(packet.family, *path) for path in expected.paths)
+    path_policies = [semantics.path_policy(packet.family, *path) for path in expected.paths]
     unasked = any(
         space.holds(flow) for path_policy in path_policies for space in path_policy.always
     )
-    return expected.space.holds(flow) and (expected.always or not unasked)
+    if not expected.space.holds(flow):
+        return False
+    return expected.always or not (unasked or _is_let_pass(expected, path_policies, flow))
+
+
+def _is_let_pass(expected: ExpectedFlows, path_policies: Sequence[PathPolicy], flow: Flow) -> bool:
+    """Whether an expectation lets this pass, since it does as an answer alone."""
+    kinds = {
+        space.answer
+        for path_policy in path_policies
+        for space in path_policy.allowed
+        if space.holds(flow)
+    }
+    return expected.answers and kinds == {True}
 
 
 def _first(ingress: Zone | None, space: HeaderSpace, family: Family) -> Question | None:

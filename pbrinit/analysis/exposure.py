@@ -15,7 +15,7 @@ from pbrinit.analysis.cells import Cell, Grid, minus
 from pbrinit.analysis.internet import is_the_internet
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.icmp import ANY_PORT
-from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Service
+from pbrinit.net.services import Ports, Service
 from pbrinit.policy.policy import Allow, Direction, Policy
 from pbrinit.policy.problems import Problems
 from pbrinit.policy.programs import Zone
@@ -24,10 +24,10 @@ from pbrinit.semantics.header_space import HeaderSpace
 from pbrinit.semantics.paths import PolicySemantics
 
 FIRST_UNPRIVILEGED = 1024
-SERVED = Ports(1, LOCAL_EPHEMERAL_PORTS.first - 1)
+SERVED = Ports(1, 32767)
 """Where services listen."""
 
-CLIENTS = Ports(LOCAL_EPHEMERAL_PORTS.first, 65534)
+CLIENTS = Ports(32768, 65534)
 """Where clients ask from."""
 
 

@@ -97,15 +97,20 @@ def _sources(
     interface: Interface, family: Family, router: Address | None, there: AddressSet
 ) -> Iterator[tuple[AddressSet, set[Address]]]:
     """From which address of an interface those reached by a router are to be sent to: beyond a
-    router from one whose prefix has the router, on the link from the one whose prefix has them.
+    router from one whose prefix has the router, on the link from the one whose prefix has them, and
+    from the first where none has.
     """
     own = interface.addresses_of(family)
+    first = {address.ip for address in own[:1]}
     if router is not None:
-        yield there, {a.ip for a in own if router in a.network or router.is_link_local}
+        near_it = {a.ip for a in own if router in a.network or router.is_link_local}
+        yield there, near_it or first
         return
     for network in {address.network for address in own}:
         near = there & AddressSet.from_prefixes(family, [network])
+        there = there - near
         yield near, {a.ip for a in own if a.network == network}
+    yield there, first
 
 
 def _compared(
