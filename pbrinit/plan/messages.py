@@ -9,7 +9,7 @@ linux/if_link.h, linux/neighbour.h, linux/veth.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pbrinit.net.addresses import Family, InterfaceAddress, Prefix, family_of
 from pbrinit.net.services import Ports
@@ -32,7 +32,7 @@ RULE = ROUTE = struct.Struct("=BBBBBBBBI")
 LINK, ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
 NEIGHBOUR = struct.Struct("=B3xIHBB")
 INDEX = 0x7E57C0DE
-"""Stands in the place of the interface's index. No attribute of ours has this value."""
+"""Stands in the place of the interface's index."""
 
 
 def _message(type_: int, flags: int, head: bytes, attributes: Sequence[bytes]) -> bytes:
@@ -97,10 +97,27 @@ def _range(ports: Ports | None) -> bytes | None:
 def marked(message: bytes) -> tuple[bytes, tuple[int, ...]]:
     """The message, and the offsets at which the interface's index has to be set.
 
-    Netlink aligns everything to four bytes.
+    Of a route that is its outgoing device, of an address a field of its head: nothing else of them
+    is looked at, since an address may be any bytes. Netlink aligns everything to four bytes.
     """
+    _, type_, *_ = HEADER.unpack_from(message)
     mark = struct.pack("=I", INDEX)
-    return message, tuple(at for at in range(0, len(message), 4) if message[at : at + 4] == mark)
+    places: Sequence[int] = range(0, len(message), 4)
+    if type_ == nl.RTM_NEWADDR:
+        places = [HEADER.size + ADDRESS.size - len(mark)]
+    elif type_ == nl.RTM_NEWROUTE:
+        places = [
+            at for kind, at in _values(message, HEADER.size + ROUTE.size) if kind == nl.RTA_OIF
+        ]
+    return message, tuple(at for at in places if message[at : at + 4] == mark)
+
+
+def _values(message: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """The type of each attribute from an offset on, and the offset of its value."""
+    while at < len(message):
+        length, kind = ATTRIBUTE.unpack_from(message, at)
+        yield kind, at + ATTRIBUTE.size
+        at += length + -length % 4
 
 
 def link_change(name: str | None, index: int = INDEX) -> bytes:

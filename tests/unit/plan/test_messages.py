@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -204,3 +205,24 @@ def test_the_group_and_the_removal_of_a_link() -> None:
     fields = {**bare, "index": 0, "attrs": [("IFLA_IFNAME", "r-one")]}
     told = by_pyroute2(ifinfmsg, constants.RTM_DELLINK, messages.CHANGE, fields)
     assert messages.link_removal("r-one") == told
+
+
+AT_RANDOM = ("222.192.87.126", "2001:db8::dec0:577e", "dec0:577e::1")
+"""Addresses with the bytes that stand for an index."""
+
+
+@pytest.mark.parametrize("text", AT_RANDOM)
+def test_an_address_of_any_bytes_is_no_index(text: str) -> None:
+    """A DHCP server may give a router such an address."""
+    address = ip_address(text)
+    assert struct.pack("=I", messages.INDEX) in address.packed
+    family = Family.V4 if address.version == 4 else Family.V6
+    network = ip_network(text)
+    route = Route(family, 254, RouteType.UNICAST, network, address, preferred=address)
+    for message in (messages.route(route), messages.address(ip_interface(text))):
+        _, offsets = messages.marked(message)
+        (at,) = offsets
+        changed = bytearray(message)
+        struct.pack_into("=I", changed, at, 7)
+        mark = struct.pack("=I", messages.INDEX)
+        assert bytes(changed).count(mark) == message.count(mark) - 1 > 0
