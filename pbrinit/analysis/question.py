@@ -242,5 +242,9 @@ def _uid(text: str, policy: Policy) -> int:
             return user.uid
     if text.isascii() and text.isdigit() and int(text) <= HIGHEST_UID:
         return int(text)
+    if text == "root":
+        raise QuestionError(
+            f'no user is named "{text}"', 'root is number 0: write "as 0", or no "as"'
+        )
     known = ", ".join(u.name for u in policy.users) or "none"
     raise QuestionError(f'no user is named "{text}"', f"there is {known}, or write a number")

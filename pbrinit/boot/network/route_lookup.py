@@ -258,6 +258,8 @@ def _uid(name: str, users: dict[str, int]) -> int:
     uid = decimal_number.parse(name, HIGHEST_UID)
     if uid is not None:
         return uid
+    if name == "root":
+        raise QuestionError('root is number 0: write "as 0", or no "as"')
     raise QuestionError(f"the policy has no user {name!r}, only {' '.join(users) or 'none'}")
 
 

@@ -22,6 +22,9 @@ LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
 LAST_WITH_ANYCAST = 126  # a link of two has no address of all its routers (RFC 6164, section 6)
 LENGTH = re.compile(r"[0-9]{1,3}")
 MAPPED = 0xFFFF
+FEW_PREFIXES = 16
+"""So many prefixes of a range are named in a hint."""
+
 MULTICAST = {
     Family.V4: (224 << 24, (240 << 24) - 1),
     Family.V6: (0xFF << 120, (1 << 128) - 1),
@@ -183,7 +186,8 @@ def block(text: str) -> Block:
     try:
         first = int.from_bytes(socket.inet_pton(family, host))
     except (OSError, ValueError):
-        raise ScalarError(f'"{text}" is not a prefix', 'such as "198.51.100.0/24"') from None
+        hint = _of_range(text) or 'such as "198.51.100.0/24"'
+        raise ScalarError(f'"{text}" is not a prefix', hint) from None
     length = family.bits
     if slash:
         length = int(digits) if LENGTH.fullmatch(digits) else family.bits + 1
@@ -202,6 +206,24 @@ def block(text: str) -> Block:
             f"{text} is multicast", "no packet comes from there, and none is sent there"
         )
     return Block(family, first, first + rest)
+
+
+def _of_range(text: str) -> str | None:
+    """A hint with the prefixes that a range of addresses makes: its last address, or what is
+    different in it, stands after a "-".
+    """
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    if last.isascii() and last.isdigit():
+        last = f"{first.rpartition('.')[0]}.{last}"
+    try:
+        ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
+        prefixes = [str(found) for found in ipaddress.summarize_address_range(*ends)]
+    except (ValueError, TypeError):
+        return None
+    if not dash:
+        return None
+    few = quoted(prefixes) if len(prefixes) <= FEW_PREFIXES else f"{len(prefixes)} prefixes"
+    return f"a range is written as prefixes: {few}"
 
 
 def _without_mask(text: str) -> str | None:

@@ -21,6 +21,7 @@ WITH_OWN_NAME = {
     Protocol.ICMPV6: 'write "icmp", or "icmp/echo" for ping: they are for both families',
 }
 SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo", "icmp" or "ip/47"'
+TYPES_HINT = 'of ICMP there are "icmp/echo" (ping) and "icmp" (all of it), in both families'
 PORTS_HINT = 'such as "1024-65534"'
 
 
@@ -50,6 +51,8 @@ def _service(text: str) -> Service | None:
 def _suggestion(text: str) -> str | None:
     """A hint for what others write for a service: TCP/22, 22/tcp, tcp:22, "tcp 22"."""
     words = re.split(r"[/:\s]+", text.strip().lower())
+    if words[0] in ("icmp", "icmpv6", "icmp6", "ping"):
+        return TYPES_HINT
     if words[0].isdigit():
         words.reverse()
     meant = "/".join(words)

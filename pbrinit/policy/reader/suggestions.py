@@ -11,6 +11,9 @@ from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.reader.scalars import ScalarError, block, listed, parted, quoted
 from pbrinit.policy.reader.services import service
 
+LONGEST = 5
+"""The digits of a port."""
+
 LEFT_OUT = {
     "interface": "leave it out: that means every interface",
     "service": "name each; a deny entry without service denies every one",
@@ -19,13 +22,26 @@ LEFT_OUT = {
 }
 """Hints for "any", which is the name of no interface, service, user or program."""
 
-ADDRESS = frozenset("0123456789abcdefABCDEF.:/, ")
+ADDRESS = frozenset("0123456789abcdefABCDEF.:/-, ")
+PING = 'write ping = "icmp/echo" in [service], and "ping" here'
+KNOWN = {
+    ("user", "root"): "write root = 0 in [user]",
+    ("service", "icmp/echo"): PING,
+    ("service", "ping"): PING,
+    ("service", "echo"): PING,
+    ("service", "icmp"): 'write icmp = "icmp" in [service]',
+}
+"""Hints for what people write who know the value and have given it no name."""
 
 
 def name(kind: str, text: str, interfaces: Iterable[Interface]) -> str | None:
     """A hint for a name of an interface, service, user or program that is not defined."""
     if text == "any":
         return LEFT_OUT[kind]
+    if (kind, text) in KNOWN:
+        return KNOWN[kind, text]
+    if kind == "service" and text.isascii() and text.isdigit():
+        return f'write NAME = "tcp/{text[:LONGEST]}", or "udp/{text[:LONGEST]}", in [service]'
     if kind == "interface":
         names = [interface.name for interface in interfaces if interface.device == text]
         if names:
@@ -51,7 +67,9 @@ def _with_name(kind: str, text: str) -> str:
     try:
         for part in parts:
             parse(part)
-    except ScalarError:
-        return f"give it a name in [{kind}], and write that name here"
+    except ScalarError as error:
+        range_hint = error.hint if kind == "network" and "-" in text else None
+        named = f"give it a name in [{kind}], and write that name here"
+        return f"{named}; {range_hint}" if range_hint else named
     value = f'"{text}"' if len(parts) == 1 else quoted(parts)
     return f'give it a name: NAME = {value} in [{kind}], and write "NAME" here'

@@ -120,6 +120,7 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         ("in wan ip/6 1.2.3.4 > 192.0.2.2", "is no protocol"),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 by wan", '"by" is for what goes out'),
         ("out tcp > 192.0.2.9:22 as nobody", 'no user is named "nobody"'),
+        ("out tcp > 192.0.2.9:22 as root", 'root is number 0: write "as 0"'),
         ("out tcp > 192.0.2.9:22 please", '"please" is not understood'),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 hops 0", '"0" is no number of hops'),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 hops x", '"x" is no number of hops'),
