@@ -43,7 +43,7 @@ def waiting() -> Iterator[Lab]:
         (("121,ff:00:01",), ORDINARY),
         (("121,18:c6:33",), ORDINARY),
         (("121,00:c0:00:02:01:18:c6",), ORDINARY),
-        (("252,00:01:02", "43,1"), ORDINARY),
+        (("252,00:01:02", "224,ff:00"), ORDINARY),
     ],
 )
 def test_a_real_server_that_is_forced_to_say_something_odd_gives_a_lease(
@@ -83,5 +83,20 @@ def test_what_a_cloud_sends_gives_a_lease(
     assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path) == expected, 8), (
         dhcp_server.recorded_leases(tmp_path)
     )
+    waiting.machine.do(dhcp_server.stop_client)
+    waiting.peer.do(dhcp_script.stop_server)
+
+
+def test_mangled_replies_neither_end_nor_stop_the_client(waiting: Lab, tmp_path: Path) -> None:
+    log, options = str(tmp_path / "asked"), (MASK, ROUTER, TIMED, NAMED)
+    waiting.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"))
+    assert wait_until(lambda: waiting.machine.do(dhcp_server.reading_process) != 0, 4)
+    asker = waiting.machine.do(dhcp_server.reading_process)
+    waiting.peer.do(dhcp_script.start_server, log, options, OWN, SERVER, 300)
+    expected = ["none", ORDINARY]
+    assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path) == expected, 15), (
+        dhcp_server.recorded_leases(tmp_path)
+    )
+    assert waiting.machine.do(dhcp_server.reading_process) == asker
     waiting.machine.do(dhcp_server.stop_client)
     waiting.peer.do(dhcp_script.stop_server)

@@ -149,16 +149,19 @@ class Client(AddressClient):
 
     def _extend(self, now: float, lease: Lease) -> list[tuple[bytes, str]]:
         """Ask the server for more time, later any server; drop the lease when it has ended."""
-        age = now - self._since
-        if age >= lease.seconds:
+        # Sums, as in `due`: a difference may be less by its rounding, and `due` would not move on.
+        renew, rebind, end = (
+            self._since + age for age in (lease.renew, lease.rebind, lease.seconds)
+        )
+        if now >= end:
             self._drop_lease(now)
             return []
-        if age >= lease.rebind:
-            state, until = REBINDING, self._since + lease.seconds
-        elif age >= lease.renew:
-            state, until = RENEWING, self._since + lease.rebind
+        if now >= rebind:
+            state, until = REBINDING, end
+        elif now >= renew:
+            state, until = RENEWING, rebind
         else:
-            self.due = self._since + lease.renew
+            self.due = renew
             return []
         if self.state != state:
             self._start_exchange(now, state)

@@ -102,6 +102,9 @@ class Candidates:
     def take(self, said: Advertisement, now: float, held: Choice | None) -> None:
         """Remember what a router says; what `held` names is not forgotten for it."""
         router = as_text(said.router)
+        if said.router[8:] in (bytes(8), eui64_address(said.router, self._mac)[8:]):
+            self.rejection = f"the router {router} is not another host of the link"
+            return
         if said.seconds:
             self.routers[router] = Router(until=now + said.seconds, preference=said.preference)
         else:

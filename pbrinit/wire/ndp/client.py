@@ -10,7 +10,7 @@ offer, `candidates` says: a policy has one address and one default route.
 from __future__ import annotations
 
 from pbrinit.wire.assignment import AddressClient
-from pbrinit.wire.dhcp.lease import MAX_RESOLVERS
+from pbrinit.wire.dhcp.lease import MAX_RESOLVERS, MAX_SECONDS
 from pbrinit.wire.ndp.address import LENGTH, AdvertisedAddress
 from pbrinit.wire.ndp.candidates import Candidates, Choice, Offered, Router
 from pbrinit.wire.ndp.message import MessageError, decode, encode
@@ -115,7 +115,8 @@ class Client(AddressClient):
         offered = self._offered.copy()
         offered.take(advertisement, now, self._choice)
         is_new = offered.shortened or offered.fingerprint(now) != self._offered.fingerprint(now)
-        if is_new or offered.rejection or now >= self._heard_at + REPEAT_SECONDS:
+        is_new |= offered.rejection not in ("", self._offered.rejection)
+        if is_new or now >= self._heard_at + REPEAT_SECONDS:
             self._offered, self._heard_at = offered, now
             self._use(offered.choose(self._choice, now), now)
         self.due = self._next(now)
@@ -193,8 +194,10 @@ class Client(AddressClient):
 
 
 def _ceil(seconds: float) -> int:
-    """The seconds, and a part of one as a whole one."""
-    return int(-(-seconds // 1))
+    """The seconds, and a part of one as a whole one; no more than the maximum, which rounding may
+    make a moment longer.
+    """
+    return min(int(-(-seconds // 1)), MAX_SECONDS)
 
 
 def _remember(offered: Candidates, held: AdvertisedAddress, since: float) -> Choice:

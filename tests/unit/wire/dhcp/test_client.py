@@ -252,6 +252,21 @@ def test_a_cable_that_comes_for_the_first_time_is_asked_at_once() -> None:
     assert played.asked[asked:] == [(1, EVERYBODY)]
 
 
+def test_a_time_that_rounding_makes_a_moment_shorter_is_over_all_the_same() -> None:
+    """The client was due at once, again and again, until the clock had gone on."""
+    held = bound().client.lease
+    assert held is not None
+    since = next(
+        since
+        for since in (1000.0 + number / 977 for number in range(100_000))
+        if since + held.renew - since < held.renew
+    )
+    played = Played((held, since))
+    now = since + held.renew
+    assert played.client.tick(now)
+    assert played.client.due > now
+
+
 def test_who_starts_with_a_lease_goes_on_with_it() -> None:
     held = bound().client.lease
     assert held is not None

@@ -157,6 +157,17 @@ def test_resolvers_are_those_of_the_router_that_is_used() -> None:
     assert played.resolvers == [RESOLVERS[1], RESOLVERS[0]]
 
 
+@pytest.mark.parametrize("router", ["fe80::", f"fe80::{IDENTIFIED}"])
+def test_nobody_is_a_router_who_cannot_be_another_host(router: str) -> None:
+    played = Played()
+    played.hears(says(prefix()), router)
+    assert played.client.held is None
+    assert played.client.rejection == f"the router {router} is not another host of the link"
+    played.hears(says(prefix()))
+    played.hears(says(prefix(), prf=HIGH), router)
+    assert played.written == f"{FIRST},{ROUTER}"
+
+
 def test_a_flood_of_prefixes_and_routers_costs_no_more_than_some() -> None:
     played = holding()
     for number in range(2000):

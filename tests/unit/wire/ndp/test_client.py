@@ -143,6 +143,12 @@ def test_what_nobody_says_anew_is_asked_for_and_then_over_gateway_first() -> Non
 def test_what_is_said_for_ever_is() -> None:
     played = holding(prefix(validlifetime=EVER, preferredlifetime=EVER))
     assert played.left == 0x7FFFFFFF
+    for step in range(50):
+        played.until(1000 + step * 7.003)
+        played.hears(says(prefix(validlifetime=EVER, preferredlifetime=EVER)))
+        held = played.client.held
+        assert held is not None
+        assert address.unpack(held[0].pack(), TAKEN) == held[0]
     played.until(1000 + DAY)
     played.hears(says(prefix(validlifetime=EVER, preferredlifetime=EVER)))
     assert played.written == f"{FIRST},{ROUTER}"
