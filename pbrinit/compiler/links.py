@@ -111,7 +111,8 @@ def _link(policy: Policy, interface: Interface, tables: SetTables) -> Link:
         sysctls=sysctls.device(
             interface.device,
             six=interface.has_family(Family.V6),
-            beyond=any(route.via is None for route in interface.active_routes(Family.V4)),
+            beyond=any(route.via is None for route in interface.active_routes(Family.V4))
+            or bool(interface.arp_from),
         ),
         preaddress_routes=(
             _hairpin(policy, interface.device),

@@ -78,7 +78,7 @@ def _tail(context: CompileContext) -> None:
         for interface in policy.interfaces:
             for address in interface.addresses_of(context.family):
                 routed = (r.prefix for r in interface.active_routes(Family.V4) if r.via is None)
-                for prefix in (address.network, *routed):
+                for prefix in dict.fromkeys((address.network, *routed, *interface.arp_from)):
                     _accept_arp(context, interface, address, prefix)
     last = Action.BLACKHOLE if context.family is Family.V4 else refuse
     code.add(last, note="everything else")

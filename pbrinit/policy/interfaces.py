@@ -43,6 +43,8 @@ class Interface:
     gateways: tuple[Address, ...]
     dynamic_families: frozenset[Family] = frozenset()
     routes: tuple[StaticRoute, ...] = ()
+    arp_from: tuple[Prefix, ...] = ()
+    """Who gets answers to ARP besides the hosts of its own IPv4 prefixes."""
 
     def __hash__(self) -> int:
         """No two interfaces of a policy have one device; this is asked for very often."""

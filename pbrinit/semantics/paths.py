@@ -143,7 +143,9 @@ class PolicySemantics:
             for address in interface.addresses_of(family):
                 routed = [r.prefix for r in interface.active_routes(family) if r.via is None]
                 near = AddressSet.from_prefixes(family, [address.network, *routed])
-                link = near - ours - kept
+                others = AddressSet.from_prefixes(family, interface.arp_from)
+                others = others & self.topology.hosts_behind(interface, family)
+                link = (near - ours - kept) | others
                 here = AddressSet.from_prefixes(family, [address.ip])
                 yield HeaderSpace(PacketPattern(ARP), link, here, "ARP")
         elif interface.has_family(family):

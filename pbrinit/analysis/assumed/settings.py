@@ -167,13 +167,13 @@ def _devices(policy: Policy, plan: Plan) -> Iterator[Flaw]:
 
 
 def _has_hosts_beyond(interface: Interface) -> bool:
-    """Whether hosts of its link have IPv4 addresses that are in none of its prefixes."""
+    """Whether hosts of its link may have IPv4 addresses that are in none of its prefixes."""
     routes = interface.active_routes(Family.V4)
     routers = [route.via for route in routes]
     if gateway := interface.gateway(Family.V4):
         routers.append(gateway)
     networks = [address.network for address in interface.addresses_of(Family.V4)]
-    return any(
+    return bool(interface.arp_from) or any(
         router is None or not any(router in network for network in networks) for router in routers
     )
 

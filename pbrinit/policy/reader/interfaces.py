@@ -9,14 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pbrinit.net.addresses import Address, Family, InterfaceAddress, family_of, holds
+from pbrinit.net.addresses import (
+    Address,
+    AddressSet,
+    Family,
+    InterfaceAddress,
+    Prefix,
+    family_of,
+    holds,
+)
 from pbrinit.net.special_addresses import NO_HOST
 from pbrinit.policy.interfaces import ASSIGNED_BY, Interface
 from pbrinit.policy.problems import Problems
 from pbrinit.policy.programs import ROOM_DEVICE
 from pbrinit.policy.reader import routes
 from pbrinit.policy.reader.document import TomlTable
-from pbrinit.policy.reader.scalars import address, interface_address
+from pbrinit.policy.reader.scalars import address, block, interface_address
 
 DYNAMIC = {"dhcp": Family.V4, "ra": Family.V6}
 """The words for an address that is assigned at run time, each with its family."""
@@ -75,6 +83,27 @@ def _interface(name: str, table: TomlTable) -> Interface:
         gateways=tuple(gateways),
         dynamic_families=dynamic,
         routes=(*routes.to_routers(routers, addresses), *static_routes),
+        arp_from=_arp_from(table, addresses, dynamic),
+    )
+
+
+def _arp_from(
+    table: TomlTable, addresses: Iterable[InterfaceAddress], dynamic: Iterable[Family]
+) -> tuple[Prefix, ...]:
+    """The prefixes at `arp-from`, which are of IPv4, as ARP is."""
+    found = table.scalars("arp-from", block)
+    if any(each.family is Family.V6 for each in found):
+        table.problems.report(table.path("arp-from"), "IPv6 has no ARP", "write prefixes of IPv4")
+    four = Family.V4 in dynamic or any(family_of(own) is Family.V4 for own in addresses)
+    if found and not four:
+        table.problems.report(
+            table.path("arp-from"), "it has no IPv4 address", "leave arp-from out"
+        )
+    return tuple(
+        prefix
+        for each in found
+        if each.family is Family.V4
+        for prefix in AddressSet.from_ranges(each.family, [(each.first, each.last)]).prefixes
     )
 
 

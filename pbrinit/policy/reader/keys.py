@@ -104,6 +104,12 @@ INTERFACE = Table(
             StringOrList(),
             'A prefix behind another router of the link: "10.1.0.0/16 via 10.0.0.254".',
         ),
+        Key(
+            "arp-from",
+            StringOrList(),
+            "Prefixes outside of its own from which ARP requests for its addresses are answered: a "
+            'provider\'s line check, "100.64.0.0/10". Left out: none.',
+        ),
     ),
     exactly_one_of=("device", "mac"),
 )

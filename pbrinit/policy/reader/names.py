@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports, Service
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import ANYBODY, AddressGroup
@@ -39,7 +40,23 @@ class SymbolTable:
         self.programs = programs.read_programs(document.subtable("run"), self.users)
         self.client_ports = self._client_ports()
         self.reachability = Reachability(self.interfaces.values())
+        self._check_arp_reachable()
         self._used = {("user", program.user.name) for program in self.programs.values()}
+
+    def _check_arp_reachable(self) -> None:
+        """Report those whose ARP requests are to be answered, and who are not behind it."""
+        for interface in self.interfaces.values():
+            if not interface.arp_from:
+                continue
+            addresses = AddressSet.from_prefixes(Family.V4, interface.arp_from)
+            group = AddressGroup("arp-from", addresses, AddressSet(Family.V6))
+            self.reachability.check_each_reachable(
+                self.problems,
+                f"interface.{interface.name}.arp-from",
+                group,
+                [interface],
+                each_prefix=True,
+            )
 
     def interfaces_of(self, table: TomlTable, key: str) -> tuple[Interface, ...]:
         """The interfaces named at `key`; all interfaces where the key is left out."""

@@ -26,6 +26,7 @@ KEY_HINTS: Mapping[str, str] = {
     "address": INTERFACE,
     "gateway": INTERFACE,
     "route": INTERFACE,
+    "arp-from": INTERFACE,
     "file": 'it belongs in [network]: NAME = { file = "…" }',
     "on": ENTRY,
     "in": "it belongs in [[forward]]",

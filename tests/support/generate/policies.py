@@ -63,6 +63,9 @@ AT_CLIENTS_PORTS = ("udp/65534", "tcp/61000-65534", "tcp/40000", "udp/32768")
 """What only others may serve."""
 
 RANGES = ("1024-65534", "1-65534", "40000-50000")
+ARP_FROM = ("100.64.64.0/18", "203.0.114.7", "0.0.0.0/0")
+"""Who asks by ARP from outside the prefix of a link."""
+
 OWN_CLIENTS = ("123", "1-1023", "500", "1024-65534", "32768-60999", "61000-65534")
 """Of this machine."""
 
@@ -103,6 +106,8 @@ def policy(random: Random) -> str:
         lines += [f"gateway = {gateways}"] if gateways else []
         routes = [*_routes(random, addresses, beyond)] if random.random() < ROUTED else []
         lines += [f"route = {routes}"] if routes else []
+        if any("." in gateway for gateway in gateways):
+            lines += _perhaps(random, 0.2, f'arp-from = "{random.choice(ARP_FROM)}"')
     networks, services, users = (
         _named(random, pool, prefix)
         for pool, prefix in ((NETWORKS, "n"), (SERVICES, "s"), (UIDS, "u"))

@@ -166,3 +166,58 @@ def test_a_lease_may_lead_to_everybody_who_is_not_on_another_link(tmp_path: Path
     assert problems(tmp_path, BY_DHCP + LAN + names + entry + '"inner"\n') == [
         "input[1].from: 10.0.3.0/24 cannot be reached by wan"
     ]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ('arp-from = "100.64.0.0/10"', []),
+        ('arp-from = ["0.0.0.0/0"]', []),
+        ('arp-from = "2001:db8:9::/48"',
+         ["interface.wan.arp-from: IPv6 has no ARP (write prefixes of IPv4)"]),
+        ('arp-from = "10.0.0.7/8"',
+         ["interface.wan.arp-from: 10.0.0.7/8 has bits set beyond its length"
+          ' (did you mean "10.0.0.0/8"?)']),
+    ],
+)  # fmt: skip
+def test_arp_may_be_answered_to_others_who_are_behind_it(
+    tmp_path: Path, more: str, expected: list[str]
+) -> None:
+    gateway = 'address = "192.0.2.2/24"\ngateway = "192.0.2.1"\n'
+    policy = HEAD_OF_ARP.format(wan=gateway + more)
+    path = tmp_path / "arp.toml"
+    path.write_text(policy)
+    try:
+        read_policy(path)
+        found = []
+    except PolicyError as error:
+        found = [str(each).removeprefix(f"{path}: ") for each in error.problems]
+    assert found == expected
+
+
+HEAD_OF_ARP = """
+hostname = "arp"
+[interface.wan]
+device = "eth0"
+{wan}
+[interface.lan]
+device = "eth1"
+address = "198.51.100.1/24"
+"""
+
+
+@pytest.mark.parametrize(
+    ("wan", "what"),
+    [
+        ('address = "192.0.2.2/24"\narp-from = "100.64.0.0/10"', "cannot be reached by wan"),
+        ('address = "192.0.2.2/24"\ngateway = "192.0.2.1"\narp-from = "198.51.100.7"',
+         "198.51.100.7/32 cannot be reached by wan (it is behind lan)"),
+        ('address = "2001:db8::2/64"\narp-from = "100.64.0.0/10"', "it has no IPv4 address"),
+    ],
+)  # fmt: skip
+def test_arp_is_not_answered_to_who_is_not_behind_it(tmp_path: Path, wan: str, what: str) -> None:
+    path = tmp_path / "arp.toml"
+    path.write_text(HEAD_OF_ARP.format(wan=wan))
+    with pytest.raises(PolicyError) as refused:
+        read_policy(path)
+    assert any(what in str(each) for each in refused.value.problems)
