@@ -39,8 +39,8 @@ RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_PREFSRC, RTA_TABLE = 1, 2, 3, 4, 7, 15
 RTA_UID, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 25, 27, 28, 29
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
 ICMP, ICMPV6 = 1, 58
-CLIENT_PORT = 32768
-"""The first of the ports that clients take (ip_local_port_range, set by every plan)."""
+PORT_RANGE = "net/ipv4/ip_local_port_range"
+"""The ports that clients take; every plan sets it."""
 
 HIGHEST_PORT = 65535
 HIGHEST_UID = 2**32 - 2
@@ -211,10 +211,15 @@ def parse(words: list[str], plan: BootPlan) -> Question:
     if protocol not in PROTOCOLS:
         raise QuestionError(f"{protocol} is none of tcp, udp, icmp")
     ports = protocol != "icmp"
-    ends = (_end(source, ports, CLIENT_PORT), _end(destination, ports, None))
+    ends = (_end(source, ports, _client_port(plan)), _end(destination, ports, None))
     if source and _family(ends[0][0]) != _family(ends[1][0]):
         raise QuestionError(f"{source} and {destination} are not of one family")
     return Question(PROTOCOLS[protocol], ends, uid, came, bound)
+
+
+def _client_port(plan: BootPlan) -> int:
+    """The first of the ports that clients take."""
+    return int(dict(plan.sysctls)[PORT_RANGE].split()[0])
 
 
 def _end(text: str, ports: bool, otherwise: int | None) -> End:

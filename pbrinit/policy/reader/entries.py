@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pbrinit.net.addresses import Family
-from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, REMOTE_EPHEMERAL_PORTS, Protocol, Service
+from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS, Ports, Protocol, Service
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import ANYBODY, AddressGroup, Allow, Deny, Direction, RoomAllow
 from pbrinit.policy.problems import Problems
@@ -17,7 +17,7 @@ from pbrinit.policy.programs import Program
 from pbrinit.policy.reader.document import TomlTable
 from pbrinit.policy.reader.keys import NO_USER
 from pbrinit.policy.reader.names import SymbolTable
-from pbrinit.policy.reader.services import ports
+from pbrinit.policy.reader.services import FEWEST_EPHEMERAL, ports
 
 NOTHING_LOGGED = "a program of this machine gets an error at once, and the log gets nothing"
 
@@ -117,7 +117,7 @@ def _input(symbols: SymbolTable, table: TomlTable) -> Allow:
     sources = symbols.addresses_of(table, "from") or ANYBODY
     symbols.check_reachable(table, "from", sources, interfaces)
     services, (room, user) = symbols.services_of(table), symbols.room_of(table)
-    _check_not_ephemeral(table, services)
+    _check_not_ephemeral(table, services, symbols.ephemeral_ports)
     _check_has_ports(table, services, room)
     if user and services and all(service.protocol == Protocol.ICMP for service in services):
         table.problems.report(
@@ -137,15 +137,26 @@ def _input(symbols: SymbolTable, table: TomlTable) -> Allow:
     )
 
 
-def _check_not_ephemeral(table: TomlTable, services: Sequence[Service]) -> None:
+def _check_not_ephemeral(table: TomlTable, services: Sequence[Service], ephemeral: Ports) -> None:
     """Report services on ephemeral ports of this machine."""
     for service in services:
-        if service.ports is not None and service.ports.overlaps(LOCAL_EPHEMERAL_PORTS):
+        if service.ports is not None and service.ports.overlaps(ephemeral):
+            others = _without(ephemeral, service.ports)
+            way_out = f', or write ephemeral-ports = "{others}" above all [sections]'
             table.problems.report(
                 table.path("service"),
-                f"port {service.ports} is in the ephemeral port range ({LOCAL_EPHEMERAL_PORTS})",
-                "answers to clients arrive there: let the service listen on another port",
+                f"port {service.ports} is in the ephemeral port range ({ephemeral})",
+                "answers to clients arrive there: let the service listen on another port"
+                f"{way_out if others else ''}",
             )
+
+
+def _without(ephemeral: Ports, served: Ports) -> Ports | None:
+    """The larger part of the ephemeral ports below or above those that are served."""
+    below = Ports(ephemeral.first, served.first - 1)
+    above = Ports(served.last + 1, ephemeral.last)
+    found = max(below, above, key=lambda ports: ports.last - ports.first)
+    return found if found.last - found.first + 1 >= FEWEST_EPHEMERAL else None
 
 
 def _check_has_ports(table: TomlTable, services: Sequence[Service], room: Program | None) -> None:
@@ -265,7 +276,7 @@ def read_room_allows(symbols: SymbolTable, document: TomlTable) -> tuple[RoomAll
 def _room_allow(symbols: SymbolTable, table: TomlTable) -> RoomAllow | None:
     client, server = symbols.program_of(table, "from"), symbols.program_of(table, "to")
     services = symbols.services_of(table)
-    _check_not_ephemeral(table, services)
+    _check_not_ephemeral(table, services, symbols.ephemeral_ports)
     for key, program in (("from", client), ("to", server)):
         if program is not None and not program.isolated:
             table.problems.report(

@@ -234,6 +234,12 @@ POLICY = Table(
         Key("hostname", String(), "The machine's name.", required=True),
         Key("on-failure", String(), ON_FAILURE),
         Key("log", Flag(), "Log refused packets. Left out: they are only counted."),
+        Key(
+            "ephemeral-ports",
+            String(),
+            "The ports that clients of this machine have, such as "
+            f'"32768-51819". Left out: {LOCAL_EPHEMERAL_PORTS}.',
+        ),
         Key("console", CONSOLE, "Access to the console of the machine."),
         Key("metrics", METRICS, "The status as a text page for Prometheus."),
         Key("interface", NamedTables(INTERFACE), "The interfaces; every other device stays down."),

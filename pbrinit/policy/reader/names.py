@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.services import Ports, Service
+from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Service
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import ANYBODY, AddressGroup
 from pbrinit.policy.problems import Problem
@@ -19,7 +19,7 @@ from pbrinit.policy.reader import networks, programs, suggestions
 from pbrinit.policy.reader.document import TomlString, TomlTable
 from pbrinit.policy.reader.interfaces import read_interfaces
 from pbrinit.policy.reader.reachability import Reachability
-from pbrinit.policy.reader.services import service
+from pbrinit.policy.reader.services import ephemeral_ports, service
 
 T = TypeVar("T")
 
@@ -37,7 +37,12 @@ class SymbolTable:
         self.services = {name: tuple(section.scalars(name, service)) for name in section.names()}
         numbers = document.subtable("user")
         self.users = {name: User(name, numbers.number(name)) for name in numbers.names()}
-        self.programs = programs.read_programs(document.subtable("run"), self.users)
+        self.ephemeral_ports = (
+            document.scalar("ephemeral-ports", ephemeral_ports) or LOCAL_EPHEMERAL_PORTS
+        )
+        self.programs = programs.read_programs(
+            document.subtable("run"), self.users, self.ephemeral_ports
+        )
         self.client_ports = self._client_ports()
         self.reachability = Reachability(self.interfaces.values())
         self._check_arp_reachable()
@@ -99,7 +104,7 @@ class SymbolTable:
     def _client_ports(self) -> Ports:
         """The ephemeral ports of clients that are in no room."""
         rooms = sum(program.isolated for program in self.programs.values())
-        return programs.port_slices(rooms)[0]
+        return programs.port_slices(rooms, self.ephemeral_ports)[0]
 
     def addresses_of(self, table: TomlTable, key: str) -> AddressGroup | None:
         """The addresses of the networks named at `key`; None where the key is left out."""

@@ -40,25 +40,25 @@ BESIDE = ("net_bind_service",)
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
-def port_slices(count: int) -> tuple[Ports, ...]:
+def port_slices(count: int, ports: Ports = LOCAL_EPHEMERAL_PORTS) -> tuple[Ports, ...]:
     """Slices of the ephemeral ports: the machine's own first, then those of `count` rooms."""
     if not count:
-        return (LOCAL_EPHEMERAL_PORTS,)
-    size = min(
-        MOST_PORTS, (LOCAL_EPHEMERAL_PORTS.last - LOCAL_EPHEMERAL_PORTS.first + 1) // (count + 1)
-    )
-    starts = range(LOCAL_EPHEMERAL_PORTS.first, LOCAL_EPHEMERAL_PORTS.last + 1, size)
+        return (ports,)
+    size = min(MOST_PORTS, (ports.last - ports.first + 1) // (count + 1))
+    starts = range(ports.first, ports.last + 1, size)
     return tuple(Ports(first, first + size - 1) for first in starts[: count + 1])
 
 
-def read_programs(section: TomlTable, users: Mapping[str, User]) -> dict[str, Program]:
-    """The programs by name."""
+def read_programs(
+    section: TomlTable, users: Mapping[str, User], ephemeral: Ports
+) -> dict[str, Program]:
+    """The programs by name. Each room has a slice of the ephemeral ports."""
     names = list(section.names())
     isolated = [name for name in names if _is_isolated(section.subtable(name))]
     if len(isolated) > MOST_ROOMS:
         section.problems.report(section.key, f"there are more than {MOST_ROOMS} rooms")
     _check_room_ids(section.problems, users, len(isolated))
-    machine, *shares = port_slices(min(len(isolated), MOST_ROOMS))
+    machine, *shares = port_slices(min(len(isolated), MOST_ROOMS), ephemeral)
     ports = dict(zip(isolated, shares, strict=False))
     programs = {
         name: _program(name, section.subtable(name), users, ports.get(name, machine))

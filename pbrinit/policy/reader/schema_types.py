@@ -21,6 +21,7 @@ EXPECTED = "it belongs in [[expect]]"
 KEY_HINTS: Mapping[str, str] = {
     "hostname": TOP,
     "on-failure": TOP,
+    "ephemeral-ports": TOP,
     "device": INTERFACE,
     "mac": INTERFACE,
     "address": INTERFACE,

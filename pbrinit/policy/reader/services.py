@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pbrinit.net.services import Ports, Protocol, Service
+from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS, Ports, Protocol, Service
 from pbrinit.policy.reader.scalars import ScalarError
 
 LOWEST_PORT, HIGHEST_PORT = 1, 65534  # fib_rule_port_range_valid, include/net/fib_rules.h
@@ -22,6 +22,8 @@ WITH_OWN_NAME = {
 }
 SERVICE_HINT = 'such as "tcp/22", "udp/5000-5010", "icmp/echo", "icmp" or "ip/47"'
 TYPES_HINT = 'of ICMP there are "icmp/echo" (ping) and "icmp" (all of it), in both families'
+FEWEST_EPHEMERAL = 4096
+EPHEMERAL_HINT = 'such as "32768-51819"'
 PORTS_HINT = 'such as "1024-65534"'
 
 
@@ -68,6 +70,20 @@ def ports(text: str) -> Ports:
     Raises ScalarError.
     """
     return _ports(text, text, PORTS_HINT)
+
+
+def ephemeral_ports(text: str) -> Ports:
+    """Parse the ephemeral ports of this machine. Other hosts have theirs in the same range, so an
+    answer to any host is one to such a port.
+
+    Raises ScalarError.
+    """
+    found = ports(text)
+    if found not in REMOTE_EPHEMERAL_PORTS:
+        raise ScalarError(f"{text} is not within {REMOTE_EPHEMERAL_PORTS}", EPHEMERAL_HINT)
+    if found.last - found.first + 1 < FEWEST_EPHEMERAL:
+        raise ScalarError(f"{text} are fewer than {FEWEST_EPHEMERAL} ports", EPHEMERAL_HINT)
+    return found
 
 
 def _ports(text: str, rest: str, hint: str) -> Ports:

@@ -66,6 +66,8 @@ RANGES = ("1024-65534", "1-65534", "40000-50000")
 ARP_FROM = ("100.64.64.0/18", "203.0.114.7", "0.0.0.0/0")
 """Who asks by ARP from outside the prefix of a link."""
 
+EPHEMERAL = ("32768-39999", "40001-65534", "32768-65533")
+
 OWN_CLIENTS = ("123", "1-1023", "500", "1024-65534", "32768-60999", "61000-65534")
 """Of this machine."""
 
@@ -91,6 +93,7 @@ UIDS = (0, 1, 999, 1001, 65534, 4294967294)
 def policy(random: Random) -> str:
     """A policy file, not always one that compiles."""
     lines = ['hostname = "drawn"']
+    lines += _perhaps(random, 0.2, f'ephemeral-ports = "{random.choice(EPHEMERAL)}"')
     names = ["wan", "lan", "dmz"][: random.choice((1, 1, 2, 2, 2, 3))]
     fours, sixes = (random.sample([*links], len(names)) for links in (LINKS_4, LINKS_6))
     gateway = {family: random.choice((None, *names, *names, *names)) for family in Family}

@@ -144,7 +144,8 @@ def test_between_is_what_one_room_may_ask_of_another(tmp_path: Path) -> None:
          " (leave run out: the machine itself handles it)"),
         ('[[input]]\nservice = "high"\nrun = "sshd"\n',
          "input[1].service: port 40000 is in the ephemeral port range (32768-60999)"
-         " (answers to clients arrive there: let the service listen on another port)"),
+         " (answers to clients arrive there: let the service listen on another port, or write"
+         ' ephemeral-ports = "40001-60999" above all [sections])'),
         ('[[input]]\nservice = "ssh"\nrun = "sshd"\nuser = "sshd"\n',
          "input[1].user: sshd runs as sshd (leave the user out)"),
         ('[[between]]\nfrom = "sshd"\nto = "sshd"\nservice = "ssh"\n',
