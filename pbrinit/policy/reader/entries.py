@@ -186,6 +186,21 @@ def _check_clients(table: TomlTable, services: Sequence[Service], room: Program 
         )
 
 
+def _check_not_by_chance(table: TomlTable, clients: Ports, ephemeral: Ports) -> None:
+    """Report `clients` that are some of the ephemeral ports: a program that is not bound to one of
+    them gets one by chance.
+    """
+    if clients.overlaps(ephemeral) and ephemeral not in clients:
+        others = _without(ephemeral, clients)
+        way_out = f'write ephemeral-ports = "{others}" above all [sections]'
+        table.problems.report(
+            table.path("clients"),
+            f"{clients} are some of the ephemeral ports ({ephemeral}), of which a program gets one"
+            " by chance",
+            way_out if others else "name all of them, or none",
+        )
+
+
 def _output(symbols: SymbolTable, table: TomlTable) -> Allow:
     interfaces = symbols.interfaces_of(table, "on")
     destinations = symbols.addresses_of(table, "to") or ANYBODY
@@ -194,6 +209,9 @@ def _output(symbols: SymbolTable, table: TomlTable) -> Allow:
     _check_has_ports(table, services, room)
     _check_clients(table, services, room)
     own = room.client_ports if room else symbols.client_ports
+    clients = table.scalar("clients", ports) or own
+    if room is None:
+        _check_not_by_chance(table, clients, own)
     return Allow(
         key=table.key,
         direction=Direction.OUTPUT,
@@ -202,7 +220,7 @@ def _output(symbols: SymbolTable, table: TomlTable) -> Allow:
         sources=ANYBODY,
         destinations=destinations,
         services=services,
-        client_ports=table.scalar("clients", ports) or own,
+        client_ports=clients,
         user=user,
         room=room,
     )

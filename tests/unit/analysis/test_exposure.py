@@ -139,6 +139,11 @@ NTP_OUT = SEND + 'service = "ntp"\nclients = "123"\n'
          "output[1].clients: ports 36870 belong to the room clock as well"),
         (SEND + 'service = "ntp"\nclients = "123"\nrun = "clock"\n',
          "output[1].clients: the room clock has ports of its own"),
+        (SEND + 'service = "ntp"\nclients = "32768"\n',
+         "output[1].clients: 32768 are some of the ephemeral ports (32768-36863), of which a"
+         " program gets one by chance (name all of them, or none)"),
+        (SEND + 'service = "ntp"\nclients = "1-33000"\n',
+         "output[1].clients: 1-33000 are some of the ephemeral ports (32768-36863), of which a"),
         (SEND + 'service = "ping"\nclients = "123"\n',
          "output[1].clients: these services have no ports (leave clients out)"),
     ],

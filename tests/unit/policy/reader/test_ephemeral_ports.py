@@ -53,6 +53,13 @@ def test_a_service_may_listen_outside_of_the_range(
     assert all(finding.counterexample is None for finding in Proof(policy, plan).findings())
 
 
+def test_a_port_that_a_client_may_get_by_chance_is_none_to_ask_from(tmp_path: Path) -> None:
+    text = '[[output]]\nservice = "wg"\nclients = "51820"\n'
+    loaded(written(tmp_path, text, "32768-51819"))
+    with pytest.raises(PolicyError, match=r'51820 are some of .*write ephemeral-ports = "32768-5'):
+        loaded(written(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ("ephemeral", "what"),
     [
