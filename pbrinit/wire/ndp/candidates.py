@@ -191,7 +191,8 @@ class Candidates:
 
     def choose(self, held: Choice | None, now: float) -> Choice | None:
         """The best router, and the best address with it; of equal ones that which is held. A router
-        is better for its preference, and for a better prefix than the one that is held.
+        is better for its preference, and for a better prefix than the one that is held. An address
+        that is deprecated is kept, and none is begun with (RFC 4862, 5.5.4).
         """
 
         known = self.prefixes.get(held.address) if held is not None else None
@@ -208,7 +209,8 @@ class Candidates:
             return _rank(prefix, now), gateway in prefix.routers, is_held
 
         gateway = max(self.routers, key=rank_router, default=None)
-        best = max(self.prefixes.values(), key=rank_prefix, default=None)
+        usable = (p for p in self.prefixes.values() if p.preferred_until > now or p is known)
+        best = max(usable, key=rank_prefix, default=None)
         if best is None:
             return None
         return Choice(
