@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 FAILED, USAGE = 1, 2
 HELP = frozenset(("-h", "--help", "help"))
 STANDARD_INPUT = 0
+MOST_PLANS = 3
+"""So many plans may come in force, one after another, while one question is answered."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,8 +86,16 @@ def do(command: Query | Try | Confirm | Restart, asker: str = "") -> int:
 def _answer(
     plan: bootplan.BootPlan, command: Query | Confirm | Restart, asker: str
 ) -> queries.Answer:
+    """The answer. A question about a plan that another took the place of meanwhile is asked again:
+    half of what was found would be of the one, and half of the other.
+    """
     if isinstance(command, Query):
-        return queries.answer(plan, [command.name, *command.question])
+        for _ in range(MOST_PLANS):
+            answer = queries.answer(plan, [command.name, *command.question])
+            before, plan = plan, active_plan.now()
+            if plan.digest == before.digest:
+                break
+        return answer
     text = change(plan, command, asker)
     return {"text": text}, [text]
 

@@ -209,7 +209,7 @@ class Candidates:
             return _rank(prefix, now), gateway in prefix.routers, is_held
 
         gateway = max(self.routers, key=rank_router, default=None)
-        usable = (p for p in self.prefixes.values() if p.preferred_until > now or p is known)
+        usable = (p for p in self.prefixes.values() if p.preferred_until > now or known)
         best = max(usable, key=rank_prefix, default=None)
         if best is None:
             return None

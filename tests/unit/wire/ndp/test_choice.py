@@ -121,6 +121,16 @@ def test_when_the_preferred_router_is_gone_the_other_one_is_used() -> None:
     assert played.written == f"{SECOND},{OTHER}"
 
 
+def test_nothing_is_begun_with_a_deprecated_address() -> None:
+    """One that was deprecated while another was in use, whose time is over then."""
+    played = holding(prefix(validlifetime=90000))
+    played.hears(says(prefix("2001:db8:2::", validlifetime=600, preferredlifetime=600)), OTHER)
+    played.hears(says(prefix(validlifetime=90000, preferredlifetime=0), seconds=0))
+    assert played.written == f"{SECOND},{OTHER}"
+    played.until(1000 + 9000)
+    assert played.written is None
+
+
 def test_a_router_with_a_global_prefix_comes_before_one_with_a_unique_local_one() -> None:
     played = holding(prefix(LOCAL))
     played.hears(says(prefix("2001:db8:2::")), OTHER)
