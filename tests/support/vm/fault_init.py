@@ -48,6 +48,9 @@ CONSOLE = os.dup(1)
 UNLIMITED = b"\xff" * 16
 IFLA_NET_NS_PID = 19
 FOLDERS = ("/proc", "/sys", "/dev", "/run")
+OF_THE_MACHINE = "net/ipv4/neigh/", "net/ipv6/neigh/"
+"""Sysctls that no network namespace has but the machine's own (neigh_sysctl_register)."""
+
 SEEN_SECONDS = 0.06
 OPEN_SECONDS = 4.0
 
@@ -57,6 +60,7 @@ def count() -> dict[str, int]:
     reader, writer = os.pipe()
     if os.fork() == 0:
         libc.unshare(CLONE_NEWNS | CLONE_NEWNET)
+        leave_out_the_machines_own()
         fault_in_netlink("none", -1)
         clear()
         plan = boot_modules().init.before_links()
@@ -128,6 +132,7 @@ def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:
     modules["pbrinit.boot.supervise"] = SimpleNamespace(run=rest_of_life)
     try:
         clear()
+        leave_out_the_machines_own()
         from pbrinit.boot import pid1  # noqa: PLC0415  it is there before anything goes wrong
 
         fault()
@@ -136,6 +141,15 @@ def as_pid_1(name: str, fault: Callable[[], object], seconds: float) -> None:
     except BaseException as error:
         os.write(CONSOLE, f"STATE {name}: PID 1 ended: {error!r}\n".encode())
     os._exit(7)
+
+
+def leave_out_the_machines_own() -> None:
+    """Have PID 1's code set no sysctl that a namespace does not have."""
+    from pbrinit.boot.system import hardening  # noqa: PLC0415  the image's
+
+    hardening.SYSCTLS = tuple(
+        one for one in hardening.SYSCTLS if not one[0].startswith(OF_THE_MACHINE)
+    )
 
 
 def is_up(device: str) -> bool:

@@ -99,9 +99,6 @@ class HiddenModule:
             raise ModuleNotFoundError(f"No module named {name!r}")
 
 
-OF_THE_MACHINE = "net/ipv4/neigh/", "net/ipv6/neigh/"
-"""Sysctls that no network namespace has but the machine's own (neigh_sysctl_register)."""
-
 PATCHED = {
     "init": "pbrinit.boot.init",
     "syscalls": "pbrinit.boot.system.syscalls",
@@ -114,13 +111,9 @@ PATCHED = {
 
 
 def boot_modules() -> Any:
-    """The modules of the image that faults change, imported, by the last part of their name. What
-    a namespace cannot have set is left out.
-    """
+    """The modules of the image that faults change, imported, by the last part of their name."""
     for name in PATCHED.values():
         __import__(name)
-    init: Any = sys.modules["pbrinit.boot.init"]
-    init.SYSCTLS = tuple(one for one in init.SYSCTLS if not one[0].startswith(OF_THE_MACHINE))
     return SimpleNamespace(**{short: sys.modules[name] for short, name in PATCHED.items()})
 
 
