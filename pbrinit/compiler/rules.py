@@ -87,12 +87,13 @@ def _tail(context: CompileContext) -> None:
 def _accept_arp(
     context: CompileContext, interface: Interface, address: InterfaceAddress, on_link: Prefix
 ) -> None:
-    own = host(address)
+    """The kernel reads a rule back without a prefix of length 0: it is left out."""
+    own, others = host(address), on_link if on_link.prefixlen else None
     context.code.add(
-        Action.LOOKUP, TABLE_MAIN, iif=LOOPBACK, source=own, destination=on_link, uid=ROOT,
+        Action.LOOKUP, TABLE_MAIN, iif=LOOPBACK, source=own, destination=others, uid=ROOT,
         note="ARP's return path",
     )  # fmt: skip
     context.code.add(
-        Action.LOOKUP, TABLE_LOCAL, iif=interface.device, source=on_link, destination=own,
+        Action.LOOKUP, TABLE_LOCAL, iif=interface.device, source=others, destination=own,
         note="ARP",
     )  # fmt: skip

@@ -80,3 +80,13 @@ def test_only_the_interface_that_has_it_answers_others(tmp_path: Path) -> None:
         d: values[f"net/ipv4/conf/{d}/arp_ignore"] for d in ("all", "default", "eth0", "eth1")
     }
     assert ignored == {"all": "1", "default": "2", "eth0": "1", "eth1": "2"}
+
+
+def test_everybody_may_be_named(tmp_path: Path) -> None:
+    """The kernel reads a rule back without a prefix of length 0."""
+    path = tmp_path / "line.toml"
+    path.write_text(POLICY.format(more='arp-from = "0.0.0.0/0"'))
+    with Lab(["192.0.2.1/24"], []) as lab:
+        lab.connect("eth1", ["10.0.0.9/24"], [])
+        assert lab.machine.do(in_namespace.enforce, encode(load(path), "line")) == []
+        assert asked(lab, 0, "100.64.0.1", SELF)

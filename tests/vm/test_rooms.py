@@ -23,9 +23,9 @@ from factory.vm.qemu import Accelerator, Dgram, Machine, Nic
 from pbrinit.policy.reader import reader
 from tests.support.host_example import MGMT, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.namespaces import in_namespace
+from tests.support.namespaces import in_namespace, neighbour_flood
 from tests.support.namespaces.lab import Namespace
-from tests.support.vm import cable, servers, ssh_client
+from tests.support.vm import cable, servers, ssh_client, ssh_questions
 from tests.support.vm.built_image import with_programs
 from tests.support.vm.guest import LOGS, Guest
 
@@ -38,6 +38,9 @@ SLICES = {
 UPDATES, CONTENT = "203.0.113.80", b"the latest of all\n"
 ON_LINK = ("192.0.2.1/24", "192.0.2.53/24", "2001:db8::1/64", "2001:db8::53/64")
 NEIGHBOURS = {end.partition("/")[0] for end in ON_LINK}
+FLOOD_SECONDS, FLOOD_RATE = 20, 400
+"""So long questions are answered while so many new neighbours come each second, at least."""
+
 versions = pytest.mark.parametrize("version", [4, 6])
 
 
@@ -173,6 +176,20 @@ def test_nothing_else_is_done_there(appliance: Appliance, words: str) -> None:
     told = ssh(appliance, MGMT[4], words)
     assert (told.returncode, told.stdout) == (2, "")
     assert told.stderr.startswith(f"error: there is no command '{words.split(maxsplit=1)[0]}'")
+
+
+def test_neighbours_without_number_take_no_room_its_network(appliance: Appliance) -> None:
+    """The table of neighbours is one for all devices: who fills it must not push rooms out."""
+    appliance.network.do(neighbour_flood.start, SELF[6])
+    end = time.monotonic() + FLOOD_SECONDS
+    try:
+        while time.monotonic() < end:
+            for version in (4, 6):
+                assert appliance.network.do(ssh_questions.ask, MGMT[version], SELF[version]) < 5
+    finally:
+        appliance.network.do(neighbour_flood.stop)
+    assert appliance.network.do(neighbour_flood.count) > FLOOD_SECONDS * FLOOD_RATE
+    assert ssh(appliance, MGMT[6], "audit").stdout.endswith("as planned\n")
 
 
 POLICY = Path("examples/rooms.toml").read_text()

@@ -57,7 +57,7 @@ def claims(plan: Plan) -> Iterator[Claim]:
         ("only TCP and UDP have ports in rules, and ICMP types; no rule has port 0 or 65535",
          _ports),
         (f"each user of a rule is from 0 to {LAST_USER}", _user),
-        ("each prefix of a rule is of its family", _prefixes),
+        ("each prefix of a rule is of its family, and is not everybody", _prefixes),
         ("each device of a rule is set up by the plan", lambda rule: _devices(rule, devices)),
     ):  # fmt: skip
         yield Claim(text, tuple(_flaws(plan.rules, flaw)))
@@ -139,10 +139,15 @@ def _user(rule: Rule) -> str | None:
 
 
 def _prefixes(rule: Rule) -> str | None:
+    """A prefix of length 0 is told back as if there were none (fib_rule_fill, fib4_rule_fill), so
+    the rule that is read back is another.
+    """
     prefixes: tuple[Prefix | None, ...] = (rule.source, rule.destination)
     for prefix in prefixes:
         if prefix is not None and prefix.version != rule.family.version:
             return f"{prefix} is of the other family"
+        if prefix is not None and prefix.prefixlen == 0:
+            return f"the kernel reads the rule back without {prefix}"
     return None
 
 

@@ -176,3 +176,11 @@ def test_two_rules_of_one_preference_are_refused(family: Family) -> None:
     mutant = changed(PLAN, {"preference": one.preference}, family=family,
                      preference=two.preference)  # fmt: skip
     assert "so has another rule" in str(refuted(mutant)[0].counterexample)
+
+
+@families
+@pytest.mark.parametrize("field", ["source", "destination"])
+def test_a_rule_with_a_prefix_of_length_0_is_refused(family: Family, field: str) -> None:
+    everybody = family.prefix(0, 0)
+    found = refuted(changed(PLAN, {field: everybody}, **a(family, any_rule)))
+    assert f"the kernel reads the rule back without {everybody}" in str(found[0].counterexample)
