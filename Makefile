@@ -9,7 +9,7 @@ VENV := build/venv/bin/python
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,unshare --user --map-root-user --map-auto)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel review selftest image boot test lint fuzz soak bench format lock clean
+.PHONY: help deps kernel review selftest image boot test lint fuzz questions soak bench format lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -59,6 +59,10 @@ test: ## build what is tested, then run everything: lint, unit, kernel and boot 
 fuzz: ## compare model and kernel over N decisions (N=1000000 SEED=7)
 	@$(PYTHON) -m factory.host test
 	@$(AS_ROOT) $(VENV) -m tests.tools.fuzz --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
+
+questions: ## ask explain and real sockets the same N questions (N=100000 SEED=7)
+	@$(PYTHON) -m factory.host test
+	@$(AS_ROOT) $(VENV) -m tests.tools.questions --count $(or $(N),100000) $(if $(SEED),--seed $(SEED))
 
 soak: ## pull cables, replace cards, fault every message, ask and scan every port (N=1000 MINUTES=30)
 	@$(PYTHON) -m factory.host test

@@ -1,4 +1,4 @@
-"""The host side: what turns a checkout into a kernel, an image and a running guest.
+"""The host side: makes a kernel, an image and a running guest from a checkout.
 
 Nothing of this package is in the image.
 """

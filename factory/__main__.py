@@ -1,6 +1,6 @@
-"""`python -m factory`: makes the kernel, the image, and a guest on this terminal.
+"""`python -m factory`: builds the kernel or the image, or boots the image on this terminal.
 
-In: a command line, which the Makefile writes.  Out: files below build/, or a running guest.
+In: a command line, which the Makefile makes.  Out: files below build/, or a running guest.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from factory.vm import kernel_selftest, qemu
 from pbrinit.net.addresses import Family
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 
 BUILD = Path("build")
 CARD: dict[str, qemu.Card] = {"vm": "virtio-net-pci", "pc": "e1000e"}
-"""What QEMU gives a guest of a variant for a network card."""
+"""The network card that QEMU gives to a guest of each variant."""
 
 
 def main() -> int:
-    """Run one verb; returns the exit status."""
+    """Run one command; returns the exit status."""
     options = _parser().parse_args()
     try:
         status: int = options.verb(options)
@@ -42,22 +42,26 @@ def _parser() -> argparse.ArgumentParser:
         prog="factory", description="Make kernel and image; boot the image."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    made = verbs.add_parser("kernel", help="build the kernel, or take it from the cache")
-    made.set_defaults(verb=_kernel)
-    reviewed = verbs.add_parser("review", help="say what the kernel is, and what is open")
-    reviewed.add_argument("--json", action="store_true", help="as JSON")
-    reviewed.add_argument("--accept", action="store_true", help="take what is for reviewed")
-    reviewed.set_defaults(verb=_review)
-    tested = verbs.add_parser("selftest", help="run the kernel's own tests in it")
-    tested.set_defaults(verb=_selftest)
-    built = verbs.add_parser("image", help="build the image with a policy in it")
-    built.add_argument("policy", type=Path, help="the policy file")
-    built.add_argument("--output", type=Path, default=BUILD, help="where to (default: %(default)s)")
-    built.set_defaults(verb=_image)
-    booted = verbs.add_parser("boot", help="boot the image in QEMU on this terminal")
-    booted.add_argument("policy", type=Path, help="the policy that is in the image")
-    booted.set_defaults(verb=_boot)
-    for verb in (made, reviewed, tested, built, booted):
+    kernel = verbs.add_parser("kernel", help="build the kernel, or take it from the cache")
+    kernel.set_defaults(verb=_kernel)
+    review_ = verbs.add_parser(
+        "review", help="review the kernel: what is in it, and which checks it fails"
+    )
+    review_.add_argument("--json", action="store_true", help="as JSON")
+    review_.add_argument("--accept", action="store_true", help="mark its present state as reviewed")
+    review_.set_defaults(verb=_review)
+    selftest = verbs.add_parser("selftest", help="run the kernel's own tests in a guest")
+    selftest.set_defaults(verb=_selftest)
+    image = verbs.add_parser("image", help="build the image with a policy in it")
+    image.add_argument("policy", type=Path, help="the policy file")
+    image.add_argument(
+        "--output", type=Path, default=BUILD, help="the folder for it (default: %(default)s)"
+    )
+    image.set_defaults(verb=_image)
+    boot = verbs.add_parser("boot", help="boot the image in QEMU on this terminal")
+    boot.add_argument("policy", type=Path, help="the policy that is in the image")
+    boot.set_defaults(verb=_boot)
+    for verb in (kernel, review_, selftest, image, boot):
         verb.add_argument("--variant", choices=VARIANTS, default=VARIANTS[0], help="of the kernel")
     return parser
 
@@ -73,14 +77,18 @@ def _review(options: argparse.Namespace) -> int:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    found = kernel_selftest.run(options.variant)
-    for one in found:
-        step(f"{one.script} {one.test}: {len(one.passed)} passed, {len(one.failed)} failed")
-        for what in one.failed:
-            step(f"  FAIL {what}")
+    outcomes = kernel_selftest.run(options.variant)
+    for outcome in outcomes:
+        counts = f"{len(outcome.passed)} passed, {len(outcome.failed)} failed"
+        step(f"{outcome.script} {outcome.test}: {counts}")
+        for check in outcome.failed:
+            step(f"  FAIL {check}")
     for script, test, reason in kernel_selftest.left_out():
-        step(f"{script} {test}: not run, it asks for {reason}")
-    passed, failed = (sum(len(getattr(one, how)) for one in found) for how in ("passed", "failed"))
+        step(f"{script} {test}: not run, it needs {reason}")
+    passed, failed = (
+        sum(len(getattr(outcome, result)) for outcome in outcomes)
+        for result in ("passed", "failed")
+    )
     step(f"{passed} passed, {failed} failed")
     return 0 if passed and not failed else 1
 
@@ -92,7 +100,7 @@ def _image(options: argparse.Namespace) -> int:
 
 def _boot(options: argparse.Namespace) -> int:
     try:
-        policy = read(options.policy)
+        policy = read_policy(options.policy)
     except PolicyError as error:
         die(str(error))
     variant: str = options.variant
@@ -110,17 +118,17 @@ def _boot(options: argparse.Namespace) -> int:
 
 
 ADVERTISED = ip_network("fd77:77:77:77::/64")
-"""What QEMU advertises where a policy asks routers: of its own fec0::/64 no host has addresses any
-more (RFC 3879)."""
+"""The prefix that QEMU advertises where a policy uses router advertisements: its default,
+fec0::/64, is deprecated (RFC 3879), and hosts do not use it."""
 
 
 def _network(interface: Interface) -> qemu.User:
-    """A network that QEMU plays, with the interface's gateways as the host that answers.
+    """A user-mode network of QEMU for an interface, with its gateways as the addresses that answer.
 
-    What the policy lets out by it, QEMU passes on to where this host can go.
+    QEMU forwards what the policy allows to be sent by it to wherever this host can connect.
     """
     prefixes = {a.version: ip_network(a.network) for a in interface.addresses}
-    if interface.waits(Family.V6):
+    if interface.awaiting_address(Family.V6):
         prefixes[6] = ADVERTISED
     four, six = (interface.gateway(family) for family in Family)
     return qemu.User(

@@ -15,7 +15,7 @@ from factory import log
 
 
 def directory(*parts: str) -> Path:
-    """A directory of the cache, made where it does not exist.
+    """A directory of the cache; it is created if it does not exist.
 
     The cache is $PBRINIT_CACHE, else $XDG_CACHE_HOME/pbrinit, else ~/.cache/pbrinit
     (XDG Base Directory Specification).

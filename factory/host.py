@@ -1,9 +1,9 @@
-"""What this machine must have for a target: Debian packages, and the locked Python ones.
+"""Installs what this host needs for a target: Debian packages, and the locked Python packages.
 
-In: the name of a target.  Out: a machine that has it all, and build/venv with the Python
-packages of requirements.lock; or the one command that a person has to run.
+In: the name of a target.  Out: a host that has them all, and build/venv with the Python packages of
+requirements.lock; or the one command that a person has to run.
 
-This runs before anything is installed: nothing but Python's own library is used.
+This runs before anything is installed, so it uses only Python's own library.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ LOCK = Path("requirements.lock")
 VENV = Path("build/venv")
 LOGS = Path("build/log")
 
-PYTHON = {"python3-venv": "the Python packages go into a place of their own"}
+PYTHON = {"python3-venv": "the Python packages go into a virtual environment"}
 KERNEL = {
     "bc": "the kernel's build",
     "bison": "the kernel's configuration",
+    "ccache": "a kernel's second variant takes what it can from the first",
     "clang-19": "the kernel's compiler",
     "debian-archive-keyring": "checks the signature of what is fetched",
     "flex": "the kernel's configuration",
@@ -49,17 +50,19 @@ QEMU = {
 }
 TEST = {
     "bind9-dnsutils": "dig asks",
-    "cpio": "an outside judge of the archives that are made",
+    "cpio": "an independent check of the archives that are made",
     "curl": "reads the page for Prometheus",
-    "dnsmasq-base": "gives the tests' machines their addresses",
-    "hping3": "a second maker of packets",
+    "dnsmasq-base": "assigns addresses in the tests",
+    "hping3": "a second packet generator",
     "iperf3": "a stream through the router",
     "iproute2": "the tests' network namespaces",
     "iputils-ping": "a real ping asks",
-    "nftables": "the same policies in another filter's words",
+    "linux-libc-dev": "the kernel's headers judge the numbers that we share",
+    "netbase": "IANA's list of services judges them too",
+    "nftables": "the same policies as nftables rulesets",
     "nmap": "a scanner, and nping",
     "openssh-client": "a real ssh logs in",
-    "openssl": "an outside judge of hashed passwords",
+    "openssl": "an independent check of password hashes",
     "uidmap": "users in the tests' namespaces",
     "util-linux": "the tests' namespaces",
 }
@@ -87,21 +90,21 @@ def main() -> None:
 
 
 def _packages(wanted: dict[str, str]) -> None:
-    """Install what is missing, or say how."""
+    """Install the packages that are missing, or end with the command that does."""
     if shutil.which("dpkg-query") is None:
         die(
-            "this is neither Debian nor Ubuntu",
-            hint="install what these packages have, then set PBRINIT_NO_PACKAGES=1: "
+            "this host is neither Debian nor Ubuntu",
+            hint="install the contents of these packages, then set PBRINIT_NO_PACKAGES=1: "
             + " ".join(wanted),
         ) if "PBRINIT_NO_PACKAGES" not in os.environ else None
         return
-    told = subprocess.run(
+    listing = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    installed = {line.split()[0] for line in told.splitlines() if line.endswith(" installed")}
+    installed = {line.split()[0] for line in listing.splitlines() if line.endswith(" installed")}
     missing = sorted(set(wanted) - installed)
     if not missing:
         return
@@ -117,27 +120,31 @@ def _packages(wanted: dict[str, str]) -> None:
 
 
 def _venv() -> None:
-    """Make build/venv lead to the packages of the lock file, shared between clones."""
-    words = f"{sys.version} {sys.executable} {LOCK.read_text()}"
-    key = hashlib.sha256(words.encode()).hexdigest()[:16]
-    home = cache.directory("venv") / key
-    done = home / "complete"
+    """Make build/venv a link to a virtual environment with the packages of the lock file; clones
+    share it.
+    """
+    identity = f"{sys.version} {sys.executable} {LOCK.read_text()}"
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder = cache.directory("venv") / key
+    done = folder / "complete"
     if not done.exists():
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         log = LOGS / "venv.log"
         run(
-            [sys.executable, "-m", "venv", home], what="making a place for Python packages", log=log
+            [sys.executable, "-m", "venv", folder],
+            what="making a virtual environment",
+            log=log,
         )
         run(
-            [home / "bin/pip", "install", "--require-hashes", "--requirement", LOCK],
+            [folder / "bin/pip", "install", "--require-hashes", "--requirement", LOCK],
             what="installing the locked Python packages",
             log=log,
         )
         done.touch()
     VENV.parent.mkdir(exist_ok=True)
-    if not VENV.is_symlink() or VENV.readlink() != home:
+    if not VENV.is_symlink() or VENV.readlink() != folder:
         beside = VENV.with_name(f".venv.{os.getpid()}")
-        beside.symlink_to(home)
+        beside.symlink_to(folder)
         beside.replace(VENV)
 
 

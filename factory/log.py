@@ -1,4 +1,4 @@
-"""What a person reads while something is made: steps, command output on failure, refusals.
+"""Messages of a build: steps, the output of failed commands, errors.
 
 In: messages and commands.  Out: lines on standard error, log files, an exit.
 """
@@ -16,12 +16,12 @@ HEARTBEAT_SECONDS = 15
 
 
 def step(message: str) -> None:
-    """Say that something begins, or is done, on one line."""
+    """Print a line that says that something begins, or is done."""
     print(f"==> {message}", file=sys.stderr, flush=True)
 
 
 def die(message: str, *, hint: str | None = None, status: int = 2) -> NoReturn:
-    """Say what is wrong and the way out, then exit with `status`."""
+    """Print an error and a hint, then exit with `status`."""
     print(f"error: {message}", file=sys.stderr)
     if hint is not None:
         print(f" hint: {hint}", file=sys.stderr)
@@ -29,7 +29,7 @@ def die(message: str, *, hint: str | None = None, status: int = 2) -> NoReturn:
 
 
 def size(path: Path) -> str:
-    """The length of a file as people read it: `6.94 MiB`."""
+    """The size of a file in MiB, as text: `6.94 MiB`."""
     return f"{path.stat().st_size / 2**20:.2f} MiB"
 
 
@@ -41,9 +41,10 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a long command with its output in `log`, a sign of life every few seconds.
+    """Run a long command with its output in the file `log`, and print its progress every few
+    seconds.
 
-    Ends the program with the tail of the log where the command fails.
+    Ends the program with the last lines of the log where the command fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
@@ -72,7 +73,7 @@ def run(
                     die(f"{what}: interrupted", status=130)
     if process.returncode != 0:
         print("\n".join(_tail(log, 30)), file=sys.stderr)
-        die(f"{what} failed with status {process.returncode}", hint=f"the whole log is {log}")
+        die(f"{what} failed with status {process.returncode}", hint=f"the complete log is {log}")
 
 
 def _tail(log: Path, lines: int) -> list[str]:

@@ -1,39 +1,28 @@
-"""Everything that is tested, in two parts side by side, which take about as long.
+"""Everything that is tested, by several workers side by side.
 
-In: nothing; words on the command line are pytest's, for both parts.  Out: what the one part says,
-as it goes, then what the other has said; status 1 where either fails.  Both parts wait a lot, for
-guests and for answers that must not come: side by side they take little longer than one of them.
+In: nothing; words on the command line are pytest's.  Out: what pytest says, with the ten slowest
+tests, and the time of it all; status 1 where a test fails.  Most tests wait, for guests and for
+answers that must not come, so there are more workers than processors.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-FIRST = ("tests/vm", "tests/adversary")
-OTHERS = ("tests/unit", "tests/netns", "tests/nftables", "tests/scanners")
-LOG = Path("build/log/tests-beside.log")
-BESIDE = "--basetemp=build/pytest-beside"
-"""Each part empties the folder of its own when it starts, and not the other's."""
+PARTS = ("vm", "adversary", "scanners", "netns", "nftables", "unit")
+WORKERS = 3 * len(os.sched_getaffinity(0))
 
 
 def main() -> int:
     """The command."""
     start = time.monotonic()
-    pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
-    LOG.parent.mkdir(parents=True, exist_ok=True)
-    with LOG.open("w+") as log:
-        print(f"==> {', '.join(OTHERS)} meanwhile, into {LOG}", flush=True)
-        with subprocess.Popen(
-            [*pytest, BESIDE, *OTHERS], stdout=log, stderr=subprocess.STDOUT
-        ) as others:
-            first = subprocess.run([*pytest, *FIRST], check=False).returncode
-            print(f"==> waiting for {', '.join(OTHERS)}", flush=True)
-            failed = others.wait() or first
-        log.seek(0)
-        print(log.read())
+    shared = ["--numprocesses", str(WORKERS), "--no-loadscope-reorder", "--durations=10"]
+    folders = [f"tests/{part}" for part in PARTS]
+    command = [sys.executable, "-m", "pytest", *shared, *sys.argv[1:], *folders]
+    failed = subprocess.run(command, check=False).returncode
     minutes, seconds = divmod(int(time.monotonic() - start), 60)
     print(f"==> {'FAILED' if failed else 'all passed'}, in {minutes} min {seconds} s")
     return 1 if failed else 0

@@ -1,7 +1,7 @@
-"""Packages of a named Debian suite, on any host, with the archive's signature checked.
+"""Packages of a Debian suite, on any host, with the archive's signature verified.
 
-In: the name of a package and of suites; the host's mirror.  Out: apt sources for a suite, as
-text, and verified .deb files in the cache.
+In: the name of a package and of suites; the host's mirror.  Out: apt sources for a suite, as text,
+and verified .deb files in the cache.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ARCHITECTURE = "amd64"
 INDEX_LIFE_SECONDS = 24 * 3600
 
-# Read after the host's configuration (apt.conf(5): -c comes last), so that its proxies and
-# credentials stay in force, and its hooks, made for the host's own lists, do not run.
+# Read after the host's configuration (apt.conf(5): -c comes last): the host's proxies and
+# credentials stay in force, and its hooks, which are made for its own lists, do not run.
 APT_CONF = """\
 #clear APT::Update;
 #clear DPkg::Post-Invoke;
@@ -65,8 +65,8 @@ class Deb:
 def sources_for(suite: str) -> str:
     """The apt sources of `suite` (`trixie`) with updates and security, in deb822 (sources.list(5)).
 
-    A rolling suite and backports have neither.  The mirror is the host's.  Ends the program
-    where none is known.
+    A rolling suite and backports have neither.  The mirror is the host's.  Ends the program where
+    no mirror is known.
     """
     host = mirror.host_mirror(Path("/"), os.environ)
     rolling = suite in mirror.ROLLING or suite.endswith("-backports")
@@ -82,8 +82,8 @@ def sources_for(suite: str) -> str:
 def fetch_deb(package: str, suites: Sequence[str]) -> Deb:
     """The newest version of `package` over `suites`, downloaded unless the cache has it.
 
-    apt checks the suite's signature and with it the index; the file is checked against the
-    index's SHA256 each time.  Without a network the last index is used, and said so.
+    apt verifies the suite's signature and with it the index; the file is compared with the index's
+    SHA256 each time.  Without a network the last index is used, with a message.
     """
     root = cache.directory("archive", "+".join(suites))
     with held(root):
@@ -93,7 +93,7 @@ def fetch_deb(package: str, suites: Sequence[str]) -> Deb:
 
 
 def fetch_with_needs(packages: Sequence[str], suite: str) -> list[Deb]:
-    """The newest versions of `packages` and of all that they depend on, as `fetch_deb` has them."""
+    """The newest versions of `packages` and of all their dependencies, each as in `fetch_deb`."""
     root = cache.directory("archive", suite)
     with held(root):
         apt = _Apt(root)
@@ -102,7 +102,7 @@ def fetch_with_needs(packages: Sequence[str], suite: str) -> list[Deb]:
 
 
 def _fetched(apt: _Apt, records: Sequence[Mapping[str, str]]) -> list[Deb]:
-    """The files of these records of the index, all that are missing downloaded at once."""
+    """The files of these records of the index; those that are missing are downloaded together."""
     debs = {}
     for record in records:
         name, version = record["Package"], record["Version"]
@@ -115,7 +115,7 @@ def _fetched(apt: _Apt, records: Sequence[Mapping[str, str]]) -> list[Deb]:
 
 
 class _Apt:
-    """apt with lists, cache and sources of its own below `root`."""
+    """apt with its own lists, cache and sources in the folder `root`."""
 
     def __init__(self, root: Path) -> None:
         if not KEYRING.exists():
@@ -133,21 +133,23 @@ class _Apt:
         self.conf.write_text(APT_CONF.format(root=root, architecture=ARCHITECTURE))
 
     def refresh(self, suites: Sequence[str]) -> None:
-        """Ask for a new index where there is none, it is old, or it came from elsewhere."""
+        """Fetch the index where there is none, where it is old, or where it is from other
+        sources.
+        """
         text = "\n".join(sources_for(suite) for suite in suites)
         self.sources.write_text(text)
         stamp = self.root / "refreshed"
         same = stamp.exists() and stamp.read_text() == text
         if same and time.time() - stamp.stat().st_mtime < INDEX_LIFE_SECONDS:
             return
-        log.step(f"asking the Debian archive for its index of {', '.join(suites)}")
+        log.step(f"fetching the index of Debian {', '.join(suites)}")
         result = self._apt("apt-get", "update", "-o", "APT::Update::Error-Mode=any")
         if result.returncode == 0:
             stamp.write_text(text)
         elif same:
             age = (time.time() - stamp.stat().st_mtime) / 86400
             why = result.stderr.strip().splitlines()[0]
-            log.step(f"no new index ({why}): going on with that of {age:.0f} days ago")
+            log.step(f"no new index ({why}): using that of {age:.0f} days ago")
         else:
             log.die(
                 f"apt could not read the Debian archive:\n{result.stderr.strip()}",
@@ -155,17 +157,19 @@ class _Apt:
             )
 
     def show(self, packages: Sequence[str], suites: Sequence[str]) -> list[dict[str, str]]:
-        """The index's records of the newest versions of `packages`."""
+        """The index's records of the newest versions of `packages`. Ends the program where a
+        package is missing.
+        """
         result = self._apt("apt-cache", "show", "--no-all-versions", *packages)
-        found = {record["Package"]: record for record in mirror.stanzas(result.stdout)
+        records = {record["Package"]: record for record in mirror.stanzas(result.stdout)
                  if "SHA256" in record}  # fmt: skip
         for package in packages:
-            if package not in found:
+            if package not in records:
                 log.die(f"there is no package {package} in Debian {', '.join(suites)}")
-        return [found[package] for package in packages]
+        return [records[package] for package in packages]
 
     def needs(self, packages: Sequence[str]) -> list[str]:
-        """These packages and all that they depend on, by name, as apt would install them."""
+        """The names of these packages and all their dependencies, as apt would install them."""
         arguments = ("install", "--no-install-recommends", "--print-uris", "-qq", *packages)
         result = self._apt("apt-get", *arguments)
         if result.returncode != 0:
@@ -174,7 +178,7 @@ class _Apt:
         return sorted(line.split()[1].partition("_")[0] for line in result.stdout.splitlines())
 
     def download(self, wanted: Mapping[Deb, Mapping[str, str]]) -> None:
-        """Bring the file of each record where its package is to be."""
+        """Download the file of each record to the path of its package."""
         megabytes = sum(int(record["Size"]) for record in wanted.values()) / 1e6
         first, *others = wanted
         more = f" and {len(others)} more" if others else ""
@@ -196,9 +200,7 @@ class _Apt:
                 arrived.replace(deb.path)
                 del left[deb]
         for deb in left:
-            log.die(
-                f"{deb.name} {deb.version} arrived with a content that the archive did not sign"
-            )
+            log.die(f"{deb.name} {deb.version}: the archive has not signed the downloaded file")
 
     def _apt(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [tool, "-c", str(self.conf), "-q", *arguments]

@@ -1,7 +1,7 @@
-"""The Debian mirror that a host uses, so that the project names none.
+"""The Debian mirror that the host uses, so that the project names none.
 
-In: $DEBIAN_MIRROR, else the host's apt sources, else (Ubuntu) what python-apt's template of
-Debian names.  Out: a Mirror.
+In: $DEBIAN_MIRROR, else the host's apt sources, else (Ubuntu) python-apt's template for Debian.
+Out: a Mirror.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from factory import log
 
 TEMPLATE = "usr/share/python-apt/templates/Debian.info"
 
-# What tells Debian's own entries from those of others, which borrow its suite names.
+# Debian's suite names; other archives use them too, so an entry must also pass `_is_debian`.
 RELEASES = frozenset({"buster", "bullseye", "bookworm", "trixie", "forky", "duke"})
 CLASSES = frozenset({"oldoldstable", "oldstable", "stable", "testing"})
 ROLLING = frozenset({"sid", "unstable"})
@@ -24,7 +24,7 @@ ROLLING = frozenset({"sid", "unstable"})
 
 @dataclass(frozen=True)
 class Mirror:
-    """Where Debian's archive is taken from; `security` is None where the host has no such entry."""
+    """The URIs of Debian's archive; `security` is None where the host has no entry for it."""
 
     main: str
     security: str | None
@@ -37,9 +37,11 @@ class _Entry:
 
 
 def host_mirror(root: Path, environ: Mapping[str, str]) -> Mirror:
-    """The Debian mirror that the host below `root` uses.  Ends the program where it has none.
+    """The Debian mirror that the host with this root folder uses.  Ends the program where it has
+    none.
 
-    $DEBIAN_MIRROR wins, with $DEBIAN_SECURITY_MIRROR or, without it, the usual name beside it.
+    $DEBIAN_MIRROR comes first, with $DEBIAN_SECURITY_MIRROR, or without that the usual name beside
+    it.
     """
     if named := environ.get("DEBIAN_MIRROR"):
         named = named.rstrip("/")
@@ -118,9 +120,9 @@ def _is_security(suite: str) -> bool:
 
 
 def _resolved(root: Path, uri: str) -> str:
-    """The first mirror of a list in a local file, as Debian's cloud images have it.
+    """The URI, or the first mirror of a list in a local file, which Debian's cloud images use.
 
-    The list itself would not be found from inside an image build's sandbox.
+    The list itself could not be read in the sandbox of an image build.
     """
     if not uri.startswith("mirror+file:"):
         return uri
@@ -131,7 +133,7 @@ def _resolved(root: Path, uri: str) -> str:
 
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:
-    """The stanzas of a deb822 text, comments left out, continuation lines joined."""
+    """The stanzas of a deb822 text, without comments and with continuation lines joined."""
     stanza: dict[str, str] = {}
     key = ""
     for line in [*text.splitlines(), ""]:

@@ -1,1 +1,1 @@
-"""The image: the base by mkosi, the import closure, the archive, the disk."""
+"""The image: its base by mkosi, the import closure, archives, the disk."""

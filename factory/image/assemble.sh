@@ -1,7 +1,8 @@
 #!/bin/sh
-# From kernel and initramfs parts to what boots; runs among the tools, with SOURCE_DATE_EPOCH set.
+# Puts kernel and initramfs together into files that boot; runs with the tools, SOURCE_DATE_EPOCH set.
 # In:  the folder $1 with vmlinuz, base.cpio.zst, policy.cpio, cmdline, os-release
-# Out: there too, initramfs.cpio.zst, pbrinit.efi, pbrinit.img. The same input, the same bytes.
+# Out: initramfs.cpio.zst, pbrinit.efi, pbrinit.img in the same folder. The same input gives the same
+#      bytes.
 set -eu
 cd "$1"
 
@@ -13,8 +14,8 @@ ukify build --linux=vmlinuz --initrd=initramfs.cpio.zst --cmdline=@cmdline \
     --os-release=@os-release --stub=/usr/lib/systemd/boot/efi/linuxx64.efi.stub \
     --output=pbrinit.efi
 
-# UEFI reads FAT32, which begins at 65,525 clusters: with the smallest clusters, of one sector,
-# 33 MiB. Beyond that the file system has room for the UKI and 2 MiB, for its own tables.
+# UEFI reads FAT32, which has at least 65,525 clusters: with the smallest clusters, of one sector, that
+# is 33 MiB. A larger file system has room for the UKI and 2 MiB for its own tables.
 mib=$(($(stat -c %s pbrinit.efi) / 1048576 + 3))
 [ "$mib" -ge 34 ] || mib=34
 

@@ -1,4 +1,4 @@
-"""The list of an example, `examples/blocklist.txt`: as long as real ones are, and made up.
+"""The list of an example, `examples/blocklist.txt`: random prefixes, as many as in a real list.
 
 In: nothing.  Out: the same text every time.
 `python -m factory.image.blocklist_example > FILE` writes it.
@@ -25,35 +25,35 @@ LEFT_OUT = tuple(
         "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
     )
 )  # fmt: skip
-"""What is set aside, for documentation among others (RFC 6890)."""
+"""Special prefixes, for documentation among others, that are left out (RFC 6890)."""
 
 
 def text() -> str:
-    """The whole list, a prefix a line, none of which touches another."""
-    draw = random.Random(SEED)  # noqa: S311  it is to be the same every time
+    """The list, a prefix a line; no two are adjacent or overlap."""
+    draw = random.Random(SEED)  # noqa: S311  the same every time
     return HEAD + "".join(f"{prefix}\n" for prefix in (*_four(draw), *_six(draw)))
 
 
 def _four(draw: random.Random) -> Iterator[IPv4Network]:
-    """One prefix in the first half of a /23 each. Half of them are hosts, as in real lists."""
-    found: set[int] = set()
-    while len(found) < FOUR:
+    """Prefixes, each in the first half of its own /23. Half of them are hosts, as in real lists."""
+    blocks: set[int] = set()
+    while len(blocks) < FOUR:
         first = draw.getrandbits(23) << 9
         if not any(IPv4Address(first) in network for network in LEFT_OUT):
-            found.add(first)
-    for first in sorted(found):
+            blocks.add(first)
+    for first in sorted(blocks):
         length = 32 if draw.getrandbits(1) else 24 + draw.getrandbits(3)
-        inside = draw.getrandbits(8) >> 32 - length << 32 - length
-        yield IPv4Network((first | inside, length))
+        host_bits = draw.getrandbits(8) >> 32 - length << 32 - length
+        yield IPv4Network((first | host_bits, length))
 
 
 def _six(draw: random.Random) -> Iterator[IPv6Network]:
-    """Every second subnet at most of one /48 that is for documentation (RFC 3849)."""
+    """Subnets of one /48 for documentation (RFC 3849), at most every second one."""
     site = int(IPv6Network("2001:db8:bad::/48").network_address)
-    found: set[int] = set()
-    while len(found) < SIX:
-        found.add(draw.getrandbits(15) << 1)
-    for subnet in sorted(found):
+    subnets: set[int] = set()
+    while len(subnets) < SIX:
+        subnets.add(draw.getrandbits(15) << 1)
+    for subnet in sorted(subnets):
         yield IPv6Network((site | subnet << 64, 64))
 
 

@@ -1,8 +1,8 @@
-"""The image: kernel, base and one policy put together into files that boot.
+"""Builds the image: kernel, base and one policy, put together into files that boot.
 
-In: a policy file, a variant of the kernel and this checkout.  Out: an Artefacts, the files below
-`build/`.  The base, which has everything but kernel and policy, is kept in the cache, so that
-another policy is a matter of seconds.
+In: a policy file, a variant of the kernel and this checkout.  Out: Artefacts, the files below
+`build/`.  The base has everything except kernel and policy, and is kept in the cache, so that an
+image with another policy takes seconds.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from pbrinit.policy.reader import reader
 
 CHECKOUT = Path(__file__).parents[2]
 EPOCH = 1767225600
-"""2026-01-01, the date of everything in an image, in seconds since 1970."""
+"""2026-01-01, the date of all files in an image, in seconds since 1970."""
 
 POLICY = "policy.toml"
 
-# What the base is made of: where one of these changes it is made anew.
+# The inputs of the base: when one of these changes it is made again.
 BASE = (
     "mkosi.conf",
     "mkosi.finalize",
@@ -49,7 +49,7 @@ BASE = (
 
 @dataclass(frozen=True)
 class Artefacts:
-    """What was made; `cmdline` is the kernel's command line, for a boot without the UKI."""
+    """The files of an image; `cmdline` is the kernel's command line, for a boot without the UKI."""
 
     vmlinuz: Path
     initramfs: Path
@@ -63,14 +63,14 @@ def make_image(
 ) -> Artefacts:
     """Build the image with the policy file `policy` into the folder `output`.
 
-    `variant` is the kernel's, see `kernel.VARIANTS`.
+    `variant` is the kernel's, one of `VARIANTS`.
 
-    Ends the program with status 2 where the policy is refused, 1 where it is not proved, and
-    where a step fails; what was in `output` is then still there.
+    Ends the program with status 2 where the policy is refused, 1 where the proof fails, and where a
+    step fails; earlier files in `output` are then still there.
     """
     output.mkdir(parents=True, exist_ok=True)
     logs = output / "log"
-    made = Artefacts(
+    artefacts = Artefacts(
         vmlinuz=output / "vmlinuz",
         initramfs=output / "initramfs.cpio.zst",
         cmdline=output / "cmdline",
@@ -97,62 +97,64 @@ def make_image(
             log_file=logs / "assemble.log",
             epoch=EPOCH,
         )
-        for path in vars(made).values():
+        for path in vars(artefacts).values():
             (parts / path.name).replace(path)
-    _report(made, policy, linux)
-    return made
+    _report(artefacts, policy, linux)
+    return artefacts
 
 
 def sources(policy: Path) -> dict[str, bytes]:
-    """The policy, and what it is read with where it is compiled on the machine, for all that is
-    given to it: the files of its networks.
+    """The policy file; and, where the machine compiles it for assigned addresses, the files of its
+    networks.
 
-    Ends the program where one has no place beside the policy.
+    Ends the program where one of these files cannot be placed beside the policy.
     """
-    if not assigned.awaits(reader.read(policy)):
+    if not assigned.dynamic_interfaces(reader.read_policy(policy)):
         return {POLICY: policy.read_bytes()}
     try:
-        return policy_files.of(policy, POLICY, ("plan",))
+        return policy_files.policy_and_lists(policy, POLICY, ("plan",))
     except policy_files.SourceError as error:
-        hint = "the machine reads it for each address: put it there, under a name of its own"
+        hint = "the machine reads it for each address: put it beside the policy, under its own name"
         log.die(f"{policy}: {error}", hint=hint)
 
 
 def archive(folder: str, files: dict[str, bytes], mode: int = 0o444) -> bytes:
-    """A cpio archive with `files` of a `mode` in `folder`, as the kernel unpacks it over the base;
-    everything is root's and dated EPOCH.
+    """A cpio archive with `files` of a `mode` in `folder`, for the kernel to unpack over the base;
+    everything belongs to root and has the date EPOCH.
     """
-    found = [Entry(f"{folder}/{name}", stat.S_IFREG | mode, data) for name, data in files.items()]
-    folders = [entry for entry in cpio.with_folders(found) if stat.S_ISDIR(entry.mode)]
-    return cpio.pack([*folders, *found], EPOCH)
+    entries = [Entry(f"{folder}/{name}", stat.S_IFREG | mode, data) for name, data in files.items()]
+    folders = [entry for entry in cpio.with_folders(entries) if stat.S_ISDIR(entry.mode)]
+    return cpio.pack([*folders, *entries], EPOCH)
 
 
 def secrets(policy: Path) -> dict[str, bytes]:
-    """What only root may read: the policy, as it has the password's hash, what it is read with,
-    and the hash by itself.
+    """The files that only root may read: the policy, since it has the hash of the password, the
+    files that it refers to, and the hash itself.
     """
     files = sources(policy)
-    hashed = reader.read(policy).password
+    hashed = reader.read_policy(policy).password
     return files | ({"password": f"{hashed}\n".encode()} if hashed else {})
 
 
 def of_programs(policy: Path, below: bytes) -> bytes:
-    """A cpio archive of what the programs of a policy bring along; empty where it has none.
+    """A cpio archive with the packages and files of a policy's programs; empty where it has none.
 
-    `below` is the archive that it is unpacked over, packed with zstd.
-    Ends the program with status 2 where a program's command is not there.
+    `below` is the archive that it is unpacked over, compressed with zstd.
+    Ends the program with status 2 where the command of a program does not exist.
     """
     plain = subprocess.run(["zstd", "-dqc"], input=below, check=True, capture_output=True).stdout
     try:
-        found = program_files.entries(reader.read(policy), policy, frozenset(cpio.names(plain)))
+        entries = program_files.entries(
+            reader.read_policy(policy), policy, frozenset(cpio.names(plain))
+        )
     except PolicyError as error:
         log.die(str(error), status=2)
-    return cpio.pack(found, EPOCH) if found else b""
+    return cpio.pack(entries, EPOCH) if entries else b""
 
 
 def _plan(policy: Path, plan: Path) -> None:
-    """The boot file, once its policy is proved, by the commands that a person would use, which
-    say what is wrong themselves.
+    """Prove the policy, then compile it to a boot plan, with the commands that a person would use;
+    these print the errors.
     """
     for doing, command in (
         ("proving", ["prove", "--quiet", str(policy)]),
@@ -171,30 +173,32 @@ def _plan(policy: Path, plan: Path) -> None:
 
 
 def _base(maker: mkosi.Mkosi, log_file: Path) -> Path:
-    """The base's archive, from the cache or made."""
+    """The archive of the base, made where the cache does not have it."""
     files = [path for pattern in BASE for path in CHECKOUT.glob(pattern)]
-    place = mkosi.place(f"base-{mkosi.key(CHECKOUT, files)}")
-    made = place / "initramfs.cpio.zst"
-    if not made.exists():
+    place = mkosi.cache_folder(f"base-{mkosi.key(CHECKOUT, files)}")
+    initramfs = place / "initramfs.cpio.zst"
+    if not initramfs.exists():
         mkosi.build(maker, CHECKOUT, place, what="making the base of the image", log_file=log_file)
-    return made
+    return initramfs
 
 
-def _report(made: Artefacts, policy: Path, linux: Kernel) -> None:
+def _report(artefacts: Artefacts, policy: Path, linux: Kernel) -> None:
     log.step(f"made, with {policy} and Linux {linux.version}, variant {linux.variant}:")
     for path, what in (
-        (made.uki, "one EFI program: kernel, initramfs, command line"),
-        (made.disk, "a disk with it, for a virtual machine or a USB stick"),
-        (made.vmlinuz, "the kernel alone"),
-        (made.initramfs, "the initramfs alone"),
+        (artefacts.uki, "one EFI program: kernel, initramfs, command line"),
+        (artefacts.disk, "a disk with it, for a virtual machine or a USB stick"),
+        (artefacts.vmlinuz, "the kernel alone"),
+        (artefacts.initramfs, "the initramfs alone"),
     ):
         log.step(f"  {_short(path):<28} {log.size(path):>10}  {what}")
-    disk = shlex.quote(_short(made.disk))
+    disk = shlex.quote(_short(artefacts.disk))
     log.step("next: `make boot`, or onto a USB stick (/dev/sdX, all on it is lost):")
     log.step(f"  sudo dd if={disk} of=/dev/sdX bs=4M conv=fsync")
 
 
 def _short(path: Path) -> str:
-    """As a person in the current folder would write it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_absolute() and path.is_relative_to(here) else path)
+    """The path relative to the current folder, where it is inside."""
+    current = Path.cwd()
+    return str(
+        path.relative_to(current) if path.is_absolute() and path.is_relative_to(current) else path
+    )

@@ -1,4 +1,4 @@
-"""Archives as the kernel unpacks them, one over the other, into its first root.
+"""cpio archives, which the kernel unpacks one over the other into its first root file system.
 
 In: entries, or an archive.  Out: an archive in the `newc` format, or the names in one.
 Source: Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
@@ -18,9 +18,9 @@ END = "TRAILER!!!"
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, a folder or a symbolic link, whose `data` is where it leads; `mode` has its type.
+    """A file, a folder or a symbolic link; the `data` of a link is its target, `mode` has the type.
 
-    `name` is its path without the slash in front.
+    `name` is the path without its first slash.
     """
 
     name: str
@@ -31,26 +31,26 @@ class Entry:
 
 
 def pack(entries: Iterable[Entry], time: int) -> bytes:
-    """The archive of the entries, in order, all with the same date in seconds since 1970."""
+    """An archive of the entries, in this order, all with the same date in seconds since 1970."""
     parts = [_entry(number, entry, time) for number, entry in enumerate(entries, 1)]
     return b"".join([*parts, _entry(0, Entry(END, 0), 0)])
 
 
 def with_folders(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries by name, each after the folders that it is in."""
-    found = {entry.name: entry for entry in entries}
-    for entry in list(found.values()):
+    """The entries sorted by name, with entries for all folders, each before its contents."""
+    by_name = {entry.name: entry for entry in entries}
+    for entry in list(by_name.values()):
         for parent in list(PurePosixPath(entry.name).parents)[:-1]:
-            found.setdefault(str(parent), Entry(str(parent), stat.S_IFDIR | 0o755))
-    return [found[name] for name in sorted(found)]
+            by_name.setdefault(str(parent), Entry(str(parent), stat.S_IFDIR | 0o755))
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def names(data: bytes) -> Iterator[str]:
-    """The names in all archives that follow one another in `data`."""
+    """The names in all archives in `data`, which follow one another."""
     at = 0
     while at + HEADER_SIZE <= len(data):
         if data[at : at + len(MAGIC)] != MAGIC:
-            at += 4  # what an archive is filled up with at its end
+            at += 4  # padding at the end of an archive
             continue
         size, length = (int(data[at + n : at + n + 8], 16) for n in (54, 94))
         name = data[at + HEADER_SIZE : at + HEADER_SIZE + length - 1].decode()

@@ -1,9 +1,9 @@
-"""Which modules a program can ever import, found without running it.
+"""The modules that a program can import, found without running it.
 
-In: entry modules, a search path, the imports that are known not to be needed.
-Out: every module that an import statement reachable from them names, those inside functions
-and error paths too; a program that is only tried out does not show these.  Or, where that is
-asked, of the library only what is imported along with it.
+In: entry modules, a search path, and imports that are known not to be needed.
+Out: every module that an import statement reachable from the entry modules names, in functions and
+error paths too, which a trial run would miss.  Or, on request, of the library only the modules that
+are imported when one of its modules is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Cut:
-    """An import of the library that is not followed, unless a program has a name of `unless`."""
+    """An import in the library that is not followed, unless the program uses a name in `unless`."""
 
     importer: str
     imported: str
@@ -30,7 +30,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Module:
-    """A module of the closure; `file` is None where it is part of the interpreter."""
+    """A module of the closure; `file` is None where it is built into the interpreter."""
 
     name: str
     file: Path | None
@@ -38,14 +38,14 @@ class Module:
 
 @dataclass(frozen=True)
 class Closure:
-    """The modules by name in order, and the program's own imports that lead nowhere."""
+    """The modules sorted by name, and the program's own imports that do not exist."""
 
     modules: tuple[Module, ...]
     missing: tuple[str, ...]
 
 
 def read_cuts(path: Path) -> tuple[Cut, ...]:
-    """The cuts of a TOML file: an array `cut` of importer, imported, reason, unless."""
+    """The cuts in a TOML file: an array `cut` of importer, imported, reason, unless."""
     entries = tomllib.loads(path.read_text())["cut"]
     return tuple(Cut(**entry | {"unless": frozenset(entry.get("unless", ()))}) for entry in entries)
 
@@ -58,10 +58,11 @@ def find(
     *,
     late: bool = True,
 ) -> Closure:
-    """The closure of `entries`; `program` is the package whose own names void a cut.
+    """The closure of `entries`; `program` is the package whose names cancel a cut.
 
-    A cut that falls can bring in more of the program, so this goes round until none falls.
-    `late`: whether imports inside the library's functions are followed; the program's always are.
+    A cancelled cut can add more of the program, so this is repeated until no other cut is
+    cancelled. `late`: whether imports in functions of the library are followed; those of the
+    program always are.
     """
     cuts = list(cuts)
     while True:
@@ -73,7 +74,7 @@ def find(
 
 
 class _Finder(modulefinder.ModuleFinder):
-    """ModuleFinder of the standard library, which reads import statements from bytecode."""
+    """The standard library's ModuleFinder, which finds import statements in bytecode."""
 
     def __init__(
         self,
@@ -110,12 +111,12 @@ class _Finder(modulefinder.ModuleFinder):
         super().scan_code(co, m)
 
     def closure(self) -> Closure:
-        known: dict[str, Any] = self.modules
+        modules_by_name: dict[str, Any] = self.modules
         modules = tuple(
             Module(name, Path(module.__file__) if module.__file__ else None)
-            for name, module in sorted(known.items())
+            for name, module in sorted(modules_by_name.items())
         )
-        # In the library a missing module is one of another platform, and it knows; ours is a slip.
+        # The library handles missing modules of other platforms; one of ours is an error.
         missing = tuple(
             f"{caller} imports {name}"
             for name, callers in sorted(self.badmodules.items())
@@ -128,25 +129,29 @@ class _Finder(modulefinder.ModuleFinder):
         return name == self.program or name.startswith(f"{self.program}.")
 
     def _is_attribute(self, name: str) -> bool:
-        """Whether `name` is what `from module import attribute` left behind, not a module.
+        """Whether `name` is an attribute in `from module import attribute`, and not a module.
 
-        Where a package takes all names of its own modules, the finder does not know them.
+        The finder does not know the names that a package imports with `*` from its own modules.
         """
         parent, _, attribute = name.rpartition(".")
         module: Any = self.modules.get(parent)
         if module is None:
             return False
-        own = (known for other, known in self.modules.items() if other.startswith(f"{parent}._"))
-        return any(attribute in known.globalnames for known in (module, *own))
+        own = (
+            namespace
+            for other, namespace in self.modules.items()
+            if other.startswith(f"{parent}._")
+        )
+        return any(attribute in namespace.globalnames for namespace in (module, *own))
 
 
 def _at_once(code: CodeType) -> CodeType:
-    """What runs when a module is imported: its own statements and those of its classes."""
+    """The code that runs when a module is imported: its statements and those of its classes."""
     return code.replace(co_consts=tuple(_not_later(constant) for constant in code.co_consts))
 
 
 def _not_later(constant: object) -> object:
-    """A constant, without the code of functions: what is left keeps its place."""
+    """A constant, or None for the code of a function, so that the others keep their places."""
     if not isinstance(constant, CodeType):
         return constant
     return None if constant.co_flags & inspect.CO_OPTIMIZED else _at_once(constant)

@@ -1,8 +1,8 @@
-"""A new root with nothing but what PID 1 and pbrctl can use; runs inside the image, on its Python.
+"""Makes a new root with only what PID 1 and pbrctl can use; runs inside the image, on its Python.
 
-In: the checkout, as seen from inside the image, and the folder for the new root.
-Out: that folder: the interpreter, the closures of PID 1's imports and of pbrctl's as bytecode, the
-shared libraries of all, mkosi.extra; and `trial.py`, which imports every module that is there.
+In: the checkout, as seen from inside the image, and the folder for the new root. Out: that folder:
+the interpreter, the modules that PID 1 and pbrctl can import as bytecode, all shared libraries,
+mkosi.extra; and `trial.py`, which imports every module in it.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from pathlib import Path
 from factory.image import import_closure
 
 ENTRIES = ("pbrinit.boot.pid1", "pbrinit.boot.control.pbrctl")
-# All of ours that these may import: the boot path knows neither TOML nor the compiler.
+# Our modules that these may import: neither the TOML reader nor the compiler.
 SHIPPED = ("pbrinit", "pbrinit.boot", "pbrinit.wire")
-# A program of its own, which has both, so that a policy can be tried on the machine.
+# Another program, which has both, so that a policy can be tried on the machine.
 CONTROL = "pbrinit.cli.appliance.main"
-# Imported by the interpreter itself, where no import statement shows it: the file system's
-# and the console's encoding, and the two that a program names most.
+# Imported by the interpreter itself, without an import statement: the encodings of the file system
+# and the console, and the two that programs use most.
 IMPLICIT = ("encodings", "encodings.ascii", "encodings.latin_1", "encodings.utf_8")
-# By this file the interpreter knows its library (CPython, Modules/getpath.py, STDLIB_LANDMARKS).
+# The interpreter finds its library by this module (CPython, Modules/getpath.py, STDLIB_LANDMARKS).
 LANDMARK = "os"
-# Where the kernel and PID 1 mount; a read-only folder would do, a missing one would not.
+# Mount points of the kernel and PID 1.
 MOUNT_POINTS = ("dev", "proc", "run", "sys", "tmp")
-# Loaded by name (pbrinit/wire/password_hash.py), where no import statement shows it.
+# Loaded by name, without an import statement (pbrinit/wire/password_hash.py).
 PASSWORDS = Path("/usr/lib/x86_64-linux-gnu/libcrypt.so.1")
 LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 
 
 def main(checkout: Path, root: Path) -> None:
-    """Make the new root.  Ends with a message where the closure is not as it must be."""
+    """Make the new root.  Ends with a message where the modules are not those that are allowed."""
     library = Path(sysconfig.get_path("stdlib"))
     search = [checkout, library, library / "lib-dynload"]
     cuts = import_closure.read_cuts(Path(__file__).with_name("import_cuts.toml"))
     boot = import_closure.find([*ENTRIES, *IMPLICIT], "pbrinit", search, cuts)
-    # What its library would import late it must do without: all of it would be nine megabytes.
+    # It must do without the modules that its library imports late: all would be nine megabytes.
     control = import_closure.find([CONTROL, *IMPLICIT], "pbrinit", search, cuts, late=False)
     _check(boot, control)
     modules = sorted({*boot.modules, *control.modules}, key=lambda module: module.name)
@@ -67,7 +67,7 @@ def main(checkout: Path, root: Path) -> None:
 
 
 def is_shipped(name: str) -> bool:
-    """Whether PID 1 may import a module of ours."""
+    """Whether PID 1 may import this module of ours."""
     return name in SHIPPED or name.startswith(("pbrinit.boot.", "pbrinit.wire."))
 
 
@@ -78,14 +78,16 @@ def _check(boot: import_closure.Closure, control: import_closure.Closure) -> Non
         if module.name.partition(".")[0] in ("pbrinit", "factory") and not is_shipped(module.name)
     ]
     if strangers:
-        sys.exit(f"the boot path imports {', '.join(strangers)}: none of it is made for PID 1")
+        sys.exit(f"the boot path imports {', '.join(strangers)}, which PID 1 must not import")
     missing = dict.fromkeys((*boot.missing, *control.missing))
     if missing:
         sys.exit("the image has no such module: " + "; ".join(missing))
 
 
 def _compile(source: Path, name: Path, target: Path) -> None:
-    """Bytecode in the place of the source; unchecked, as there is no source to check it by."""
+    """Compile a module to bytecode that is not checked against its source, since the image has
+    none.
+    """
     py_compile.compile(
         str(source),
         cfile=str(target),
@@ -96,7 +98,7 @@ def _compile(source: Path, name: Path, target: Path) -> None:
 
 
 def _needed(path: Path) -> list[Path]:
-    """The loader and what it would load with `path` (ld.so(8), --list)."""
+    """The loader, and the libraries that it would load for `path` (ld.so(8), --list)."""
     listing = subprocess.run(
         [LOADER, "--list", path], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
@@ -104,7 +106,7 @@ def _needed(path: Path) -> list[Path]:
 
 
 def _copy(path: Path, root: Path) -> None:
-    """A file, under the name by which it is asked for, where the links to it lead."""
+    """Copy a file into the new root, under its own name, to the folder that its path leads to."""
     target = root / (path.parent.resolve() / path.name).relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(path, target)

@@ -1,7 +1,7 @@
-"""mkosi: which one, with which tools, and how it is run.
+"""Runs mkosi: which one, with which tools.
 
-In: the host's mkosi where it is recent enough, else Debian's package of it; the recipe of the
-tools, `tools/mkosi.conf`.  Out: images of a recipe, and commands run among the tools.
+In: the host's mkosi where it is recent enough, else Debian's package of it; the configuration of
+the tools, `tools/mkosi.conf`.  Out: images, and commands that are run with the tools.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from factory.debian import archive
 
 SUITE = "trixie"
 MINIMUM = 25
-"""From here on mkosi brings its own sandbox, and newuidmap is all that it asks of a host."""
+"""From this version on mkosi has its own sandbox, and needs only newuidmap from the host."""
 
 TOOLS = Path(__file__).with_name("tools")
 
-# Only what the distribution put there: another Python in front breaks mkosi and its tools.
+# Only the distribution's programs: another Python before it breaks mkosi and its tools.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PASSED_ON = (
     "HOME",
@@ -38,7 +38,7 @@ PASSED_ON = (
     "NO_PROXY",
 )
 
-# Ubuntu from 24.04 on; its mkosi package has a profile that lets that one through.
+# On Ubuntu from 24.04 on; Ubuntu's mkosi package has an AppArmor profile that allows it.
 RESTRICTED = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
 
 
@@ -54,11 +54,11 @@ class Mkosi:
 def get(log_file: Path) -> Mkosi:
     """mkosi and its tools, fetched and made where the cache does not have them.
 
-    Ends the program where the archive cannot be reached or the host refuses.
+    Ends the program where the archive cannot be reached, or the host does not allow it.
     """
-    with held(place()):
+    with held(cache_folder()):
         command, environment = _host_mkosi() or _debian_mkosi()
-        tools = place("tools-" + key(TOOLS, TOOLS.rglob("*"))) / "tools"
+        tools = cache_folder("tools-" + key(TOOLS, TOOLS.rglob("*"))) / "tools"
         mkosi = Mkosi(command, environment, tools)
         if not tools.is_dir():
             what = "making the image's tools, once, in a minute or two"
@@ -67,20 +67,20 @@ def get(log_file: Path) -> Mkosi:
 
 
 def build(mkosi: Mkosi, recipe: Path, output: Path, *, what: str, log_file: Path) -> None:
-    """The image of the recipe in the folder `recipe`, with the outputs in the folder `output`.
+    """Build the image that the folder `recipe` configures, into the folder `output`.
 
-    mkosi moves an output there when it is finished, so what is there is whole.
+    mkosi moves an output there when it is finished, so every output there is complete.
     """
-    with held(place()):
+    with held(cache_folder()):
         # Not for the tools: mkosi would clear the recipe's installed packages for theirs.
-        arguments = (f"--tools-tree={mkosi.tools}", f"--cache-directory={place('cache')}")
+        arguments = (f"--tools-tree={mkosi.tools}", f"--cache-directory={cache_folder('cache')}")
         _build(mkosi, recipe, output, arguments, what=what, log_file=log_file)
 
 
 def run_in_tools(
     mkosi: Mkosi, command: Sequence[str | Path], *, what: str, log_file: Path, epoch: int
 ) -> None:
-    """Run a command with the tools' /usr, the host's other folders, and dates set to `epoch`."""
+    """Run a command with the tools' /usr and the host's other folders; dates are set to `epoch`."""
     log.run(
         [
             *mkosi.command,
@@ -96,13 +96,13 @@ def run_in_tools(
     )
 
 
-def place(*parts: str) -> Path:
-    """A folder of the cache, for what mkosi makes."""
+def cache_folder(*parts: str) -> Path:
+    """A folder of mkosi's part of the cache."""
     return cache.directory("mkosi", *parts)
 
 
 def key(base: Path, files: Iterable[Path]) -> str:
-    """A name for the content of files below `base`: their paths, modes and bytes."""
+    """A key for the content of files below `base`: a hash of their paths, modes and bytes."""
     digest = hashlib.sha256()
     for path in sorted(files):
         name = path.relative_to(base)
@@ -122,8 +122,8 @@ def _build(
         [
             *mkosi.command,
             f"--directory={recipe}",
-            f"--package-cache-directory={place('packages')}",
-            f"--workspace-directory={place('workspace')}",
+            f"--package-cache-directory={cache_folder('packages')}",
+            f"--workspace-directory={cache_folder('workspace')}",
             f"--output-directory={output}",
             f"--sandbox-tree={_sources()}",
             *arguments,
@@ -137,8 +137,8 @@ def _build(
 
 
 def _sources() -> Path:
-    """A tree with apt's sources as this host has them; mkosi's own list names mirrors."""
-    tree = place("sandbox")
+    """A folder tree with this host's apt sources; mkosi's own list names mirrors."""
+    tree = cache_folder("sandbox")
     apt = tree / "etc/apt"
     (apt / "sources.list.d").mkdir(parents=True, exist_ok=True)
     (apt / "apt.conf.d").mkdir(exist_ok=True)
@@ -172,16 +172,16 @@ def _host_mkosi() -> tuple[tuple[str, ...], dict[str, str]] | None:
 
 
 def _debian_mkosi() -> tuple[tuple[str, ...], dict[str, str]]:
-    """mkosi from the package of `SUITE`, unpacked: it is Python and needs no other package."""
+    """mkosi, unpacked from the package of `SUITE`: it is Python and needs no other package."""
     if os.geteuid() != 0 and RESTRICTED.exists() and RESTRICTED.read_text().strip() != "0":
         log.die(
-            "mkosi needs a user namespace, which AppArmor keeps from ordinary users here",
-            hint="run this as root, or lift it: sudo sysctl kernel." + RESTRICTED.name + "=0",
+            "mkosi needs a user namespace, which AppArmor does not allow users on this host",
+            hint="run this as root, or allow it: sudo sysctl kernel." + RESTRICTED.name + "=0",
         )
     deb = archive.fetch_deb("mkosi", (SUITE,))
-    home = place() / f"mkosi-{deb.version}"
+    home = cache_folder() / f"mkosi-{deb.version}"
     if not home.is_dir():
-        with tempfile.TemporaryDirectory(dir=place()) as partial:
+        with tempfile.TemporaryDirectory(dir=cache_folder()) as partial:
             subprocess.run(["dpkg-deb", "-x", deb.path, f"{partial}/mkosi"], check=True)
             Path(partial, "mkosi").replace(home)
     modules = home / "usr/lib/python3/dist-packages"

@@ -1,8 +1,8 @@
-"""What the programs of a policy bring into the image: their packages, and files of the policy.
+"""The packages and files that the programs of a policy add to the image.
 
-In: a `Policy`, and the names of what is in the image already.  Out: one more cpio archive, or an
-error that names the key.  Packages are Debian's of the base's suite, signed as all that is
-fetched; nothing of theirs is run, and no script that comes with one.
+In: a `Policy`, and the names of the files that the image has already.  Out: entries for another
+cpio archive, or an error that names the key.  Packages are Debian's, of the base's suite, with
+verified signatures; neither their programs nor their scripts are run.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from factory.cache import held
 from factory.debian import archive
 from factory.image import cpio, mkosi
 from factory.image.cpio import Entry
+from pbrinit.policy import room_ids
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError, Problem
-from pbrinit.policy.programs import Run
+from pbrinit.policy.programs import ROOT, Program
 
 NOT_TAKEN = (
     "usr/share/bash-completion", "usr/share/bug", "usr/share/doc", "usr/share/doc-base",
@@ -29,10 +30,10 @@ NOT_TAKEN = (
     "etc/cron.d", "etc/default", "etc/init.d", "etc/logrotate.d", "etc/pam.d", "usr/lib/systemd",
     "usr/lib/sysusers.d", "usr/lib/tmpfiles.d", "var",
 )  # fmt: skip
-"""What a package has for people, and for a system that is run in another way."""
+"""Parts of packages that are left out: for people, or for a system with another init."""
 
 OURS = ("dev", "etc/pbrinit", "init", "proc", "run", "sys", "tmp")
-"""Where no file of a policy goes: what PID 1 lives on, and what a program has of its own."""
+"""Where a policy cannot put files: PID 1 needs these folders, or each program has its own."""
 
 LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 LIBRARIES = ("usr/lib/x86_64-linux-gnu", "usr/lib")
@@ -40,66 +41,71 @@ ELF = b"\x7fELF"
 
 
 def entries(policy: Policy, file: Path, present: Collection[str]) -> list[Entry]:
-    """All that the programs of `policy`, which stands in `file`, bring along; nothing where there
-    are none.
+    """The entries for the programs of `policy`, which is in `file`; an empty list where it has
+    none. `present` are the names in the image.
 
-    Raises PolicyError where a command is then not there, or a file cannot be where it is wanted.
-    Ends the program where the archive cannot be reached or has no such package.
+    Raises PolicyError where a program's command does not exist then, or a file cannot be where the
+    policy puts it.  Ends the program where the archive cannot be reached or has no such package.
     """
-    if not policy.runs:
+    if not policy.programs:
         return []
-    packages = sorted({name for run in policy.runs for name in run.packages})
-    found = {entry.name: entry for entry in _packages(packages) if entry.name not in present}
-    given: dict[str, Entry] = {}
+    packages = sorted({name for run in policy.programs for name in run.packages})
+    entries_by_name = {
+        entry.name: entry for entry in _packages(packages) if entry.name not in present
+    }
+    files: dict[str, Entry] = {}
     problems = []
-    for run in policy.runs:
-        for entry, problem in _files(run, given, present, str(file)):
-            given[entry.name] = entry
+    for run in policy.programs:
+        owner = room_ids.first(policy, run) if run.isolated else ROOT
+        for entry, problem in _files(run, owner, files, present, str(file)):
+            files[entry.name] = entry
             problems += [problem] if problem else []
-    found |= given
-    for run in policy.runs:
+    entries_by_name |= files
+    for run in policy.programs:
         name = run.command[0].removeprefix("/")
-        if name not in present and name not in found:
+        if name not in present and name not in entries_by_name:
             problems.append(
                 Problem(
                     str(file),
                     f"run.{run.name}.command",
                     f"there is no {run.command[0]} in the image",
-                    "name the package that has it, or the file that is to be there",
+                    "name the package that has it, or the file for this path",
                 )
             )
     if problems:
         raise PolicyError(problems)
-    return cpio.with_folders(found.values())
+    return cpio.with_folders(entries_by_name.values())
 
 
 def _files(
-    run: Run, given: dict[str, Entry], present: Collection[str], file: str
+    run: Program, owner: int, files: dict[str, Entry], present: Collection[str], file: str
 ) -> Iterator[tuple[Entry, Problem | None]]:
-    """The files of one program: root's, to be read by the program's group and by nobody else, or
-    by everybody where a program before it has the same; to be executed where the source can be.
+    """The files of one program: they belong to `owner`, who is root in its room, are read by the
+    program's group and by nobody else, or by everybody where a program before it has the same, and
+    are executed where the source can be.
     """
     for target, source in run.files:
         name = target.removeprefix("/")
         path = Path(source)
         data = path.read_bytes()
         executable = 0o110 if os.access(path, os.X_OK) else 0
-        entry = Entry(name, stat.S_IFREG | 0o440 | executable, data, gid=run.user.uid)
+        mode = stat.S_IFREG | 0o440 | executable
+        entry = Entry(name, mode, data, uid=owner, gid=owner + run.user.uid)
         key = f"run.{run.name}.files.{target}"
         problem = None
         if name in present or any(_is_below(name, place) for place in OURS):
-            problem = Problem(file, key, "is the image's own", "let it stand elsewhere")
-        elif name in given:
-            if given[name].data != data:
-                problem = Problem(file, key, "is another file of another program's")
-            if given[name].gid != entry.gid or given[name].mode & stat.S_IROTH:
+            problem = Problem(file, key, "is the image's own", "choose another path")
+        elif name in files:
+            if files[name].data != data:
+                problem = Problem(file, key, "is another program's file with other contents")
+            if files[name].gid != entry.gid or files[name].mode & stat.S_IROTH:
                 entry = Entry(name, entry.mode | (entry.mode & 0o050) >> 3, data)
         yield entry, problem
 
 
 def _packages(names: list[str]) -> Iterator[Entry]:
-    """What is in these packages, and the libraries that it needs, from the packages that these
-    need.
+    """The files of these packages, and the libraries that these need from the packages that they
+    depend on.
     """
     if not names:
         return
@@ -122,7 +128,9 @@ def _packages(names: list[str]) -> Iterator[Entry]:
 
 
 def _libraries(programs: list[Path], trees: list[Path]) -> Iterator[tuple[Path, Path]]:
-    """What the packages' own loader would load with the programs, each with its tree (ld.so(8))."""
+    """The libraries that the packages' own loader would load for the programs, each with its tree
+    (ld.so(8)).
+    """
     loader = next((tree / LOADER for tree in trees if (tree / LOADER).exists()), None)
     folders = [str(tree / folder) for tree in trees for folder in LIBRARIES]
     search = ":".join(folder for folder in folders if Path(folder).is_dir())
@@ -132,7 +140,7 @@ def _libraries(programs: list[Path], trees: list[Path]) -> Iterator[tuple[Path, 
             [str(loader), "--inhibit-cache", "--library-path", search, "--list", program],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            check=False,  # it does not list what is linked statically
+            check=False,  # it fails for a static program
             text=True,
         ).stdout
         needed |= {Path(line.split()[2]) for line in listing.splitlines() if "=> /" in line}
@@ -144,7 +152,7 @@ def _libraries(programs: list[Path], trees: list[Path]) -> Iterator[tuple[Path, 
 
 def _unpacked(deb: archive.Deb) -> Path:
     """The package's files below a folder of the cache."""
-    place = mkosi.place("programs")
+    place = mkosi.cache_folder("programs")
     tree = place / deb.path.stem
     with held(place):
         if not tree.is_dir():

@@ -26,6 +26,7 @@ from pyroute2.netlink.rtnl import (
     RTM_DELRULE,
     RTM_NEWADDR,
     RTM_NEWLINK,
+    RTM_NEWNEIGH,
     RTM_NEWROUTE,
     RTM_NEWRULE,
     rt_proto,
@@ -35,9 +36,10 @@ from pyroute2.netlink.rtnl import (
 from pyroute2.netlink.rtnl.fibmsg import FR_ACT_NAMES, fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NODAD, ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import IFF_NOARP, IFF_UP, ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import NUD_PERMANENT, ndmsg
 from pyroute2.netlink.rtnl.rtmsg import RTNH_F_ONLINK, rtmsg
 
-from pbrinit.net.addresses import Family, InterfaceAddress
+from pbrinit.net.addresses import Address, Family, InterfaceAddress, family_of
 from pbrinit.plan.plan import (
     KERNEL_RULES,
     WITHOUT_DEVICE,
@@ -46,7 +48,7 @@ from pbrinit.plan.plan import (
     Plan,
     Room,
     Route,
-    RouteKind,
+    RouteType,
     Rule,
 )
 from pbrinit.wire import bootplan
@@ -66,7 +68,7 @@ ROUTE_ATTRIBUTES_AT = 16 + 12
 SHOWN = 10
 ADDRESSES = frozenset(
     {"FRA_SRC", "FRA_DST", "RTA_DST", "RTA_SRC", "RTA_GATEWAY", "RTA_PREFSRC",
-     "IFA_ADDRESS", "IFA_LOCAL", "IFA_BROADCAST"}
+     "IFA_ADDRESS", "IFA_LOCAL", "IFA_BROADCAST", "NDA_DST"}
 )  # fmt: skip
 """Attributes that are addresses: they are compared as such, whatever the text of one is."""
 
@@ -76,6 +78,7 @@ FORMS = {
     RTM_NEWROUTE: rtmsg,
     RTM_NEWADDR: ifaddrmsg,
     RTM_NEWLINK: ifinfmsg,
+    RTM_NEWNEIGH: ndmsg,
     RTM_DELLINK: ifinfmsg,
 }
 CHANGE = NLM_F_REQUEST | NLM_F_ACK
@@ -136,10 +139,10 @@ def _of_links(boot: BootPlan, plan: Plan) -> Iterator[str]:
     if [link.device for link in boot.links] != [link.device for link in plan.links]:
         yield "the links are not those of the plan"
         return
-    rooms = {program.room.device for program in plan.programs if program.room}
+    rooms = {program.room.device: program.room for program in plan.programs if program.room}
     for packed, link in zip(boot.links, plan.links, strict=True):
         in_bulk = Counter(_of_bulks(packed))
-        routes = {_route(route): route for route in (*link.early_routes, *link.routes)}
+        routes = {_route(route): route for route in (*link.preaddress_routes, *link.routes)}
         unplanned = [message for message, count in in_bulk.items()
                      if count > 1 or message not in routes]  # fmt: skip
         for message in unplanned:
@@ -147,7 +150,7 @@ def _of_links(boot: BootPlan, plan: Plan) -> Iterator[str]:
         yield from _differences(
             f"{link.device}, message",
             [read(with_index(message, offsets, INDEX)) for _, message, offsets in packed.messages],
-            _link(link, in_bulk, of_room=link.device in rooms),
+            _link(link, in_bulk, rooms.get(link.device)),
         )
         yield from _differences(
             f"{link.device}, new name",
@@ -196,12 +199,12 @@ def _attributes(message: bytes) -> list[tuple[int, int]]:
 
 
 def _of_rooms(boot: BootPlan, plan: Plan) -> Iterator[str]:
-    if [p.name for p in boot.programs] != [p.run.name for p in plan.programs]:
+    if [p.name for p in boot.programs] != [p.program.name for p in plan.programs]:
         yield "the programs are not those of the plan"
         return
     for packed, program in zip(boot.programs, plan.programs, strict=True):
         if (packed.room is None) != (program.room is None):
-            yield f"{program.run.name}: only one of plan and boot plan has a room for it"
+            yield f"{program.program.name}: only one of plan and boot plan has a room for it"
         elif packed.room is not None and program.room is not None:
             yield from _of_room(packed.room, program.room)
 
@@ -221,19 +224,27 @@ def _of_room(packed: RoomPlan, room: Room) -> Iterator[str]:
             _link_message(CHANGE, flags=IFF_UP, change=IFF_UP),
             *(_address(address, tried=False) for address in room.addresses),
             *map(_route, room.routes),
+            *(
+                _neighbour(gateway, room)
+                for gateway in dict.fromkeys(route.gateway for route in room.routes)
+                if gateway
+            ),
         ],
     )
 
 
-def _link(link: Link, in_bulk: Counter[Message], *, of_room: bool) -> Iterator[Message]:
+def _link(link: Link, in_bulk: Counter[Message], room: Room | None) -> Iterator[Message]:
     """The messages that bring a link up, in order, without the routes that are sent in bulk."""
     yield _link_message(CHANGE, flags=IFF_UP, change=IFF_UP)
-    early = [_route(route) for route in link.early_routes]
+    early = [_route(route) for route in link.preaddress_routes]
     late = [_route(route) for route in link.routes]
     yield from (message for message in early if message not in in_bulk)
     yield from (_address(address) for address in link.addresses)
     yield from (message for message in late if message not in in_bulk)
-    if of_room:
+    if room is not None:
+        into_it = [route.destination for route in link.preaddress_routes
+                   if route.type is RouteType.UNICAST]  # fmt: skip
+        yield from (_neighbour(found.network_address, room) for found in into_it if found)
         yield _link_message(CHANGE, IFLA_GROUP=ROOM_READY_GROUP)
 
 
@@ -283,7 +294,9 @@ def _fields(message: Any) -> dict[str, Any]:
                 fields[attribute] = _value(attribute, content)
         elif name == "header":
             fields[name] = dict(value)
-        elif name not in ("__align", "state") and value:
+        elif name == "state" and isinstance(message, ifinfmsg):
+            continue  # pyroute2's own word for IFF_UP
+        elif name != "__align" and value:
             fields[name] = value
     return fields
 
@@ -344,9 +357,9 @@ def _route(route: Route) -> Message:
     source, destination = route.source, route.destination
     on_link = route.gateway is None and route.family is Family.V4
     scopes = {
-        RouteKind.LOCAL: "host",
-        RouteKind.BROADCAST: "link",
-        RouteKind.UNICAST: "link" if on_link else "universe",
+        RouteType.LOCAL: "host",
+        RouteType.BROADCAST: "link",
+        RouteType.UNICAST: "link" if on_link else "universe",
     }
     return _message(
         RTM_NEWROUTE,
@@ -356,15 +369,15 @@ def _route(route: Route) -> Message:
             "src_len": source.prefixlen if source else 0,
             "dst_len": destination.prefixlen if destination else 0,
             "proto": rt_proto["static"],
-            "scope": rt_scope[scopes.get(route.kind, "universe")],
-            "type": rt_type[route.kind.value],
+            "scope": rt_scope[scopes.get(route.type, "universe")],
+            "type": rt_type[route.type.word],
             "flags": RTNH_F_ONLINK if route.onlink else 0,
             "RTA_TABLE": route.table,
             "RTA_DST": destination.network_address if destination else None,
             "RTA_SRC": source.network_address if source else None,
             "RTA_GATEWAY": route.gateway,
             "RTA_PREFSRC": route.preferred,
-            "RTA_OIF": None if route.kind in WITHOUT_DEVICE else INDEX,
+            "RTA_OIF": None if route.type in WITHOUT_DEVICE else INDEX,
         },
     )
 
@@ -378,13 +391,28 @@ def _address(address: InterfaceAddress, *, tried: bool = True) -> Message:
         RTM_NEWADDR,
         ADD,
         {
-            "family": int(Family.of(address)),
+            "family": int(family_of(address)),
             "prefixlen": network.prefixlen,
             "flags": 0 if tried else IFA_F_NODAD,
             "index": INDEX,
             "IFA_LOCAL": address.ip,
             "IFA_ADDRESS": address.ip,
             "IFA_BROADCAST": network.broadcast_address if has_broadcast else None,
+        },
+    )
+
+
+def _neighbour(address: Address, room: Room) -> Message:
+    """What both ends of a room's veth know of each other for good: they have one MAC address."""
+    return _message(
+        RTM_NEWNEIGH,
+        ADD,
+        {
+            "family": int(family_of(address)),
+            "ifindex": INDEX,
+            "state": NUD_PERMANENT,
+            "NDA_DST": address,
+            "NDA_LLADDR": room.mac,
         },
     )
 

@@ -1,1 +1,1 @@
-"""The kernel: source, options, command line, compilation, what is in it."""
+"""The kernel: source, options, command line, compilation, contents."""

@@ -1,6 +1,6 @@
-"""The kernel's command line, each word with its reason.
+"""The kernel's command line, each parameter with its reason.
 
-In: `cmdline.toml` and a variant.  Out: Parameters in order.
+In: `cmdline.toml` and a variant.  Out: its Parameters in order.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Parameter:
-    """One word of the command line."""
+    """One parameter of the command line, and the reason for it."""
 
     text: str
     reason: str
 
 
 def read(variant: str) -> tuple[Parameter, ...]:
-    """The command line of a variant, in its order."""
+    """The parameters of a variant, in order."""
     entries = tomllib.loads(Path(__file__).with_name("cmdline.toml").read_text())["option"]
     return tuple(
         Parameter(entry["text"], entry["reason"])
@@ -30,5 +30,5 @@ def read(variant: str) -> tuple[Parameter, ...]:
 
 
 def line(parameters: Iterable[Parameter]) -> str:
-    """As the kernel is given it."""
+    """The command line as the kernel gets it."""
     return " ".join(parameter.text for parameter in parameters)

@@ -1,12 +1,13 @@
-"""What a compiled kernel is made of, written down before its build tree goes.
+"""What a compiled kernel contains, recorded before its build tree is removed.
 
-In: a build tree with its source.  Out: an Anatomy: the objects that were linked with their
-sizes, the source files that were read for them, the system calls that do something.
+In: a build tree with its source.  Out: KernelContents: the objects that were linked with their
+sizes, the source files that were read for them, and the system calls that are implemented.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections import Counter
@@ -21,9 +22,11 @@ ARCHIVES = ("vmlinux.a", "lib/lib.a", "arch/x86/lib/lib.a")
 
 @dataclass(frozen=True)
 class KernelContents:
-    """Paths are relative to the source. `objects` has bytes of code and constants, and of data.
+    """Paths are relative to the source. `objects`: bytes of code and constants, and of data, by
+    object.
 
-    `lines`: of the C and assembler files among the sources, by subsystem.
+    `lines`: lines of the C and assembler files among the sources, by subsystem. `calls`: the system
+    calls that are implemented, of `syscall_table_size` that 64-bit programs have a number for.
     """
 
     objects: dict[str, tuple[int, int]]
@@ -33,14 +36,14 @@ class KernelContents:
     syscall_table_size: int
 
     def write(self, path: Path) -> None:
-        """Keep it at `path`."""
+        """Write a JSON file that `read` reads."""
         values = asdict(self)
         values["numbers"] = values.pop("syscall_table_size")
         path.write_text(json.dumps(values, indent=0) + "\n")
 
 
 def read(path: Path) -> KernelContents:
-    """What `Anatomy.write` left at `path`."""
+    """Read the file that `KernelContents.write` wrote."""
     data = json.loads(path.read_text())
     return KernelContents(
         objects={name: (sizes[0], sizes[1]) for name, sizes in data["objects"].items()},
@@ -52,9 +55,10 @@ def read(path: Path) -> KernelContents:
 
 
 def contents_of(output: Path, tree: Path, llvm: str) -> KernelContents:
-    """The anatomy of the kernel that was just built in `output` from the source `tree`.
+    """The contents of the kernel that was just built in `output` from the source `tree`, with the
+    tools of LLVM that have the suffix `llvm`.
 
-    Raises CalledProcessError where a tool of LLVM fails.
+    Raises CalledProcessError where a tool fails.
     """
     listed = [
         name
@@ -75,9 +79,10 @@ def contents_of(output: Path, tree: Path, llvm: str) -> KernelContents:
 
 
 def misread(inside: KernelContents, tree: Path, settings: Mapping[str, str]) -> tuple[str, ...]:
-    """Where reading Makefiles (`kbuild`) and the build itself differ: files and system calls.
+    """The files and system calls in which our reading of the Makefiles (`makefiles`) and the build
+    itself differ.
 
-    By that reading Debian's kernels are counted, which nobody builds here.
+    Debian's kernels are counted by that reading, since they are not built here.
     """
     built = Built(tree, settings).files
     on = {name for name, value in settings.items() if value in ("y", "m")}
@@ -86,9 +91,9 @@ def misread(inside: KernelContents, tree: Path, settings: Mapping[str, str]) -> 
     return tuple(sorted((built ^ compiled) | {f"{name}()" for name in calls}))
 
 
-def _sizes(told: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _sizes(listing: str) -> Iterator[tuple[str, tuple[int, int]]]:
     """Lines of size(1) in Berkeley's format: text, data, bss, dec, hex, filename."""
-    for line in told.splitlines()[1:]:
+    for line in listing.splitlines()[1:]:
         text, data, bss, _, _, name = line.split()
         yield name, (int(text), int(data) + int(bss))
 
@@ -99,7 +104,7 @@ def _read(output: Path, tree: Path, name: str) -> Iterator[str]:
     command = place.with_name(f".{place.name}.cmd")
     if not command.exists():
         return
-    start = f"{tree}/"
+    start = f"{os.path.relpath(tree, output)}/"
     for line in command.read_text().splitlines():
         path = line.removesuffix("\\").rpartition(" := ")[2].strip()
         if path.startswith(start) and path.endswith((".c", ".h", ".S")):
@@ -107,13 +112,15 @@ def _read(output: Path, tree: Path, name: str) -> Iterator[str]:
 
 
 def _entries(system_map: str) -> tuple[set[str], set[str]]:
-    """Entry points that are there, and those that only say so (COND_SYSCALL, syscall_wrapper.h)."""
-    found = re.findall(r"^\w+ (\w) __x64_(sys_\w+)$", system_map, re.MULTILINE)
-    return _of_kind(found, "Tt"), _of_kind(found, "Ww")
+    """The entry points of system calls: the strong symbols, and the weak ones, which just return an
+    error (COND_SYSCALL, syscall_wrapper.h).
+    """
+    symbols = re.findall(r"^\w+ (\w) __x64_(sys_\w+)$", system_map, re.MULTILINE)
+    return _of_kind(symbols, "Tt"), _of_kind(symbols, "Ww")
 
 
-def _of_kind(found: Iterable[tuple[str, str]], kinds: str) -> set[str]:
-    return {name for kind, name in found if kind in kinds}
+def _of_kind(symbols: Iterable[tuple[str, str]], kinds: str) -> set[str]:
+    return {name for kind, name in symbols if kind in kinds}
 
 
 def _tool(command: list[str], folder: Path) -> str:

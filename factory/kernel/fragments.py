@@ -1,8 +1,8 @@
 """The kernel's configuration as data: fragments, each option with its reason.
 
-In: `kernel/*.toml`, those of a variant's folder beside them, and a finished `.config`.  Out: the
-text that Kconfig is given, and every way in which what came out is not what was asked for.
-Kconfig itself says nothing where it drops an option whose dependencies are not met.
+In: `kernel/*.toml`, those of a variant's folder, and a finished `.config`.  Out: the input for
+Kconfig, and each difference of the result from what was asked for.  Kconfig itself drops an option
+whose dependencies are not met without a message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from factory.kernel.kconfig_symbols import Definition
 
 Value = str | int
 Series = tuple[int, int]
-"""Of a kernel: (6, 12)."""
+"""A kernel series: (6, 12)."""
 
 _NAME = re.compile(r"(?!CONFIG_)[A-Z0-9][A-Za-z0-9_]*")
 _NEEDED = {"value", "reason"}
@@ -27,9 +27,9 @@ _BOUNDS = {"since", "until"}
 
 @dataclass(frozen=True)
 class Option:
-    """One option: `value` is "y", "n" (asked off), an int, a hex number or any other string.
+    """One option: `value` is "y", "n" (must be off), an int, a hex number or any other string.
 
-    It is asked of kernels from series `since` on and before series `until`.
+    It applies to kernels from series `since` on and before series `until`.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Option:
 
     @property
     def line(self) -> str:
-        """The option as a `.config` has it."""
+        """The option as a line of a `.config`."""
         if self.value == "n":
             return f"# CONFIG_{self.name} is not set"
         return f"CONFIG_{self.name}={_written(self.value)}"
@@ -58,7 +58,7 @@ class Fragment:
 
 
 class FragmentError(Exception):
-    """Everything that is wrong with the fragments, one finding an item of `findings`."""
+    """All errors in the fragments, each an item of `findings`."""
 
     def __init__(self, findings: Sequence[str]) -> None:
         super().__init__("\n".join(findings))
@@ -68,8 +68,8 @@ class FragmentError(Exception):
 def read(directory: Path, variant: str | None = None) -> tuple[Fragment, ...]:
     """The fragments of a directory and of its folder `variant`, in the order of their names.
 
-    Raises FragmentError with all that is wrong in all of them: no TOML, an option without a
-    value or a reason, an option named twice.
+    Raises FragmentError with all errors of all of them: invalid TOML, an option without a value or
+    a reason, an option that is named twice.
     """
     findings: list[str] = []
     fragments = []
@@ -86,7 +86,7 @@ def read(directory: Path, variant: str | None = None) -> tuple[Fragment, ...]:
 
 
 def of_series(fragments: Iterable[Fragment], series: Series) -> tuple[Fragment, ...]:
-    """The fragments with the options that are asked of a kernel of `series`."""
+    """The fragments with only the options that apply to a kernel of `series`."""
     return tuple(
         replace(
             fragment,
@@ -97,42 +97,42 @@ def of_series(fragments: Iterable[Fragment], series: Series) -> tuple[Fragment, 
 
 
 def render(fragments: Iterable[Fragment]) -> str:
-    """The fragments as the text that `scripts/kconfig/merge_config.sh` and Kconfig read."""
+    """The fragments as a text that `scripts/kconfig/merge_config.sh` and Kconfig read."""
     lines: list[str] = []
     for fragment in fragments:
         lines += [f"# {fragment.purpose}", *(option.line for option in fragment.options)]
     return "\n".join(lines) + "\n"
 
 
-def check(fragments: Iterable[Fragment], dotconfig: str, known: Set[str]) -> list[str]:
-    """Every deviation of a finished `.config` from the fragments; empty where there is none.
+def check_config(fragments: Iterable[Fragment], dotconfig: str, defined: Set[str]) -> list[str]:
+    """Each deviation of a finished `.config` from the fragments; empty where there is none.
 
-    `known` are the names that this kernel's Kconfig files define: a name that they do not
-    define would count as off for ever, and nobody would notice.
+    `defined` are the names that this kernel's Kconfig files define: a name that they do not define
+    would always count as off, and this would go unnoticed.
     """
-    got = settings(dotconfig)
+    values = settings(dotconfig)
     deviations = []
     for option in (option for fragment in fragments for option in fragment.options):
         where = f"{option.file}: {option.name}"
-        came = got.get(option.name, "n")
-        if option.name not in known:
+        actual = values.get(option.name, "n")
+        if option.name not in defined:
             deviations.append(f"{where}: this kernel has no such option")
-        elif option.forbidden and came != "n":
-            deviations.append(f"{where} is {came}: forbidden, {option.reason}")
-        elif came != _written(option.value):
+        elif option.forbidden and actual != "n":
+            deviations.append(f"{where} is {actual}: forbidden, {option.reason}")
+        elif actual != _written(option.value):
             deviations.append(
-                f"{where}: asked for {_written(option.value)}, came out as {came} ({option.reason})"
+                f"{where}: asked for {_written(option.value)}, but is {actual} ({option.reason})"
             )
     return deviations
 
 
 def selected(dotconfig: str, defined: Mapping[str, Definition]) -> dict[str, tuple[str, ...]]:
-    """Each option that is on because others are, with those that select it."""
-    got = settings(dotconfig)
+    """Each option that is on because others select it, with the names of those."""
+    values = settings(dotconfig)
     by: dict[str, list[str]] = {}
-    for name in sorted(name for name, value in got.items() if value == "y" and name in defined):
+    for name in sorted(name for name, value in values.items() if value == "y" and name in defined):
         for target in defined[name].selects:
-            if target in got:
+            if target in values:
                 by.setdefault(target, []).append(name)
     return {target: tuple(names) for target, names in sorted(by.items())}
 
@@ -140,16 +140,16 @@ def selected(dotconfig: str, defined: Mapping[str, Definition]) -> dict[str, tup
 def unreasoned(
     fragments: Iterable[Fragment], dotconfig: str, defined: Mapping[str, Definition]
 ) -> list[str]:
-    """Each option that is on, could be chosen, and is neither named nor selected by one on.
+    """Each option that is on and has a prompt, but is neither named nor selected by one that is on.
 
-    What is left are defaults of Kconfig's that nobody gave a reason for.
+    These are defaults of Kconfig for which no fragment gives a reason.
     """
     named = {option.name for fragment in fragments for option in fragment.options}
-    known = named | selected(dotconfig, defined).keys()
+    explained = named | selected(dotconfig, defined).keys()
     return [
-        f"{name} came out on, and no fragment gives a reason"
+        f"{name} is on, and no fragment gives a reason"
         for name, value in sorted(settings(dotconfig).items())
-        if value == "y" and name in defined and defined[name].has_prompt and name not in known
+        if value == "y" and name in defined and defined[name].has_prompt and name not in explained
     ]
 
 
@@ -210,14 +210,14 @@ def _bounds(entry: dict[str, Any]) -> dict[str, Series] | None:
 
 def series(version: str) -> Series:
     """The series of a version: "6.12.118-1" is (6, 12).  Raises ValueError, TypeError."""
-    found = re.match(r"(\d+)\.(\d+)", version)
-    if found is None:
+    match = re.match(r"(\d+)\.(\d+)", version)
+    if match is None:
         raise ValueError(version)
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _doubles(options: Iterable[Option]) -> Iterator[str]:
-    """Options that a kernel would be asked twice; an option may be asked otherwise of a series."""
+    """Options that two fragments have for the same series; other series may have another value."""
     before: dict[str, list[Option]] = {}
     for option in options:
         for other in before.setdefault(option.name, []):
@@ -231,7 +231,7 @@ def _doubles(options: Iterable[Option]) -> Iterator[str]:
 
 
 def _written(value: Value) -> str:
-    """A value as `.config` has it: y, n and numbers bare, other strings in quotes."""
+    """A value as in a `.config`: y, n and numbers as they are, other strings in quotes."""
     text = str(value)
     if isinstance(value, int) or text in ("y", "n") or re.fullmatch(r"0x[0-9a-fA-F]+", text):
         return text
@@ -239,5 +239,5 @@ def _written(value: Value) -> str:
 
 
 def settings(dotconfig: str) -> dict[str, str]:
-    """What a `.config` sets; an option that it does not set, or says is not set, is absent."""
+    """The values that a `.config` sets, by name; options that are not set are absent."""
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", dotconfig, re.MULTILINE))

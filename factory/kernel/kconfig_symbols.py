@@ -1,7 +1,7 @@
-"""What a kernel's Kconfig files define: its options, which can be chosen, which pull in others.
+"""The options that a kernel's Kconfig files define: which have a prompt, and which select others.
 
-In: a kernel source.  Out: a Definition for each option of an x86 kernel.  Conditions are not
-read: this says what could be, and a finished `.config` what is.
+In: a kernel source.  Out: a Definition for each option of an x86 kernel.  Conditions are ignored:
+this says what is possible, and a finished `.config` what is set.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SELECT = re.compile(r"(?:select|imply)\s+(\w+)")
 
 @dataclass(frozen=True)
 class Definition:
-    """An option: whether a person can choose it, and what it switches on with itself."""
+    """An option: whether it has a prompt, and the options that it selects or implies."""
 
     has_prompt: bool
     selects: frozenset[str]
@@ -30,16 +30,16 @@ def defined_in(source: Path) -> dict[str, Definition]:
 
     (Documentation/kbuild/kconfig-language.rst.)
     """
-    found: dict[str, Definition] = {}
+    definitions: dict[str, Definition] = {}
     for path in source.rglob("Kconfig*"):
         parts = path.relative_to(source).parts
         if path.is_file() and (parts[0] != "arch" or parts[1] in ("Kconfig", "x86")):
             for name, definition in _definitions(path.read_text(errors="replace")):
-                known = found.get(name, Definition(has_prompt=False, selects=frozenset()))
-                found[name] = Definition(
-                    known.has_prompt or definition.has_prompt, known.selects | definition.selects
+                merged = definitions.get(name, Definition(has_prompt=False, selects=frozenset()))
+                definitions[name] = Definition(
+                    merged.has_prompt or definition.has_prompt, merged.selects | definition.selects
                 )
-    return found
+    return definitions
 
 
 def _definitions(text: str) -> Iterator[tuple[str, Definition]]:
@@ -59,7 +59,7 @@ def _definitions(text: str) -> Iterator[tuple[str, Definition]]:
 
 
 def _without_help(text: str) -> Iterator[str]:
-    """The lines, stripped, but for help texts: those are indented deeper than what follows them."""
+    """The lines, stripped, without help texts: these are indented deeper than what follows them."""
     margin: int | None = None
     for line in text.splitlines():
         stripped = line.strip()

@@ -1,9 +1,9 @@
 """Which source files a configuration compiles, read from the kernel's own Makefiles.
 
-In: a source tree and what a `.config` sets.  Out: the .c and .S files that it would build, into
-the kernel or as modules, and the system calls that they define.  Nothing is compiled, so this
-also tells of kernels that nobody builds here. It knows as much of make as the Makefiles of an
-x86 kernel ask for (Documentation/kbuild/makefiles.rst); each build here is held against it.
+In: a source tree and what a `.config` sets.  Out: the .c and .S files that it would build, into the
+kernel or as modules, and the system calls that they define.  Nothing is compiled, so this also
+works for kernels that are not built here. It implements as much of make as the Makefiles of an x86
+kernel use (Documentation/kbuild/makefiles.rst); each build here is compared with it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# The root's own lists; arch/x86/Makefile adds to them (drivers-y). What the root's Makefile has in
-# libs-y is no more than these two.
+# The lists of the root folder; arch/x86/Makefile adds to them (drivers-y). The root's Makefile has
+# only these two in libs-y.
 ROOTS = ("Kbuild", "arch/x86/Makefile")
 LIBRARIES = ("lib/", "arch/x86/lib/")
 TABLE = "arch/x86/entry/syscalls/syscall_64.tbl"
@@ -30,26 +30,26 @@ _DEFINED = re.compile(r"^(?:COMPAT_)?SYSCALL_DEFINE\d\((\w+)", re.MULTILINE)
 
 
 class _Branch:
-    """A chain of conditions: whether the present branch is taken, and whether one was."""
+    """A chain of conditions: whether the present branch is taken, and whether one was before."""
 
     def __init__(self, holds: bool) -> None:
         self.active = self._was = holds
 
     def other(self, holds: bool) -> None:
-        """The next branch, taken where it holds and none before it did."""
+        """Begin the next branch; it is taken where its condition holds and no branch before was."""
         self.active = holds and not self._was
         self._was = self._was or holds
 
 
 @dataclass
 class _Folder:
-    """A Makefile as read with a configuration: object lists by name, with what is in them."""
+    """A Makefile as read with a configuration: its object lists by name."""
 
     lists: dict[str, list[str]] = field(default_factory=dict)
 
 
 class Built:
-    """The files of one configuration. Computed when made."""
+    """The files of one configuration; the constructor computes them."""
 
     def __init__(self, tree: Path, settings: Mapping[str, str]) -> None:
         self._tree = tree
@@ -99,7 +99,7 @@ class Built:
                 self._add(path)
 
     def _add(self, path: Path) -> None:
-        """A file, and those that it includes as code (kernel/sched/build_policy.c)."""
+        """Add a file, and the .c files that it includes (kernel/sched/build_policy.c)."""
         name = _plain(path)
         if name in self.files:
             return
@@ -112,7 +112,7 @@ class Built:
                 self._add(path.parent / included)
 
     def _parse(self, makefile: Path, folder: _Folder, variables: dict[str, str]) -> None:
-        """Follow conditions on options; what else make can do is left aside."""
+        """Parse a Makefile: assignments, and conditions on options; the rest is ignored."""
         taken: list[_Branch] = []
         for line in _lines(makefile.read_text(errors="replace")):
             word, _, rest = line.partition(" ")
@@ -158,17 +158,17 @@ class Built:
             variables[target] = f"{variables.get(target, '')} {value}".strip()
 
     def _is_on(self, condition: str) -> bool:
-        found = re.search(r"CONFIG_(\w+)", condition)
-        return found is not None and found[1] in self._on
+        option = re.search(r"CONFIG_(\w+)", condition)
+        return option is not None and option[1] in self._on
 
     def _word(self, word: str) -> str:
-        """A word of a list: an option in it stands for its value (`foo-$(CONFIG_64BIT).o`)."""
+        """A word of a list, with the values of options in it (`foo-$(CONFIG_64BIT).o`)."""
         return re.sub(
             r"\$\(CONFIG_(\w+)\)", lambda match: self._settings.get(match[1], "").strip('"'), word
         )
 
     def _equal(self, condition: str) -> bool:
-        """`($(CONFIG_X),y)`; what is not about an option is taken for equal if it reads equal."""
+        """Whether both sides of `($(CONFIG_X),y)` are equal; other text is compared as it is."""
         match = re.match(r"""[("'](.*?)[,"']\s*["']?(.*?)[)"']?$""", condition.strip())
         if match is None:
             return False
@@ -184,53 +184,57 @@ class Built:
 
 
 def calls_in(tree: Path, files: Iterable[str], on: Set[str]) -> set[str]:
-    """The system calls that files define, those within conditions on options left out."""
-    found: set[str] = set()
+    """The system calls that files define, without those in conditions on options that are off."""
+    defined: set[str] = set()
     for name in files:
         if name.endswith(".c"):
             text = (tree / name).read_text(errors="replace")
             if "SYSCALL_DEFINE" in text:
-                found |= set(_DEFINED.findall("\n".join(_compiled(text, on))))
-    return {name for name, entry in table(tree).items() if entry.removeprefix("sys_") in found}
+                defined |= set(_DEFINED.findall("\n".join(_compiled(text, on))))
+    return {name for name, entry in table(tree).items() if entry.removeprefix("sys_") in defined}
 
 
 def table(tree: Path) -> dict[str, str]:
     """Name and entry point of each system call that 64-bit programs have a number for."""
-    found = {}
+    entry_points = {}
     for line in (tree / TABLE).read_text().splitlines():
         match line.split("#")[0].split():
             case [_, "common" | "64", name, entry, *_] if entry != "sys_ni_syscall":
-                found[name] = entry
-    return found
+                entry_points[name] = entry
+    return entry_points
 
 
 def _compiled(text: str, on: Set[str]) -> Iterator[str]:
-    """The lines that the preprocessor keeps, as far as `#ifdef CONFIG_X` and the like decide."""
-    kept: list[bool | None] = []
+    """The lines that the preprocessor keeps, as far as conditions on options (`#ifdef CONFIG_X`)
+    decide.
+    """
+    states: list[bool | None] = []
     for line in text.splitlines():
         directive = re.match(r"\s*#\s*(ifdef|ifndef|if|elif|else|endif)\b\s*(.*)", line)
         if directive is None:
-            if all(state is not False for state in kept):
+            if all(state is not False for state in states):
                 yield line
             continue
         word, condition = directive.groups()
         if word == "endif":
-            if kept:
-                kept.pop()
+            if states:
+                states.pop()
         elif word == "else":
-            if kept:
-                kept[-1] = None if kept[-1] is None else not kept[-1]
+            if states:
+                states[-1] = None if states[-1] is None else not states[-1]
         elif word == "elif":
-            if kept:
-                kept[-1] = None if kept[-1] is None else not kept[-1] and _holds(condition, on)
+            if states:
+                states[-1] = (
+                    None if states[-1] is None else not states[-1] and _holds(condition, on)
+                )
         else:
             text_ = f"defined({condition.split()[0]})" if word != "if" else condition
             holds = _holds(text_, on)
-            kept.append(holds if word != "ifndef" or holds is None else not holds)
+            states.append(holds if word != "ifndef" or holds is None else not holds)
 
 
 def _holds(condition: str, on: Set[str]) -> bool | None:
-    """Whether a condition on options holds; None where it is about something else."""
+    """Whether a condition on options holds; None where it is not only about options."""
     text = re.sub(r"/\*.*?\*/", "", condition)
     text = re.sub(
         r"(?:defined|IS_ENABLED|IS_BUILTIN)\s*\(?\s*CONFIG_(\w+)\s*\)?",
@@ -260,7 +264,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _plain(path: Path) -> str:
-    """Without `..`, which some lists have."""
+    """The path as text without `..`, which some lists have."""
     parts: list[str] = []
     for part in path.parts:
         if part == ".." and parts:

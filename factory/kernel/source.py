@@ -1,6 +1,6 @@
-"""The source that a kernel is made from: Debian's, newer or not, or a tar archive of kernel.org's.
+"""The source of a kernel: a Debian package, or a tar archive of kernel.org.
 
-In: one word, $KERNEL.  Out: a Source: what it is, which version, and a way to unpack it.
+In: one word, $KERNEL.  Out: a Source: its name, its version, and a way to unpack it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from factory.debian import archive
 
 DEFAULT = "linux-source-6.12@trixie"
 HINT = (
-    "KERNEL=linux-source-VERSION@SUITE takes a source package of Debian's, "
-    "KERNEL=FILE@sha256:DIGEST a kernel.org tar archive"
+    "KERNEL=linux-source-VERSION@SUITE takes a source package of Debian, "
+    "KERNEL=FILE@sha256:DIGEST a tar archive of kernel.org"
 )
 
 _PACKAGE = re.compile(r"(linux-source-[\d.]+)@([a-z-]+)")
@@ -26,14 +26,14 @@ _VERSION = re.compile(r"linux-(\d+\.\d+(?:\.\d+)?(?:-rc\d+)?)\.tar\.(?:xz|gz|zst
 
 @dataclass(frozen=True)
 class Source:
-    """A source that is here and was checked: `version` names it, `file` holds it."""
+    """A verified source on this host; `file` is its package or archive."""
 
     name: str
     version: str
     file: Path
 
     def unpack(self, tree: Path, log_file: Path, part: str | None = None) -> None:
-        """The kernel's tree, or the folder `part` of it, as `tree`, which is an empty folder."""
+        """Unpack the kernel's source, or its folder `part`, into the empty folder `tree`."""
         packed = self.file
         if packed.suffix == ".deb":
             package = tree.parent / "package"
@@ -51,8 +51,8 @@ class Source:
 def choose(word: str) -> Source:
     """The source that `word` names; DEFAULT where it is empty.
 
-    A package is the newest of its name in the suite, its signature checked.  Ends the program
-    where the word names neither, where there is no such file, or where the digest is another.
+    A package is the newest of its name in the suite, with a verified signature.  Ends the program
+    where the word names neither, where there is no such file, or where the digest differs.
     """
     word = word or DEFAULT
     if package := _PACKAGE.fullmatch(word):
@@ -67,14 +67,17 @@ def choose(word: str) -> Source:
 def _tarball(file: Path, digest: str) -> Source:
     version = _VERSION.fullmatch(file.name)
     if version is None:
-        log.die(f"{file.name} is not named as kernel.org does, linux-6.12.60.tar.xz", hint=HINT)
+        log.die(
+            f"{file.name} does not have a name of kernel.org, such as linux-6.12.60.tar.xz",
+            hint=HINT,
+        )
     if not file.is_file():
         log.die(f"there is no file {file}")
     with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != digest:
+        actual = hashlib.file_digest(opened, "sha256").hexdigest()
+    if actual != digest:
         log.die(
-            f"{file} has the SHA-256 {found}, not the one that was named",
+            f"{file} has the SHA-256 {actual}, not the one in $KERNEL",
             hint="kernel.org lists those of its releases in sha256sums.asc, signed",
         )
     return Source("linux", version[1], file)

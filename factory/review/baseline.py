@@ -1,7 +1,7 @@
-"""The state of a kernel that somebody reviewed, and how the built one differs from it.
+"""The reviewed state of a kernel, and how the built kernel differs from it.
 
-In: facts about a kernel, a line each; `kernel/reviewed/VARIANT`.  Out: the lines that are new
-and those that are gone. A kernel update is a change of that file, which a person reads.
+In: facts about a kernel, a line each; `kernel/reviewed/VARIANT`.  Out: the lines that are new, and
+those that are gone. A kernel update changes that file, and a person reads the change.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ HEAD = """\
 
 
 def path(variant: str) -> Path:
-    """Where the state of a variant is kept."""
+    """The file with the reviewed state of a variant."""
     return FOLDER / variant
 
 
 def differences(variant: str, facts: Iterable[str]) -> list[str]:
-    """`+ fact` for each that nobody reviewed, `- fact` for each that is no longer so."""
-    kept = path(variant).read_text().splitlines() if path(variant).exists() else []
-    reviewed = {line for line in kept if line and not line.startswith("#")}
+    """`+ fact` for each fact that was not reviewed, `- fact` for each that no longer holds."""
+    lines = path(variant).read_text().splitlines() if path(variant).exists() else []
+    reviewed = {line for line in lines if line and not line.startswith("#")}
     built = set(facts)
     return [f"+ {fact}" for fact in sorted(built - reviewed)] + [
         f"- {fact}" for fact in sorted(reviewed - built)
@@ -35,6 +35,6 @@ def differences(variant: str, facts: Iterable[str]) -> list[str]:
 
 
 def accept(variant: str, facts: Iterable[str]) -> None:
-    """Take the facts for reviewed."""
+    """Make these facts the reviewed state."""
     FOLDER.mkdir(exist_ok=True)
     path(variant).write_text(HEAD + "".join(f"{fact}\n" for fact in sorted(set(facts))))

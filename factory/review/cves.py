@@ -1,7 +1,7 @@
-"""How many of the kernel's known flaws were in code that a kernel does not contain.
+"""How many of the kernel's CVEs are in code that a kernel contains.
 
-In: `cves.txt`, which says where its numbers are from, and the files that a kernel is built
-from.  Out: counts.  A flaw counts as contained where any place that its fix touches is.
+In: `cves.txt`, which names its source, and the files that a kernel is built from.  Out: counts.  A
+CVE counts as contained if the kernel has any of the files or folders that its fix touches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NETFILTER = "netfilter"
 
 @dataclass(frozen=True)
 class CveCounts:
-    """`groups`: how many flaws touch exactly these places (a folder ends in a slash)."""
+    """`groups`: how many fixes touch exactly these files and folders (a folder ends in a slash)."""
 
     source: str
     date: str
@@ -26,18 +26,18 @@ class CveCounts:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The number of all CVEs."""
         return sum(number for number, _ in self.groups)
 
     @property
     def netfilter(self) -> int:
-        """Those of the packet filter: a place of theirs has netfilter in its path."""
+        """Those of the packet filter: a path that the fix touches contains netfilter."""
         return sum(
             number for number, places in self.groups if any(NETFILTER in place for place in places)
         )
 
     def contained(self, files: Set[str]) -> int:
-        """Those of which a kernel built from `files` has a part."""
+        """The CVEs that a kernel built from `files` contains."""
         folders = {f"{name.rpartition('/')[0]}/" for name in files}
         return sum(
             number
@@ -47,7 +47,7 @@ class CveCounts:
 
 
 def read() -> CveCounts:
-    """The numbers of `cves.txt`."""
+    """The counts in `cves.txt`."""
     head: dict[str, str] = {}
     groups = []
     for line in DATA.read_text().splitlines():
@@ -62,7 +62,7 @@ def read() -> CveCounts:
 
 
 def _is_in(place: str, files: Set[str], folders: Set[str]) -> bool:
-    """Headers and the like are taken to be in every kernel."""
+    """Whether a kernel has a file or folder; headers and other files count as in every kernel."""
     if place.endswith("/"):
         return place in folders or _is_headers(place)
     return place in files or not place.endswith(CODE)

@@ -1,7 +1,7 @@
-"""What Debian's own kernels are made of, to compare with: counted from source, not compiled.
+"""The contents of Debian's own kernels, for comparison; counted in the source, not compiled.
 
-In: Debian's kernel source and the configurations that it builds with.  Out: a Survey for the
-stock and for the cloud kernel. It is counted once for a version, and kept in the cache.
+In: Debian's kernel source and its configurations.  Out: a Survey of the stock and of the cloud
+kernel. They are counted once for each version, and kept in the cache.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from factory.kernel import fragments, makefiles, source
 from factory.kernel.contents import Survey, count_lines
 from factory.review import hardening
 
-# Part of the key: raise it where something else is counted.
+# Part of the key: raise it when something else is counted.
 RECIPE = 1
 
 PACKAGE = "linux-config-6.12"
@@ -31,7 +31,7 @@ KERNELS = {
 
 
 def survey(name: str, config: Path, tree: Path) -> Survey:
-    """The survey of one configuration for the source `tree`."""
+    """Count the kernel that the configuration builds from the source `tree`."""
     settings = fragments.settings(config.read_text())
     on = {option for option, value in settings.items() if value in ("y", "m")}
     files = makefiles.Built(tree, settings).files
@@ -49,17 +49,17 @@ def survey(name: str, config: Path, tree: Path) -> Survey:
 
 
 def debian() -> tuple[Survey, ...]:
-    """Debian's stock and cloud kernel, of the stable release."""
+    """The surveys of Debian's stock and cloud kernels, of the stable release."""
     configs = archive.fetch_deb(PACKAGE, (SUITE,))
     origin = source.choose(source.DEFAULT)
     place = cache.directory("survey")
-    kept = place / f"{RECIPE}-{origin.version}-{configs.version}.json"
-    if not kept.exists():
-        found = _count(origin, configs, place)
-        kept.write_text(json.dumps([asdict(one) for one in found]) + "\n")
+    cached = place / f"{RECIPE}-{origin.version}-{configs.version}.json"
+    if not cached.exists():
+        surveys = _count(origin, configs, place)
+        cached.write_text(json.dumps([asdict(counted) for counted in surveys]) + "\n")
     return tuple(
         Survey(**{**entry, "files": tuple(entry["files"]), "calls": tuple(entry["calls"])})
-        for entry in json.loads(kept.read_text())
+        for entry in json.loads(cached.read_text())
     )
 
 
@@ -71,12 +71,16 @@ def _count(origin: source.Source, configs: archive.Deb, place: Path) -> list[Sur
         tree.mkdir()
         origin.unpack(tree, log_file)
         package = folder / "configs"
-        log.run(["dpkg-deb", "-x", configs.path, package], what="unpacking Debian's", log=log_file)
-        found = []
+        log.run(
+            ["dpkg-deb", "-x", configs.path, package],
+            what="unpacking Debian's configurations",
+            log=log_file,
+        )
+        surveys = []
         for title, packed in KERNELS.items():
-            log.step(f"counting what is in Debian's kernel ({title})")
+            log.step(f"counting the contents of Debian's kernel ({title})")
             config = folder / "config"
             text = next(package.rglob(packed)).read_bytes()
             config.write_bytes(lzma.decompress(text))
-            found.append(survey(title, config, tree))
-    return found
+            surveys.append(survey(title, config, tree))
+    return surveys

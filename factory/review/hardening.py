@@ -1,7 +1,7 @@
-"""What kernel-hardening-checker says of a kernel, and why what is open is open.
+"""The results of kernel-hardening-checker, and the reasons for checks that are not met.
 
-In: a `.config`, a command line, sysctls; `explained.toml`.  Out: a Check for each of its checks,
-and a finding for each that is open without a reason or explained without need.
+In: a `.config`, a command line, sysctls; `hardening_exceptions.toml`.  Out: a Check for each of its
+checks, and a finding for each that is open without a reason, or explained without need.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from factory.kernel import fragments
 PACKAGE = "kernel-hardening-checker"
 SUITE = "sid"
 PINNED = "0.6.17."
-"""What it checks, and what it calls it, is new with each version, and is to be read then."""
+"""Each version checks other things under other names, so a new one has to be read first."""
 
 EXPLAINED = Path(__file__).with_name("hardening_exceptions.toml")
 MAIN = "from kernel_hardening_checker import main; main()"
@@ -30,7 +30,9 @@ MAIN = "from kernel_hardening_checker import main; main()"
 
 @dataclass(frozen=True)
 class Check:
-    """One check; `kind` is kconfig, cmdline or sysctl. `reason` is ours, where it is not met."""
+    """One check; `kind` is kconfig, cmdline or sysctl. `reason` is ours, for a check that is not
+    met.
+    """
 
     kind: str
     name: str
@@ -43,25 +45,27 @@ class Check:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a check is not met, and the option that must be off for that to be true."""
+    """The reason why a check is not met; it only counts while the option `off` is off."""
 
     name: str
     wanted: str | None
     reason: str
     off: str | None
 
-    def fits(self, check: Check) -> bool:
-        """Whether it is about this check."""
+    def applies_to(self, check: Check) -> bool:
+        """Whether it is the reason for this check."""
         return self.name == check.name and self.wanted in (None, check.wanted)
 
 
 def checker() -> Path:
-    """Where the pinned checker's Python modules are, fetched where the cache has them not."""
+    """The folder of the pinned checker's Python modules, fetched where the cache does not have
+    it.
+    """
     deb = archive.fetch_deb(PACKAGE, (SUITE,))
     if not deb.version.startswith(PINNED):
         log.die(
             f"Debian has {PACKAGE} {deb.version}; this review is of {PINNED}x",
-            hint=f"read what is new in it, then raise PINNED in {__file__}",
+            hint=f"read its changes, then raise PINNED in {__file__}",
         )
     home = cache.directory("checker") / deb.version
     if not home.is_dir():
@@ -74,20 +78,20 @@ def checker() -> Path:
 def ask(
     config: Path, cmdline: str = "", sysctls: Iterable[tuple[str, str]] = ()
 ) -> tuple[Check, ...]:
-    """Every check's result, none explained yet. `sysctls` are keys with slashes, and values.
+    """The result of every check, without reasons. `sysctls` are keys with slashes, and values.
 
-    What is not given is not checked.
+    An empty command line is not checked, and neither are no sysctls.
     """
     home = checker()
     with tempfile.TemporaryDirectory(prefix="pbrinit-check-") as name:
-        given = Path(name)
+        folder = Path(name)
         files: list[str | Path] = ["-c", config]
         lines = "".join(f"{key.replace('/', '.')} = {value}\n" for key, value in sysctls)
         for option, text in (("-l", cmdline), ("-s", lines)):
             if text:
-                (given / option).write_text(text.rstrip() + "\n")
-                files += [option, given / option]
-        told = subprocess.run(
+                (folder / option).write_text(text.rstrip() + "\n")
+                files += [option, folder / option]
+        output = subprocess.run(
             [sys.executable, "-c", MAIN, "-m", "json", *files],
             env={"PYTHONPATH": str(home)},
             stdout=subprocess.PIPE,
@@ -102,12 +106,12 @@ def ask(
             found=item["check_result"].removeprefix("OK: ").removeprefix("FAIL: "),
             met=item["check_result_bool"],
         )
-        for item in json.loads(told)
+        for item in json.loads(output)
     )
 
 
 def explanations(variant: str, series: fragments.Series) -> tuple[Explanation, ...]:
-    """Those of `explained.toml` that are about a variant and a series of kernels."""
+    """The reasons in `hardening_exceptions.toml` for a variant and a series of kernels."""
     always = ("0.0", "1000000.0")
     return tuple(
         Explanation(entry["name"], entry.get("wanted"), entry["reason"], entry.get("off"))
@@ -122,27 +126,36 @@ def explanations(variant: str, series: fragments.Series) -> tuple[Explanation, .
 def explain(
     checks: Iterable[Check], explained: Sequence[Explanation], config: dict[str, str]
 ) -> tuple[tuple[Check, ...], list[str]]:
-    """The checks with their reasons, and a finding for each that is wrong about them.
+    """The checks with their reasons, and a finding for each check without a valid reason, and for
+    each reason without a check.
 
-    `config` is what the `.config` sets: an explanation whose option is on there is none.
+    `config` has the values that the `.config` sets: a reason does not count if its option is on.
     """
     findings: list[str] = []
     result = []
     used: set[Explanation] = set()
     for check in checks:
-        fitting = [one for one in explained if not check.met and one.fits(check)]
+        fitting = [
+            explanation
+            for explanation in explained
+            if not check.met and explanation.applies_to(check)
+        ]
         used.update(fitting)
-        for one in fitting:
-            if one.off and config.get(one.off, "n") != "n":
-                findings.append(f"{check.name}: the reason says that {one.off} is off; it is on")
+        for explanation in fitting:
+            if explanation.off and config.get(explanation.off, "n") != "n":
+                findings.append(
+                    f"{check.name}: the reason says that {explanation.off} is off; it is on"
+                )
         if not check.met and not fitting:
             findings.append(
                 f"{check.name}: {check.source} wants {check.wanted}; {check.found}; no reason given"
             )
-        result.append(replace(check, reason=" ".join(one.reason for one in fitting)))
+        result.append(
+            replace(check, reason=" ".join(explanation.reason for explanation in fitting))
+        )
     findings += [
-        f"{one.name}: explained in {EXPLAINED.name}, and met or not asked: take it out"
-        for one in explained
-        if one not in used
+        f"{explanation.name}: explained in {EXPLAINED.name}, but met or not checked: remove it"
+        for explanation in explained
+        if explanation not in used
     ]
     return tuple(result), findings

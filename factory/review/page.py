@@ -1,6 +1,6 @@
-"""The review as a page that a person reads on any screen, without a network.
+"""The review as an HTML page that needs no network.
 
-In: a Review.  Out: HTML, all in one.
+In: a Review.  Out: HTML, in one file.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 STYLE = Path(__file__).with_name("page.css")
 LARGEST = 16
 ALWAYS = {"net/core", "net/ipv4", "net/ipv6", "netfilter", "net/sched", "net/bluetooth"}
-"""Subsystems that are compared however small they are."""
+"""Subsystems that are compared even if they are small."""
 
 SECTIONS = {
     "compared": "Compared with Debian",
     "hardening": "Hardening",
     "code": "Code by subsystem",
     "calls": "System calls",
-    "flaws": "Known flaws",
+    "flaws": "Known vulnerabilities",
     "options": "What is on, and why",
     "off": "What is off, and why",
     "given": "Command line and sysctls",
-    "follows": "What follows",
+    "follows": "Selected by others",
 }
 
 
 def page(review: Review) -> str:
-    """The whole page."""
+    """The page."""
     title = f"Linux {review.version}, variant {review.variant}"
     parts = {
         "compared": _compared(review),
@@ -87,7 +87,7 @@ def _cards(review: Review) -> str:
 
 
 def _compared(review: Review) -> str:
-    names = [one.name for one in review.kernels]
+    names = [kernel.name for kernel in review.kernels]
     rows = [(title, *values) for title, values in comparison(review)]
     return (
         "<p>Debian's configurations of the stable release, on Debian's source. Files, lines and "
@@ -97,20 +97,20 @@ def _compared(review: Review) -> str:
 
 
 def _lines(review: Review) -> str:
-    """Lines of source by subsystem, of each kernel, on one scale."""
+    """Lines of source of each kernel, by subsystem, on one scale."""
     largest = sorted(
-        {name for one in review.kernels for name in one.lines},
-        key=lambda name: -max(one.lines.get(name, 0) for one in review.kernels),
+        {name for kernel in review.kernels for name in kernel.lines},
+        key=lambda name: -max(kernel.lines.get(name, 0) for kernel in review.kernels),
     )
     largest = [name for place, name in enumerate(largest) if place < LARGEST or name in ALWAYS]
-    top = max(one.lines.get(name, 0) for one in review.kernels for name in largest)
+    top = max(kernel.lines.get(name, 0) for kernel in review.kernels for name in largest)
     body = []
     for name in largest:
         body.append(f'<b class="head">{escape(name)}</b>')
-        for place, one in enumerate(review.kernels):
-            lines = one.lines.get(name, 0)
-            body.append(_bar(one.name, lines, top, f"{lines:,}", ours=place == 0))
-    what = "Lines of source compiled, where there are most, and of the network:"
+        for place, kernel in enumerate(review.kernels):
+            lines = kernel.lines.get(name, 0)
+            body.append(_bar(kernel.name, lines, top, f"{lines:,}", ours=place == 0))
+    what = "Lines of source compiled, of the largest subsystems and of the network:"
     return f'<p>{what}</p><div class="bars">{"".join(body)}</div>'
 
 
@@ -151,11 +151,11 @@ def _calls(review: Review) -> str:
     own = set(review.kernels[0].calls)
     other = set(review.kernels[1].calls)
     missing = " ".join(sorted(other - own))
-    there = " ".join(sorted(own))
+    present = " ".join(sorted(own))
     return (
         f"<p>{len(other - own)} that Debian's kernel has and this one has not:</p>"
         f"<p><code>{escape(missing)}</code></p>"
-        f"<details><summary>{len(own)} that it has</summary><p><code>{escape(there)}</code></p>"
+        f"<details><summary>{len(own)} that it has</summary><p><code>{escape(present)}</code></p>"
         "</details>"
     )
 
@@ -163,7 +163,10 @@ def _calls(review: Review) -> str:
 def _cves(review: Review) -> str:
     counts = review.cves
     share = counts.netfilter / counts.total
-    rows = [(one.name, counts.contained(set(one.files)), counts.total) for one in review.kernels]
+    rows = [
+        (kernel.name, counts.contained(set(kernel.files)), counts.total)
+        for kernel in review.kernels
+    ]
     body = "".join(
         _bar(name, number, top, f"{number:,}", ours=place == 0)
         for place, (name, number, top) in enumerate(rows)
@@ -171,11 +174,11 @@ def _cves(review: Review) -> str:
     return (
         f"<p>Of {counts.total:,} CVEs, {escape(counts.source)}, {escape(counts.date)}, those whose "
         "fix touches code that the kernel has. A folder or a header that is used counts as "
-        f"had, whatever is used of it.</p>"
+        f"a whole.</p>"
         f'<div class="bars">{body}</div>'
-        f"<p>Netfilter's own share is {counts.netfilter}, {share:.1%}. What leaving it out does "
-        "beyond that, and what the other code that is not here does, is the difference of the "
-        f"bars.</p><p>By year of the identifier: {escape(counts.years)}.</p>"
+        f"<p>Netfilter's own share is {counts.netfilter}, {share:.1%}. What else its absence "
+        "changes, and what the absence of other code changes, is the difference "
+        f"of the bars.</p><p>By year of the identifier: {escape(counts.years)}.</p>"
     )
 
 
@@ -211,7 +214,7 @@ def _selected_options(review: Review) -> str:
     rows = (
         (
             f"<code>{name}</code>",
-            f"selected by {', '.join(by)}" if by else "Kconfig's own conclusion",
+            f"selected by {', '.join(by)}" if by else "by a default of Kconfig",
         )
         for name, by in review.selected_options.items()
     )
@@ -244,7 +247,7 @@ def _numbers(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _reasons(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> str:
-    """Two columns, the first ready as HTML; one above the other on a narrow screen."""
+    """A table of two columns, the first is HTML; one above the other on a narrow screen."""
     body = "".join(f"<tr><td>{what}</td><td>{escape(why)}</td></tr>" for what, why in rows)
     return (
         f'<table class="reasons"><thead><tr><th>{head[0]}</th><th>{head[1]}</th></tr></thead>'

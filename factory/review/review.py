@@ -1,4 +1,4 @@
-"""What a reviewer decides by: a kernel's options with reasons, its checks, its size, compared.
+"""The review of a kernel: its options with reasons, hardening checks, and size, with a comparison.
 
 In: nothing (values only).  Out: `Review`, which `report` makes and table, JSON and page show.
 """
@@ -16,7 +16,7 @@ from factory.review.hardening import Check
 
 @dataclass(frozen=True)
 class Review:
-    """Everything that table, JSON and page show."""
+    """The contents of table, JSON and page."""
 
     variant: str
     source: str
@@ -36,7 +36,7 @@ class Review:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is unexplained and nothing unreviewed."""
+        """Whether everything is explained and reviewed."""
         return not self.findings and not self.differences
 
     @property

@@ -40,7 +40,7 @@ def _options(review: Review) -> Table:
         on = len(fragment.options) - off
         table.add_row(f"[bold]{fragment.file}[/] {fragment.purpose}", str(on), str(off))
     table.add_row(
-        "what follows from those, by Kconfig's rules", str(len(review.selected_options)), ""
+        "selected by those, or defaults of Kconfig", str(len(review.selected_options)), ""
     )
     return table
 
@@ -68,7 +68,7 @@ def _open(review: Review) -> Table:
 
 
 def _comparison(review: Review) -> Table:
-    names = [one.name for one in review.kernels]
+    names = [kernel.name for kernel in review.kernels]
     table = _table("Compared", ("", *names))
     for title, row in comparison(review):
         table.add_row(title, *row)
@@ -76,23 +76,26 @@ def _comparison(review: Review) -> Table:
 
 
 def comparison(review: Review) -> list[tuple[str, list[str]]]:
-    """What is compared, and each kernel's number as text."""
+    """Each criterion, and the numbers of the kernels as text."""
     kernels, counts = review.kernels, review.cves
     return [
-        ("options on", [f"{one.options:,}" for one in kernels]),
-        ("of these as modules", [f"{one.modules:,}" for one in kernels]),
-        ("source files compiled", [f"{len(one.files):,}" for one in kernels]),
-        ("lines of source compiled", [f"{sum(one.lines.values()):,}" for one in kernels]),
-        (f"system calls, of {review.syscall_table_size}", [str(len(one.calls)) for one in kernels]),
-        ("hardening options met", [str(one.checks_met) for one in kernels]),
-        ("hardening options open", [str(one.checks_open) for one in kernels]),
+        ("options on", [f"{kernel.options:,}" for kernel in kernels]),
+        ("of these as modules", [f"{kernel.modules:,}" for kernel in kernels]),
+        ("source files compiled", [f"{len(kernel.files):,}" for kernel in kernels]),
+        ("lines of source compiled", [f"{sum(kernel.lines.values()):,}" for kernel in kernels]),
+        (
+            f"system calls, of {review.syscall_table_size}",
+            [str(len(kernel.calls)) for kernel in kernels],
+        ),
+        ("hardening options met", [str(kernel.checks_met) for kernel in kernels]),
+        ("hardening options open", [str(kernel.checks_open) for kernel in kernels]),
         (
             f"CVEs in code that it has, of {counts.total:,}",
-            [f"{counts.contained(set(one.files)):,}" for one in kernels],
+            [f"{counts.contained(set(kernel.files)):,}" for kernel in kernels],
         ),
         (
             "of these netfilter's",
-            [str(counts.netfilter if _has_netfilter(one.files) else 0) for one in kernels],
+            [str(counts.netfilter if _has_netfilter(kernel.files) else 0) for kernel in kernels],
         ),
     ]
 
@@ -118,9 +121,11 @@ def _verdict(console: Console, review: Review) -> None:
     for difference in review.differences:
         console.print(f"[red]not reviewed:[/] {difference}", highlight=False)
     if review.is_good:
-        console.print("[green]0 unexplained, and all of it was reviewed.[/]")
+        console.print("[green]0 unexplained, and everything is reviewed.[/]")
     elif review.differences:
-        console.print("Read what differs, then `make review ACCEPT=1` and commit the change.")
+        console.print(
+            "Read the differences, then run `make review ACCEPT=1` and commit the change."
+        )
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

@@ -1,1 +1,1 @@
-"""QEMU: firmware, boots, the kernel's own selftests."""
+"""Virtual machines: QEMU, UEFI firmware, the kernel's own selftests."""

@@ -1,4 +1,4 @@
-"""UEFI firmware for guests: what this host has, by QEMU's descriptors.
+"""UEFI firmware for guests, found by QEMU's firmware descriptors.
 
 In: the directories of the descriptors.  Out: the `Firmware` that boots a plain PC.
 Format: QEMU docs/interop/firmware.json.
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# QEMU's order, the last wins where two files have one name (QEMU docs/interop/firmware.json).
+# In QEMU's order; the last of two files with the same name counts (QEMU
+# docs/interop/firmware.json).
 DIRECTORIES = (Path("/usr/share/qemu/firmware"), Path("/etc/qemu/firmware"))
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """A UEFI build in flash: its code, the template of its variables, their file formats."""
+    """A UEFI firmware in flash: its code, the template of its variables, and their file formats."""
 
     code: Path
     code_format: str
@@ -26,11 +27,11 @@ class Firmware:
     template_format: str
 
 
-def chosen(descriptors: Iterable[dict[str, Any]]) -> Firmware | None:
+def choose(descriptors: Iterable[dict[str, Any]]) -> Firmware | None:
     """The first of QEMU's firmware descriptors that boots a plain q35 machine.
 
-    Without SMM, which needs more of the machine, and without enrolled keys, which refuse an
-    image that is not signed.
+    It must not need SMM, for which the machine would need other options, nor have enrolled keys,
+    with which it refuses an image that is not signed. None where there is no such firmware.
     """
     for descriptor in descriptors:
         mapping = descriptor["mapping"]
@@ -58,11 +59,11 @@ def chosen(descriptors: Iterable[dict[str, Any]]) -> Firmware | None:
 
 
 def descriptors(directories: Iterable[Path] = DIRECTORIES) -> list[dict[str, Any]]:
-    """The descriptors that are installed, in QEMU's order."""
+    """The installed descriptors, in QEMU's order."""
     files: dict[str, Path] = {}
     for directory in directories:
         files |= {file.name: file for file in directory.glob("*.json")}
-    # An empty file hides the one of the same name before it.
+    # An empty file disables the one of the same name before it.
     return [
         json.loads(file.read_text()) for _, file in sorted(files.items()) if file.stat().st_size
     ]

@@ -1,7 +1,7 @@
-"""The kernel's own tests, run inside the kernel that is shipped: a judge from outside.
+"""Runs the kernel's own tests in the kernel that is shipped.
 
 In: a built kernel, the tests of the same source, Debian's iproute2 in a guest made for them.
-Out: what each test said, and counts.
+Out: the result of each test, and counts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
 import tomllib
@@ -17,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory import cache, log
-from factory.image import mkosi
-from factory.image.build import archive
-from factory.kernel import source
+from factory.image import cpio, mkosi
+from factory.image.build import EPOCH, archive
+from factory.image.cpio import Entry
+from factory.kernel import cmdline, source
 from factory.kernel.build import LLVM, VARIANTS, build_kernel
 from factory.vm import qemu
 
@@ -31,7 +33,7 @@ SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """One test of one script: the lines that say OK, and those that say FAIL."""
+    """One test of a script: the checks with the result OK, and those with FAIL."""
 
     script: str
     test: str
@@ -40,62 +42,67 @@ class Outcome:
 
 
 def run(variant: str = VARIANTS[0]) -> tuple[Outcome, ...]:
-    """Boot the variant's kernel with the tests of its own source. Ends the program if it hangs."""
+    """Boot the variant's kernel with the tests of its own source. Ends the program where the guest
+    exits before its tests have ended.
+    """
     linux = build_kernel(variant)
     scripts = _scripts(source.choose(os.environ.get("KERNEL", "")))
     with tempfile.TemporaryDirectory(prefix="pbrinit-selftest-") as name:
         initramfs = Path(name) / "initramfs"
         initramfs.write_bytes(_base().read_bytes() + _archive(scripts, Path(name)))
-        command = "console=ttyS0,115200 quiet panic=-1 rdinit=/bin/bash -- /selftest/run.sh"
-        machine = qemu.Machine(qemu.Direct(linux.image, initramfs, command), memory=MEMORY)
-        words = qemu.command(machine, qemu.accelerator())
+        words = cmdline.line(cmdline.read(variant))
+        machine = qemu.Machine(qemu.Direct(linux.image, initramfs, words), memory=MEMORY)
+        started = qemu.command(machine, qemu.accelerator())
         log.step("running the kernel's own tests in a guest, some minutes")
         log_file = cache.directory("log") / "selftest.log"
         with log_file.open("wb") as output:
             subprocess.run(
-                words, stdin=subprocess.DEVNULL, stdout=output, check=False, timeout=SECONDS
+                started, stdin=subprocess.DEVNULL, stdout=output, check=False, timeout=SECONDS
             )
-    told = log_file.read_text(errors="replace").replace("\r", "")
-    if "=== done" not in told:
-        log.die("the guest ended before its tests did", hint=f"what it said is {log_file}")
-    return tuple(outcomes(told))
+    text = log_file.read_text(errors="replace").replace("\r", "")
+    if "=== done" not in text:
+        log.die("the guest exited before its tests ended", hint=f"its output is in {log_file}")
+    return tuple(outcomes(text))
 
 
-def outcomes(told: str) -> Iterator[Outcome]:
-    """What a guest said, test by test (log_test of the scripts); several runs of one are joined.
-
-    A check has failed where it failed and in no run passed.
+def outcomes(log_text: str) -> Iterator[Outcome]:
+    """The outcomes in the output of a guest, by test (log_test of the scripts). Several runs of a
+    test are merged: a check has failed if it failed, and passed in no run.
     """
     runs: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for match in re.finditer(r"^=== (\S+) (\S+)\n(.*?)^=== \1 \2 ended", told, re.M | re.S):
+    for match in re.finditer(r"^=== (\S+) (\S+)\n(.*?)^=== \1 \2 ended", log_text, re.M | re.S):
         script, test, output = match.groups()
-        said = re.findall(r"TEST: (.*?) *\[ *(OK|FAIL|XFAIL) *\]", output)
-        runs.setdefault((script, test), []).extend(said)
-    for (script, test), said in runs.items():
-        passed = dict.fromkeys(what for what, how in said if how != "FAIL")
-        failed = dict.fromkeys(what for what, how in said if how == "FAIL" and what not in passed)
+        results = re.findall(r"TEST: (.*?) *\[ *(OK|FAIL|XFAIL) *\]", output)
+        runs.setdefault((script, test), []).extend(results)
+    for (script, test), results in runs.items():
+        passed = dict.fromkeys(what for what, how in results if how != "FAIL")
+        failed = dict.fromkeys(
+            what for what, how in results if how == "FAIL" and what not in passed
+        )
         yield Outcome(script, test, tuple(passed), tuple(failed))
 
 
 def listed() -> list[tuple[str, str]]:
-    """Script and test of each that is run, in order, as often as it is run."""
+    """Script and test of each run, in order."""
     runs = tomllib.loads((FOLDER / "tests.toml").read_text())["run"]
     return [
-        (one["script"], test)
-        for one in runs
-        for _ in range(one.get("times", 1))
-        for test in one["tests"]
+        (entry["script"], test)
+        for entry in runs
+        for _ in range(entry.get("times", 1))
+        for test in entry["tests"]
     ]
 
 
 def left_out() -> list[tuple[str, str, str]]:
-    """Script and test of each that is not run, and what of this kernel's gaps it asks for."""
+    """Script and test of each that is not run, and the feature that it needs and this kernel
+    lacks.
+    """
     data = tomllib.loads((FOLDER / "tests.toml").read_text())["left_out"]
-    return [(one["script"], test, one["reason"]) for one in data for test in one["tests"]]
+    return [(entry["script"], test, entry["reason"]) for entry in data for test in entry["tests"]]
 
 
 def _scripts(origin: source.Source) -> Path:
-    """The folder of the tests, unpacked from the source, with its C program compiled."""
+    """The folder with the tests, unpacked from the source, with its C program compiled."""
     place = cache.directory("selftest") / f"{origin.name}-{origin.version}"
     if place.is_dir():
         return place
@@ -118,25 +125,28 @@ def _scripts(origin: source.Source) -> Path:
 def _base() -> Path:
     """Debian with iproute2, as an initramfs."""
     maker = mkosi.get(cache.directory("log") / "mkosi-tools.log")
-    place = mkosi.place(f"selftest-{mkosi.key(FOLDER, [FOLDER / 'mkosi.conf'])}")
-    made = place / "selftest.cpio.zst"
-    if not made.exists():
+    place = mkosi.cache_folder(f"selftest-{mkosi.key(FOLDER, [FOLDER / 'mkosi.conf'])}")
+    initramfs = place / "selftest.cpio.zst"
+    if not initramfs.exists():
         log_file = cache.directory("log") / "mkosi-selftest.log"
         mkosi.build(maker, FOLDER, place, what="making a guest for the tests", log_file=log_file)
-    return made
+    return initramfs
 
 
 def _archive(scripts: Path, folder: Path) -> bytes:
-    """Scripts and what runs them, packed, to follow the base."""
+    """An archive with the scripts and the program that runs them, to unpack over the base."""
     files = {path.name: path.read_bytes() for path in scripts.glob("*.sh")}
     files |= {f"lib/sh/{path.name}": path.read_bytes() for path in scripts.glob("lib/sh/*.sh")}
-    files |= {name: (FOLDER / name).read_bytes() for name in ("run.sh", "ip")}
+    files["ip"] = (FOLDER / "ip").read_bytes()
     files["nettest"] = (scripts / "nettest").read_bytes()
     files["tests"] = "".join(f"{script} {test}\n" for script, test in listed()).encode()
     packed = folder / "scripts.cpio"
     packed.write_bytes(archive("selftest", {n: d for n, d in files.items() if "/" not in n}))
     deeper = {name.rpartition("/")[2]: data for name, data in files.items() if "/" in name}
-    packed.write_bytes(packed.read_bytes() + archive("selftest/lib/sh", deeper))
+    # The kernel takes no other command line than its own, so what is to run first is /init.
+    first = Entry("init", stat.S_IFREG | 0o555, (FOLDER / "run.sh").read_bytes())
+    more = archive("selftest/lib/sh", deeper) + cpio.pack([first], EPOCH)
+    packed.write_bytes(packed.read_bytes() + more)
     zstd = shutil.which("zstd") or log.die("there is no command zstd", hint="`make deps`")
     subprocess.run([zstd, "--quiet", packed], check=True)
     return packed.with_suffix(".cpio.zst").read_bytes()

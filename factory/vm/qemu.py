@@ -1,6 +1,6 @@
-"""QEMU: which accelerator works here, and the command line of a virtual machine.
+"""QEMU: which accelerator works on this host, and the command line of a virtual machine.
 
-In: a `Machine`, and what this host can do.  Out: an argument list, or a guest on the terminal.
+In: a `Machine`.  Out: an argument list, or a guest on the terminal.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from factory.vm.firmware import Firmware
 
 QEMU = "qemu-system-x86_64"
 
-# A KVM without the processor's help emulates each instruction, and the kernel's own it cannot all:
-# the trial counts to 100 million first, which takes a processor 0.1 s, TCG 0.2 s, and such a KVM
-# a minute.
+# A KVM without hardware support emulates each instruction, and cannot emulate all of the kernel's.
+# So the trial counts to 100 million first: that takes 0.1 s on a processor, 0.2 s with TCG, and a
+# minute with such a KVM.
 TRIAL_SECONDS = 2.0
 
 # mov ecx, 100000000; 1: dec ecx; jnz 1b; mov dx, 0xf4; mov al, 0x2a; out dx, al; hlt; jmp $-1
@@ -32,7 +32,7 @@ TRIAL_STATUS = 0x2A * 2 + 1
 
 @dataclass(frozen=True)
 class Accelerator:
-    """How the guest's instructions are run, and why so, on one line for a person."""
+    """The accelerator of a guest, and the reason for it in one line."""
 
     name: Literal["kvm", "tcg"]
     reason: str
@@ -46,12 +46,12 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class User:
-    """QEMU's user-mode network: NAT to the outside, an ARP, DHCP and DNS answerer, no root.
+    """QEMU's user-mode network: NAT to the outside, with ARP, DHCP and DNS; needs no root.
 
-    It is there to see something, not to test against: `network` and `host` (the address that
-    answers as the gateway) put it where the guest's own addresses are; both families, so
-    `network6` and `host6`. QEMU's own are 10.0.2.0/24 and fec0::/64. Connections *to* the
-    guest are not forwarded. `isolated` shuts the outside off.
+    It is for demonstrations, not for tests. `network` and `host` (the address that answers as the
+    gateway) make it fit the guest's own addresses, `network6` and `host6` the same for IPv6.
+    QEMU's defaults are 10.0.2.0/24 and fec0::/64. Connections *to* the guest are not forwarded.
+    `isolated` cuts it off from the outside.
     """
 
     network: str | None = None
@@ -77,7 +77,7 @@ class User:
 class Dgram:
     """Every Ethernet frame as one datagram between two Unix sockets (QEMU 7.2 and later).
 
-    `local` is the socket that QEMU makes, `remote` the one that takes the guest's frames.
+    `local` is the socket that QEMU makes, `remote` the one that receives the guest's frames.
     """
 
     local: Path
@@ -93,7 +93,7 @@ class Dgram:
 
 @dataclass(frozen=True)
 class Tap:
-    """A tap device that is there where QEMU starts (ip-tuntap(8)): this host is on the wire."""
+    """A tap device that exists when QEMU starts (ip-tuntap(8)): this host is on the link."""
 
     device: str
 
@@ -108,7 +108,7 @@ Card = Literal["virtio-net-pci", "e1000e", "igb", "usb-net"]
 
 @dataclass(frozen=True)
 class Nic:
-    """A network card; `usb-net` needs a machine with `usb`."""
+    """A network card; the model `usb-net` needs a machine with `usb`."""
 
     netdev: User | Dgram | Tap
     mac: str = "52:54:00:12:34:56"
@@ -117,7 +117,7 @@ class Nic:
 
 @dataclass(frozen=True)
 class Direct:
-    """Boot of a kernel by QEMU itself, without firmware that a person would know."""
+    """Boot of a kernel by QEMU itself, without UEFI."""
 
     kernel: Path
     initrd: Path | None = None
@@ -126,7 +126,9 @@ class Direct:
 
 @dataclass(frozen=True)
 class Disk:
-    """Boot of a disk image by UEFI. `variables` is written to: a copy, see `disk`."""
+    """Boot of a disk image by UEFI. The firmware writes to `variables`, so this is a copy, see
+    `disk`.
+    """
 
     image: Path
     firmware: Firmware
@@ -137,9 +139,9 @@ class Disk:
 class Machine:
     """A virtual PC with `memory` MiB.
 
-    `usb` is a controller with a keyboard; `monitor` a socket for QEMU's monitor; without
-    `serial` it has no serial port, and this terminal stays silent. `more` are devices and
-    options besides, such as a screen, as QEMU takes them.
+    `usb` adds a controller with a keyboard; `monitor` is a socket for QEMU's monitor; without
+    `serial` it has no serial port, and nothing appears on this terminal. `more` are further
+    arguments of QEMU, for a screen for example.
     """
 
     boots: Direct | Disk
@@ -154,7 +156,7 @@ class Machine:
 def accelerator() -> Accelerator:
     """KVM where a guest really starts with it, else TCG.
 
-    That /dev/kvm opens says little: QEMU may still abort, or the guest hang.
+    Even if /dev/kvm can be opened, QEMU may abort or the guest may hang.
     """
     refusal = trial(Accelerator("kvm", ""))
     if refusal is None:
@@ -163,7 +165,9 @@ def accelerator() -> Accelerator:
 
 
 def trial(accelerator: Accelerator) -> str | None:
-    """Start a guest whose boot sector ends it; None where it did, else the reason in words."""
+    """Start a guest whose boot sector ends it; returns None where it did, else the reason in
+    words.
+    """
     with tempfile.NamedTemporaryFile(prefix="pbrinit-trial-") as sector:
         sector.write(TRIAL_CODE.ljust(510, b"\0") + b"\x55\xaa")
         sector.truncate(2**20)  # SeaBIOS takes no disk of less than a cylinder
@@ -192,7 +196,7 @@ def trial(accelerator: Accelerator) -> str | None:
 
 
 def refusal(status: int, output: str) -> str | None:
-    """What the end of a trial says: None for success, else QEMU's own first words."""
+    """The result of a trial: None for success, else QEMU's first message."""
     if status == TRIAL_STATUS:
         return None
     for line in output.splitlines():
@@ -200,14 +204,14 @@ def refusal(status: int, output: str) -> str | None:
         if not words.startswith("warning:"):
             return words.strip()
     if status < 0:
-        return f"QEMU died of {signal.Signals(-status).name}"
+        return f"QEMU was killed by {signal.Signals(-status).name}"
     return f"QEMU ended with status {status}"
 
 
 def command(machine: Machine, accelerator: Accelerator) -> list[str]:
     """The argument list that starts `machine` with its serial port on this terminal.
 
-    Ctrl-A X leaves; Ctrl-C goes to the guest. A reboot of the guest ends QEMU.
+    Ctrl-A X ends QEMU; Ctrl-C goes to the guest. A reboot of the guest ends QEMU, too.
     """
     words = [QEMU, "-machine", "q35", *accelerator.options, "-m", str(machine.memory)]
     words += ["-nodefaults", "-display", "none", "-no-reboot"]
@@ -224,7 +228,8 @@ def command(machine: Machine, accelerator: Accelerator) -> list[str]:
     for number, nic in enumerate(machine.nics):
         name = f"net{number}"
         words += ["-netdev", nic.netdev.options(name)]
-        # An empty romfile: with one, the firmware's network boot would speak before the kernel.
+        # An empty romfile: otherwise the firmware's network boot would send packets before the
+        # kernel.
         rom = "" if nic.model == "usb-net" else ",romfile="
         words += ["-device", f"{nic.model},netdev={name},mac={nic.mac}{rom}"]
     return words
@@ -240,24 +245,26 @@ def _boots(boots: Direct | Disk) -> list[str]:
     return [
         *("-drive", f"if=pflash,unit=0,{code}"),
         *("-drive", f"if=pflash,unit=1,{variables}"),
-        # snapshot=on: a boot leaves the image as the build made it.
+        # snapshot=on: a boot does not change the image.
         *("-drive", f"if=none,id=disk,format=raw,snapshot=on,file={_value(boots.image)}"),
         *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
     ]
 
 
 def disk(image: Path, scratch: Path) -> Disk:
-    """The boot of `image` by this host's UEFI, its variables in the directory `scratch`."""
-    found = firmware.chosen(firmware.descriptors())
-    if found is None:
+    """The boot of `image` by this host's UEFI firmware, with its variables in the directory
+    `scratch`. Ends the program where there is no firmware.
+    """
+    flash = firmware.choose(firmware.descriptors())
+    if flash is None:
         log.die(
             "no UEFI firmware for x86_64 is described in "
             + " or ".join(map(str, firmware.DIRECTORIES)),
             hint="`make deps` installs it (package ovmf)",
         )
     variables = scratch / "uefi-variables"
-    shutil.copyfile(found.template, variables)
-    return Disk(image, found, variables)
+    shutil.copyfile(flash.template, variables)
+    return Disk(image, flash, variables)
 
 
 def boot(machine: Machine) -> int:

@@ -1,7 +1,8 @@
 """Addresses of one family reduced to classes: those that no question asked here tells apart.
 
-In: sets of addresses, and what is in routing tables.  Out: `Classes`: what each set is as a set of
-classes (the bits of an integer), and an address of each class.  docs/proof.md has the argument.
+In: sets of addresses, and what is in routing tables.  Out: `AddressClasses`: what each set is as a
+set of classes (the bits of an integer), and an address of each class.  docs/proof.md has the
+argument.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from itertools import groupby, pairwise
 
-from pbrinit.model.tables import Entry
+from pbrinit.model.tables import FibEntry
 from pbrinit.net.addresses import Address, AddressSet, Family, Prefix
 
 EXAMPLES: dict[Family, tuple[Address, ...]] = {
@@ -35,7 +36,7 @@ class _Nested:
     values: dict[Prefix, object]
 
 
-class Classes:
+class AddressClasses:
     """Addresses are of one class where they are in the same sets, and have the same routes, of
     the same kind by the same device in the same order of lengths, in every table.
 
@@ -43,7 +44,7 @@ class Classes:
     """
 
     def __init__(
-        self, family: Family, sets: Iterable[AddressSet], entries: Iterable[Entry] = ()
+        self, family: Family, sets: Iterable[AddressSet], entries: Iterable[FibEntry] = ()
     ) -> None:
         self.family = family
         self._sets = {id(found): found for found in sets if found.family is family}
@@ -85,7 +86,7 @@ class Classes:
         """The first address of a class."""
         return self.family.address(self._starts[self._at.index(number)])
 
-    def ordinary(self, number: int) -> Address:
+    def representative(self, number: int) -> Address:
         """An address of a class as people have them in examples: one of those that are kept for
         that, else the ninth of its widest range.
         """
@@ -141,7 +142,7 @@ def _before(value: object, chain: Chain) -> Chain:
     return (value, *(other for other in chain if other != value))
 
 
-def _tables(family: Family, entries: Iterable[Entry]) -> Iterator[_Nested]:
+def _tables(family: Family, entries: Iterable[FibEntry]) -> Iterator[_Nested]:
     """What there is to be told apart by routes: by each table's destinations, and by the
     sources of each destination that has such (IPV6_SUBTREES).
     """
@@ -153,7 +154,7 @@ def _tables(family: Family, entries: Iterable[Entry]) -> Iterator[_Nested]:
             continue
         node = tables.setdefault(entry.table, {}).setdefault(destination, [])
         group = destination.network_address.is_multicast
-        does = (entry.kind, entry.device, entry.gateway, entry.metric, group)
+        does = (entry.type, entry.device, entry.gateway, entry.metric, group)
         if entry.source is None:
             node.append(does)
             continue

@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
-from pbrinit.analysis.conformance import Judge
+from pbrinit.analysis.conformance import ConformanceChecker
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.icmp import ECHO_REQUEST
-from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Egress, Ingress, Origin, Packet
 from pbrinit.net.services import PortSet
 from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.programs import ROOT, Way
-from pbrinit.semantics.decision import HERE, seen
-from pbrinit.semantics.expectations import Asked, asked
-from pbrinit.semantics.header_space import Box, Part
-from pbrinit.semantics.paths import Meaning
+from pbrinit.policy.programs import ROOT, Zone
+from pbrinit.semantics.decision import LOCAL, lookup_flow
+from pbrinit.semantics.expectations import ExpectedFlows, expected_flows
+from pbrinit.semantics.header_space import Flow, HeaderSpace, PathPolicy
+from pbrinit.semantics.paths import PolicySemantics
 
 RANGES = 2
 """Of the ranges of a set so many from the beginning and from the end."""
@@ -40,11 +40,11 @@ STRANGER = 65533
 """The user of a packet that is anybody's."""
 
 LAST_PORT = 65535
-Question = tuple[Packet, Direction]
+Question = tuple[Packet, Origin]
 
 
 @dataclass(frozen=True)
-class Corners:
+class BoundaryCheck:
     """How many packets were asked about, and what is wrong with some of them, a sentence each."""
 
     count: int
@@ -54,103 +54,133 @@ class Corners:
 class _Pools:
     """What each thing that a packet has can be, in one family: whatever the policy names of it."""
 
-    def __init__(self, policy: Policy, boxes: Sequence[Box], family: Family) -> None:
-        sets = [found for box in boxes for found in (box.sources, box.destinations)]
-        ports = [found for b in boxes for found in (b.form.source_ports, b.form.destination_ports)]
-        own = [int(a.ip) for i in policy.interfaces for a in i.own(family)]
-        sets += [AddressSet.of(family, [route.prefix])
+    def __init__(self, policy: Policy, spaces: Sequence[HeaderSpace], family: Family) -> None:
+        sets = [found for space in spaces for found in (space.sources, space.destinations)]
+        ports = [
+            found for b in spaces for found in (b.pattern.source_ports, b.pattern.destination_ports)
+        ]
+        own = [int(a.ip) for i in policy.interfaces for a in i.addresses_of(family)]
+        sets += [AddressSet.from_prefixes(family, [route.prefix])
                  for i in policy.interfaces for route in i.routes_of(family)]  # fmt: skip
-        protocols = (box.form.protocol for box in boxes if box.form.protocol is not None)
+        protocols = (
+            space.pattern.protocol for space in spaces if space.pattern.protocol is not None
+        )
         self.addresses = _some([*own, *(end for found in sets for end in _ends(found))])
         self.ports = _some([port for found in ports for port in _edges(found)])
         self.protocols = list(dict.fromkeys([*protocols, *WITH_PORTS, NO_PROTOCOL]))
         self.users = [ROOT, STRANGER, *(user.uid for user in policy.users)]
-        self.devices = [way.device for way in policy.ways]
+        self.devices = [way.device for way in policy.zones]
 
 
-def check(policy: Policy, plan: Plan) -> Corners:
+def check(policy: Policy, plan: Plan) -> BoundaryCheck:
     """Ask about every corner."""
-    judge, meaning = Judge(policy, plan, {}), Meaning(policy)
+    checker, semantics = ConformanceChecker(policy, plan, {}), PolicySemantics(policy)
     wrong: dict[str, None] = {}
     count = 0
     for family in Family:
-        boxes = [(way_in, box) for way_in, part in _parts(meaning, family)
-                 for box in (*part.allowed, *part.denied, *part.always)]  # fmt: skip
-        expected = list(asked(meaning, family))
-        boxes += [(way_in, one.box) for one in expected for way_in, _ in one.paths]
-        pools = _Pools(policy, [box for _, box in boxes], family)
-        questions = {q for way_in, box in boxes for q in _around(way_in, box, family, pools)}
+        spaces = [
+            (ingress, space)
+            for ingress, path_policy in _path_policies(semantics, family)
+            for space in (*path_policy.allowed, *path_policy.denied, *path_policy.always)
+        ]
+        expected = list(expected_flows(semantics, family))
+        spaces += [(ingress, one.space) for one in expected for ingress, _ in one.paths]
+        pools = _Pools(policy, [space for _, space in spaces], family)
+        questions = {q for ingress, space in spaces for q in _around(ingress, space, family, pools)}
         for packet, direction in questions:
             count += 1
-            found = judge.judge(packet, direction)
+            found = checker.check(packet, direction)
             told = _told(packet, direction)
-            if found.wrong or found.mistold:
-                means = "another answer" if found.mistold else found.means.where
-                means = "by another router" if found.astray else means
-                wrong[f"{told}: {found.does}, and it should be {means}"] = None
+            if found.wrong or found.wrong_notice:
+                means = "another answer" if found.wrong_notice else found.intended.where
+                means = "by another router" if found.wrong_next_hop else means
+                wrong[f"{told}: {found.actual}, and it should be {means}"] = None
             for one in expected:
-                if _breaks(meaning, one, packet, direction, found.does):
-                    wrong[f"{one.key}: {told}: {found.does}"] = None
-    return Corners(count, tuple(wrong))
+                if _breaks(semantics, one, packet, direction, found.actual):
+                    wrong[f"{one.key}: {told}: {found.actual}"] = None
+    return BoundaryCheck(count, tuple(wrong))
 
 
-def _parts(meaning: Meaning, family: Family) -> Iterator[tuple[Way | None, Part]]:
-    ways = meaning.policy.ways
+def _path_policies(
+    semantics: PolicySemantics, family: Family
+) -> Iterator[tuple[Zone | None, PathPolicy]]:
+    ways = semantics.policy.zones
     for way in ways:
-        yield None, meaning.part(family, None, way)
-        yield way, meaning.part(family, way, None)
-    for way_in, way_out in permutations(ways, 2):
-        yield way_in, meaning.part(family, way_in, way_out)
+        yield None, semantics.path_policy(family, None, way)
+        yield way, semantics.path_policy(family, way, None)
+    for ingress, egress in permutations(ways, 2):
+        yield ingress, semantics.path_policy(family, ingress, egress)
 
 
 def _breaks(
-    meaning: Meaning, expected: Asked, packet: Packet, direction: Direction, does: str
+    semantics: PolicySemantics,
+    expected: ExpectedFlows,
+    packet: Packet,
+    direction: Origin,
+    does: str,
 ) -> bool:
     """Whether this packet shows that an expectation does not hold. What always passes, but from
     one of several ways in, is shown by no single packet; and what passes whatever entries say, such
     as neighbour discovery, breaks none.
     """
-    if isinstance(direction, Out) and direction.device is not None:
+    if isinstance(direction, Egress) and direction.device is not None:
         return False
-    came = direction.device if isinstance(direction, In) else None
-    ways_in = {way_in.device if way_in else None for way_in, _ in expected.paths}
+    came = direction.device if isinstance(direction, Ingress) else None
+    ingress_interfaces = {ingress.device if ingress else None for ingress, _ in expected.paths}
     ends = {
-        way_out.label if way_out else HERE
-        for way_in, way_out in expected.paths
-        if (way_in.device if way_in else None) == came
+        egress.label if egress else LOCAL
+        for ingress, egress in expected.paths
+        if (ingress.device if ingress else None) == came
     }
     if not ends or (does in ends) == expected.always:
         return False
-    if expected.always and (expected.anybody or len(ways_in) > 1):
+    if expected.always and (expected.any_user or len(ingress_interfaces) > 1):
         return False
-    packet_seen = seen(packet, direction)
-    parts = (meaning.part(packet.family, *path) for path in expected.paths)
-    unasked = any(box.holds(packet_seen) for part in parts for box in part.always)
-    return expected.box.holds(packet_seen) and (expected.always or not unasked)
-
-
-def _first(way_in: Way | None, box: Box, family: Family) -> Question | None:
-    """A packet that is in the box."""
-    if not box.sources or not box.destinations:
-        return None
-    protocol = NO_PROTOCOL if box.form.protocol is None else box.form.protocol
-    ports = (box.form.source_ports[0].first, box.form.destination_ports[0].first)
-    source, destination = (
-        family.address(found.ranges[0][0]) for found in (box.sources, box.destinations)
+    flow = lookup_flow(packet, direction)
+    path_policies = [semantics.path_policy(packet.family, *path) for path in expected.paths]
+    unasked = any(
+        space.holds(flow) for path_policy in path_policies for space in path_policy.always
     )
-    packet = _shaped(Packet(protocol, source, destination, *ports), sent=way_in is None)
-    if way_in is not None:
-        return packet, In(way_in.device)
-    return packet, Out(STRANGER if box.uid is None else box.uid, bound=True)
+    if not expected.space.holds(flow):
+        return False
+    return expected.always or not (unasked or _is_let_pass(expected, path_policies, flow))
 
 
-def _around(way_in: Way | None, box: Box, family: Family, pools: _Pools) -> Iterator[Question]:
+def _is_let_pass(expected: ExpectedFlows, path_policies: Sequence[PathPolicy], flow: Flow) -> bool:
+    """Whether an expectation lets this pass, since it does as an answer alone."""
+    kinds = {
+        space.answer
+        for path_policy in path_policies
+        for space in path_policy.allowed
+        if space.holds(flow)
+    }
+    return expected.answers and kinds == {True}
+
+
+def _first(ingress: Zone | None, space: HeaderSpace, family: Family) -> Question | None:
+    """A packet that is in the box."""
+    if not space.sources or not space.destinations:
+        return None
+    protocol = NO_PROTOCOL if space.pattern.protocol is None else space.pattern.protocol
+    ports = (space.pattern.source_ports[0].first, space.pattern.destination_ports[0].first)
+    source, destination = (
+        family.address(found.ranges[0][0]) for found in (space.sources, space.destinations)
+    )
+    packet = _shaped(Packet(protocol, source, destination, *ports), sent=ingress is None)
+    if ingress is not None:
+        return packet, Ingress(ingress.device)
+    return packet, Egress(STRANGER if space.uid is None else space.uid, bound=True)
+
+
+def _around(
+    ingress: Zone | None, space: HeaderSpace, family: Family, pools: _Pools
+) -> Iterator[Question]:
     """A packet of the box, and those that differ from it in one thing, in the box or not."""
-    first = _first(way_in, box, family)
+    first = _first(ingress, space, family)
     if first is None:
         return
     packet, direction = first
-    sent = isinstance(direction, Out)
+    sent = isinstance(direction, Egress)
     changes: list[dict[str, Any]] = [{}]
     changes += [{"source": family.address(value)} for value in pools.addresses]
     changes += [{"destination": family.address(value)} for value in pools.addresses]
@@ -161,8 +191,8 @@ def _around(way_in: Way | None, box: Box, family: Family, pools: _Pools) -> Iter
         # Only IPv4 has ARP, which is no packet: no program sends it.
         if not sent or change.get("protocol") != ARP:
             yield _shaped(replace(packet, **change), sent=sent), direction
-    if isinstance(direction, In):
-        yield from ((packet, In(device)) for device in pools.devices)
+    if isinstance(direction, Ingress):
+        yield from ((packet, Ingress(device)) for device in pools.devices)
     else:
         yield from ((packet, replace(direction, uid=uid)) for uid in pools.users)
         yield from ((packet, replace(direction, device=device)) for device in pools.devices)
@@ -194,7 +224,9 @@ def _some(found: Sequence[int]) -> list[int]:
     return values[:: len(values) // MOST + 1]
 
 
-def _told(packet: Packet, direction: Direction) -> str:
-    way = f"in {direction.device}" if isinstance(direction, In) else f"out, user {direction.uid}"
+def _told(packet: Packet, direction: Origin) -> str:
+    way = (
+        f"in {direction.device}" if isinstance(direction, Ingress) else f"out, user {direction.uid}"
+    )
     ends = f"{packet.source} {packet.source_port} > {packet.destination} {packet.destination_port}"
     return f"{way}, protocol {packet.protocol}: {ends}"

@@ -11,10 +11,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pbrinit.analysis.address_classes import Classes
+from pbrinit.analysis.address_classes import AddressClasses
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports, PortSet
-from pbrinit.semantics.header_space import Box, Part
+from pbrinit.semantics.header_space import HeaderSpace, PathPolicy
 
 FIELDS = ("protocol", "sources", "destinations", "destination_ports", "source_ports", "uid")
 LAST_PORT = 65535
@@ -73,42 +73,44 @@ def joined(cells: Iterable[Cell]) -> list[Cell]:
 
 
 class Grid:
-    """Where each field is cut, for some boxes."""
+    """Where each field is cut, for some header spaces."""
 
-    def __init__(self, family: Family, boxes: Sequence[Box]) -> None:
-        self._classes = Classes(
-            family, [found for box in boxes for found in (box.sources, box.destinations)]
+    def __init__(self, family: Family, spaces: Sequence[HeaderSpace]) -> None:
+        self._classes = AddressClasses(
+            family, [found for space in spaces for found in (space.sources, space.destinations)]
         )
         # The last piece of these two is everything that no box names.
-        self.protocols = sorted({b.form.protocol for b in boxes if b.form.protocol is not None})
-        self.uids = sorted({box.uid for box in boxes if box.uid is not None})
+        self.protocols = sorted(
+            {b.pattern.protocol for b in spaces if b.pattern.protocol is not None}
+        )
+        self.uids = sorted({space.uid for space in spaces if space.uid is not None})
         ports = {0, LAST_PORT + 1}
-        for box in boxes:
-            for found in (*box.form.source_ports, *box.form.destination_ports):
+        for space in spaces:
+            for found in (*space.pattern.source_ports, *space.pattern.destination_ports):
                 ports |= {found.first, found.last + 1}
         self._ports = sorted(ports)
 
-    def cell(self, box: Box) -> Cell:
+    def cell(self, space: HeaderSpace) -> Cell:
         """A box as a cell."""
-        form = box.form
+        form = space.pattern
         return Cell(
             _one(self.protocols, form.protocol),
-            self._classes.mask(box.sources),
-            self._classes.mask(box.destinations),
+            self._classes.mask(space.sources),
+            self._classes.mask(space.destinations),
             self._of_ports(form.destination_ports),
             self._of_ports(form.source_ports),
-            _one(self.uids, box.uid),
+            _one(self.uids, space.uid),
         )
 
-    def passing(self, part: Part) -> list[Cell]:
+    def passing(self, path_policy: PathPolicy) -> list[Cell]:
         """What passes on a path."""
-        return joined([*map(self.cell, part.always), *self.granted(part)])
+        return joined([*map(self.cell, path_policy.always), *self.granted(path_policy)])
 
-    def granted(self, part: Part) -> list[Cell]:
+    def granted(self, path_policy: PathPolicy) -> list[Cell]:
         """What the entries let pass on a path."""
         return [
             cell
-            for allowed, denied in part.halves
+            for allowed, denied in path_policy.by_direction
             for cell in minus(map(self.cell, allowed), map(self.cell, denied))
         ]
 

@@ -14,11 +14,11 @@ from pbrinit.analysis.cells import Cell, Grid
 from pbrinit.net.addresses import AddressSet, Family, Prefix
 from pbrinit.net.icmp import ANY_PORT, NO_PORT
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
-from pbrinit.net.services import CLIENTS, PortSet, Protocol
+from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS, PortSet, Protocol
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.programs import Run, User
-from pbrinit.policy.programs import Way as End
-from pbrinit.semantics.paths import Meaning
+from pbrinit.policy.programs import Program, User
+from pbrinit.policy.programs import Zone as End
+from pbrinit.semantics.paths import PolicySemantics
 
 NAMED = 3
 """How many prefixes are said one by one."""
@@ -31,59 +31,61 @@ WORDS = {0: "arp", Protocol.ICMP: "icmp", Protocol.TCP: "tcp", Protocol.UDP: "ud
 
 
 @dataclass(frozen=True)
-class Way:
+class FlowPath:
     """A path: what its ends are called. `ours` says which of them are this machine's, itself or a
     room of it, and `own` are our addresses there; `peers` are all who live at the other ends.
     `clients` are the ports that go without saying for one who asks.
     """
 
     family: Family
-    way_in: str | None
-    way_out: str | None
+    ingress: str | None
+    egress: str | None
     ours: tuple[bool, bool]
     own: AddressSet
     peers: tuple[AddressSet, AddressSet]
     clients: tuple[PortSet, ...]
 
     def __str__(self) -> str:
-        if self.way_out is None:
-            return f"in by {self.way_in}"
-        if self.way_in is None:
-            return f"out by {self.way_out}"
+        if self.egress is None:
+            return f"in by {self.ingress}"
+        if self.ingress is None:
+            return f"out by {self.egress}"
         if self.ours == (False, True):
-            return f"in by {self.way_in} to {self.way_out}"
+            return f"in by {self.ingress} to {self.egress}"
         if self.ours == (True, False):
-            return f"out of {self.way_in} by {self.way_out}"
-        return f"from {self.way_in} to {self.way_out}"
+            return f"out of {self.ingress} by {self.egress}"
+        return f"from {self.ingress} to {self.egress}"
 
 
-def path(meaning: Meaning, family: Family, way_in: End | None, way_out: End | None) -> Way:
+def flow_path(
+    semantics: PolicySemantics, family: Family, ingress: End | None, egress: End | None
+) -> FlowPath:
     """One path of a policy; without a way in it begins in the machine itself, without a way out it
     ends there.
     """
-    homes, nobody = meaning.homes, AddressSet(family)
+    topology, nobody = semantics.topology, AddressSet(family)
     own, peers = nobody, []
-    for end, other in ((way_in, way_out), (way_out, way_in)):
+    for end, other in ((ingress, egress), (egress, ingress)):
         interface = isinstance(end, Interface)
-        peers.append(homes.behind(end, family) if interface else nobody)
+        peers.append(topology.hosts_behind(end, family) if interface else nobody)
         if interface and not isinstance(other, Interface):
-            own = homes.own(end, family)
-        if isinstance(end, Run) and isinstance(other, Run):
-            own = own | homes.inside(end, family)
+            own = topology.addresses_of(end, family)
+        if isinstance(end, Program) and isinstance(other, Program):
+            own = own | topology.room_address(end, family)
     clients: tuple[PortSet, ...] = ()
-    if isinstance(way_in, Run):
-        clients = ((way_in.clients,),)
-    elif way_in is None:
-        mine = meaning.policy.clients
+    if isinstance(ingress, Program):
+        clients = ((ingress.client_ports,),)
+    elif ingress is None:
+        mine = semantics.policy.client_ports
         # TCP's may be looked up without one.
         clients = ((mine,), (NO_PORT[0], mine, NO_PORT[1]))
-    elif isinstance(way_out, Interface):
-        clients = ((CLIENTS,),)
-    return Way(
+    elif isinstance(egress, Interface):
+        clients = ((REMOTE_EPHEMERAL_PORTS,),)
+    return FlowPath(
         family,
-        way_in.label if way_in else None,
-        way_out.label if way_out else None,
-        (not isinstance(way_in, Interface), not isinstance(way_out, Interface)),
+        ingress.label if ingress else None,
+        egress.label if egress else None,
+        (not isinstance(ingress, Interface), not isinstance(egress, Interface)),
         own,
         (peers[0], peers[1]),
         clients,
@@ -91,12 +93,12 @@ def path(meaning: Meaning, family: Family, way_in: End | None, way_out: End | No
 
 
 @dataclass(frozen=True)
-class Packets:
+class FlowSet:
     """Some packets of one way. Protocols or users None is any; `but` says that those named are
     the ones that are not meant.
     """
 
-    way: Way
+    path: FlowPath
     protocols: tuple[int, ...]
     other_protocols: bool
     sources: AddressSet
@@ -107,7 +109,7 @@ class Packets:
     other_users: bool
 
     def __str__(self) -> str:
-        words = [f"{self.way}: {self._service()}"]
+        words = [f"{self.path}: {self._service()}"]
         words += self._ends()
         words += self._who()
         return " ".join(words)
@@ -117,7 +119,7 @@ class Packets:
         names = ", ".join(map(self._asked, self.protocols))
         if self.other_protocols:
             return f"every protocol but {names}" if names else "every protocol"
-        if self.source_ports == ANY_PORT or self.source_ports in self.way.clients:
+        if self.source_ports == ANY_PORT or self.source_ports in self.path.clients:
             return names
         several = "s" if len(self.source_ports) > 1 else ""
         return f"{names} from port{several} {_ports(self.source_ports)}"
@@ -128,12 +130,12 @@ class Packets:
             return word
         if protocol in WITH_PORTS:
             return f"{word}/{_ports(self.destination_ports)}"
-        types = protocol in WITH_TYPES and self.way.way_in is None
+        types = protocol in WITH_TYPES and self.path.ingress is None
         return f"{word} {_types(self.destination_ports)}" if types else word
 
     def _ends(self) -> list[str]:
         """Who is at either end; our own addresses only where not all of them are meant."""
-        way, (asking, asked) = self.way, self.way.peers
+        way, (asking, asked) = self.path, self.path.peers
         words = []
         if all(way.ours):
             return []
@@ -148,7 +150,7 @@ class Packets:
         return words
 
     def _who(self) -> list[str]:
-        if self.way.way_in is not None or (self.other_users and not self.users):
+        if self.path.ingress is not None or (self.other_users and not self.users):
             return []
         names = ", ".join(self.users)
         return [f"as anybody but {names}" if self.other_users else f"as {names}"]
@@ -156,9 +158,9 @@ class Packets:
     def as_json(self) -> dict[str, Any]:
         """The same for a program."""
         return {
-            "family": self.way.family.version,
-            "in": self.way.way_in,
-            "out": self.way.way_out,
+            "family": self.path.family.version,
+            "in": self.path.ingress,
+            "out": self.path.egress,
             "protocols": list(self.protocols),
             "other_protocols": self.other_protocols,
             "sources": _set(self.sources),
@@ -171,15 +173,15 @@ class Packets:
         }
 
 
-def packets(cell: Cell, grid: Grid, way: Way, users: Sequence[User]) -> Packets:
+def flow_set(cell: Cell, grid: Grid, way: FlowPath, users: Sequence[User]) -> FlowSet:
     """The packets of a cell. Of those that are named the others are meant where the last piece,
     that of all who are not named, is among them.
     """
     names = {user.uid: user.name for user in users}
     protocols, other_protocols = _chosen(cell.protocol, grid.protocols)
     uids, other_users = _chosen(cell.uid, grid.uids)
-    return Packets(
-        way=way,
+    return FlowSet(
+        path=way,
         protocols=protocols,
         other_protocols=other_protocols,
         sources=grid.addresses(cell.sources),

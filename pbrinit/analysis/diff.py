@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from pbrinit.analysis.cells import Cell, Grid, minus
-from pbrinit.analysis.describe import Packets, packets, path
+from pbrinit.analysis.describe import FlowSet, flow_path, flow_set
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Protocol
-from pbrinit.policy.assigned import whole
+from pbrinit.policy.assigned import with_example_assignments
 from pbrinit.policy.policy import Deny, Policy
-from pbrinit.policy.programs import Way as End
-from pbrinit.policy.reader.reader import read
-from pbrinit.semantics.header_space import Box, Part
-from pbrinit.semantics.paths import Meaning
+from pbrinit.policy.programs import Zone as End
+from pbrinit.policy.reader.reader import read_policy
+from pbrinit.semantics.header_space import HeaderSpace, PathPolicy
+from pbrinit.semantics.paths import PolicySemantics
 
 CHANGED = 1
 OPENED, CLOSED = "now reachable", "no longer reachable"
@@ -53,7 +53,7 @@ class Change:
 
     what: str
     kind: str
-    packets: Packets
+    packets: FlowSet
 
 
 class _Side:
@@ -61,30 +61,32 @@ class _Side:
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
-        self.meaning = Meaning(policy)
-        self._ways = {way.label: way for way in policy.ways}
-        self._logging = Meaning(_each_by_a_deny(policy)) if policy.log else self.meaning
+        self.semantics = PolicySemantics(policy)
+        self._ways = {way.label: way for way in policy.zones}
+        self._logging = PolicySemantics(_each_by_a_deny(policy)) if policy.log else self.semantics
 
-    def logged(self, family: Family, way_in: str | None, way_out: str | None) -> tuple[Box, ...]:
+    def logged(
+        self, family: Family, ingress: str | None, egress: str | None
+    ) -> tuple[HeaderSpace, ...]:
         """What is logged of a path, where it is refused."""
-        ends = self.ends(way_in, way_out)
-        return self._logging.part(family, *ends).logged if ends else ()
+        ends = self.ends(ingress, egress)
+        return self._logging.path_policy(family, *ends).logged if ends else ()
 
-    def through(self, family: Family, way_in: str, way_out: str | None) -> Iterator[Part]:
+    def through(self, family: Family, ingress: str, egress: str | None) -> Iterator[PathPolicy]:
         """What passes of it. What is for this machine may be a room's."""
-        rooms = [room.label for room in self.policy.rooms] if way_out is None else []
-        yield from (self.part(family, way_in, end) for end in (way_out, *rooms))
+        rooms = [room.label for room in self.policy.rooms] if egress is None else []
+        yield from (self.path_policy(family, ingress, end) for end in (egress, *rooms))
 
-    def ends(self, way_in: str | None, way_out: str | None) -> tuple[End | None, End | None] | None:
+    def ends(self, ingress: str | None, egress: str | None) -> tuple[End | None, End | None] | None:
         """The ends of a path by what they are called; None where there is no such path."""
-        if any(name and name not in self._ways for name in (way_in, way_out)):
+        if any(name and name not in self._ways for name in (ingress, egress)):
             return None
-        return self._ways.get(way_in or ""), self._ways.get(way_out or "")
+        return self._ways.get(ingress or ""), self._ways.get(egress or "")
 
-    def part(self, family: Family, way_in: str | None, way_out: str | None) -> Part:
+    def path_policy(self, family: Family, ingress: str | None, egress: str | None) -> PathPolicy:
         """What passes on a path; nothing where there is none."""
-        ends = self.ends(way_in, way_out)
-        return self.meaning.part(family, *ends) if ends else Part(())
+        ends = self.ends(ingress, egress)
+        return self.semantics.path_policy(family, *ends) if ends else PathPolicy(())
 
 
 def _each_by_a_deny(policy: Policy) -> Policy:
@@ -99,72 +101,79 @@ def changes(old: Policy, new: Policy) -> Iterator[Change]:
     Interfaces are the same where their names are, and so are rooms.
     """
     before, after = _Side(old), _Side(new)
-    names = tuple(dict.fromkeys(way.label for side in (before, after) for way in side.policy.ways))
+    names = tuple(dict.fromkeys(way.label for side in (before, after) for way in side.policy.zones))
     ways: list[tuple[str | None, str | None]] = [(name, None) for name in names]
     ways += [(None, name) for name in names]
     ways += permutations(names, 2)
-    for way_in, way_out in ways:
+    for ingress, egress in ways:
         for family in Family:
-            yield from _of_way(before, after, family, way_in, way_out)
-            if way_in is not None:
-                yield from _logged(before, after, family, way_in, way_out)
+            yield from _of_way(before, after, family, ingress, egress)
+            if ingress is not None:
+                yield from _logged(before, after, family, ingress, egress)
 
 
 def _of_way(
-    before: _Side, after: _Side, family: Family, way_in: str | None, way_out: str | None
+    before: _Side, after: _Side, family: Family, ingress: str | None, egress: str | None
 ) -> Iterator[Change]:
-    parts = [side.part(family, way_in, way_out) for side in (before, after)]
-    if parts[0] == parts[1]:
+    path_policies = [side.path_policy(family, ingress, egress) for side in (before, after)]
+    if path_policies[0] == path_policies[1]:
         return
-    grid = Grid(family, [box for part in parts for box in _boxes(part)])
-    passed, passes = (grid.passing(part) for part in parts)
+    grid = Grid(family, [space for path_policy in path_policies for space in _spaces(path_policy)])
+    passed, passes = (grid.passing(path_policy) for path_policy in path_policies)
     for what, side, found in (
         (OPENED, after, minus(passes, passed)),
         (CLOSED, before, minus(passed, passes)),
     ):
-        ends = side.ends(way_in, way_out)
+        ends = side.ends(ingress, egress)
         if ends is None:
             continue
-        way = path(side.meaning, family, *ends)
-        for kind, cells in _by_kind(found, grid, side.part(family, way_in, way_out)):
+        way = flow_path(side.semantics, family, *ends)
+        for kind, cells in _by_kind(found, grid, side.path_policy(family, ingress, egress)):
             for cell in cells:
-                yield Change(what, kind, packets(cell, grid, way, side.policy.users))
+                yield Change(what, kind, flow_set(cell, grid, way, side.policy.users))
 
 
 def _logged(
-    before: _Side, after: _Side, family: Family, way_in: str, way_out: str | None
+    before: _Side, after: _Side, family: Family, ingress: str, egress: str | None
 ) -> Iterator[Change]:
     """What is refused and logged under the one policy alone."""
-    logs = [side.logged(family, way_in, way_out) for side in (before, after)]
-    parts = [list(side.through(family, way_in, way_out)) for side in (before, after)]
+    logs = [side.logged(family, ingress, egress) for side in (before, after)]
+    path_policies = [list(side.through(family, ingress, egress)) for side in (before, after)]
     if logs == [(), ()]:
         return
-    through = [box for side in parts for part in side for box in _boxes(part)]
-    grid = Grid(family, [*through, *(box for log in logs for box in log)])
+    through = [
+        space for side in path_policies for path_policy in side for space in _spaces(path_policy)
+    ]
+    grid = Grid(family, [*through, *(space for log in logs for space in log)])
     was, now = (
-        minus(map(grid.cell, log), (cell for part in side for cell in grid.passing(part)))
-        for log, side in zip(logs, parts, strict=True)
+        minus(
+            map(grid.cell, log),
+            (cell for path_policy in side for cell in grid.passing(path_policy)),
+        )
+        for log, side in zip(logs, path_policies, strict=True)
     )
     for what, side, cells in (
         (NOW_LOGGED, after, minus(now, was)),
         (NOT_LOGGED, before, minus(was, now)),
     ):
-        ends = side.ends(way_in, way_out)
+        ends = side.ends(ingress, egress)
         for cell in cells if ends else ():
-            way = path(side.meaning, family, *(ends or (None, None)))
-            yield Change(what, REFUSED, packets(cell, grid, way, side.policy.users))
+            way = flow_path(side.semantics, family, *(ends or (None, None)))
+            yield Change(what, REFUSED, flow_set(cell, grid, way, side.policy.users))
 
 
-def _boxes(part: Part) -> tuple[Box, ...]:
-    return (*part.always, *part.allowed, *part.denied)
+def _spaces(path_policy: PathPolicy) -> tuple[HeaderSpace, ...]:
+    return (*path_policy.always, *path_policy.allowed, *path_policy.denied)
 
 
-def _by_kind(found: list[Cell], grid: Grid, part: Part) -> Iterator[tuple[str, list[Cell]]]:
+def _by_kind(
+    found: list[Cell], grid: Grid, path_policy: PathPolicy
+) -> Iterator[tuple[str, list[Cell]]]:
     """Packets that pass on a path, by what they pass as: the first of the three that they can."""
-    (asks, not_asked), _ = part.halves
+    (asks, not_asked), _ = path_policy.by_direction
     others = minus(found, minus(map(grid.cell, asks), map(grid.cell, not_asked)))
     yield ASKED, minus(found, others)
-    rest = minus(others, grid.granted(part))
+    rest = minus(others, grid.granted(path_policy))
     yield ANSWER, minus(others, rest)
     yield ALWAYS, rest
 
@@ -173,7 +182,7 @@ def lines(found: list[Change], *, everything: bool = False) -> Iterator[str]:
     """The changes for a person, what matters most first; what is the same in both families is
     said once, and what no policy can do without is only counted.
     """
-    groups: dict[tuple[str, str], dict[str, list[Packets]]] = {key: {} for key in GROUPS}
+    groups: dict[tuple[str, str], dict[str, list[FlowSet]]] = {key: {} for key in GROUPS}
     for change in sorted(found, key=_place):
         same = groups[change.what, change.kind]
         same.setdefault(str(change.packets), []).append(change.packets)
@@ -184,7 +193,7 @@ def lines(found: list[Change], *, everything: bool = False) -> Iterator[str]:
         elif said:
             yield GROUPS[key]
             for text, alike in said.items():
-                family = f"IPv{alike[0].way.family.version} " if len(alike) == 1 else ""
+                family = f"IPv{alike[0].path.family.version} " if len(alike) == 1 else ""
                 yield f"  {family}{text}"
     if left_out:
         yield f"left out: {left_out} line{'s' if left_out > 1 else ''} of {LEFT_OUT}; see --all"
@@ -193,12 +202,12 @@ def lines(found: list[Change], *, everything: bool = False) -> Iterator[str]:
 def _place(change: Change) -> tuple[bool, bool, str, tuple[int, ...], int]:
     """Where a change stands: in, through and out; each path by service, families side by side."""
     found = change.packets
-    way = found.way
-    through = way.way_in is not None and way.way_out is not None
+    way = found.path
+    through = way.ingress is not None and way.egress is not None
     protocols = tuple(Protocol.ICMP if p == Protocol.ICMPV6 else p for p in found.protocols)
     both = (*found.destination_ports, *found.source_ports)
     ports = () if Protocol.ICMP in protocols else tuple(p.first for p in both)
-    return way.way_in is None, through, str(way), (*protocols, *ports), way.family.version
+    return way.ingress is None, through, str(way), (*protocols, *ports), way.family.version
 
 
 def add(commands: argparse._SubParsersAction[Any]) -> None:
@@ -214,7 +223,12 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def _command(options: argparse.Namespace) -> int:
-    found = list(changes(whole(read(options.old)), whole(read(options.new))))
+    found = list(
+        changes(
+            with_example_assignments(read_policy(options.old)),
+            with_example_assignments(read_policy(options.new)),
+        )
+    )
     if options.json:
         told = [
             {"change": change.what, "as": change.kind, **change.packets.as_json()}

@@ -13,16 +13,14 @@ from typing import Any
 from pbrinit.analysis.question import FORMS, HINT, Question, QuestionError, parse
 from pbrinit.model.fib import Trace
 from pbrinit.model.kernel import decide
-from pbrinit.model.tables import Entry as Route
-from pbrinit.model.tables import Kind
-from pbrinit.model.verdict import Notice, Outcome, Verdict
-from pbrinit.net.packet import Direction, Fragment, In, Out, Packet
+from pbrinit.model.tables import FibEntry
+from pbrinit.model.verdict import IcmpError, Outcome, Verdict
+from pbrinit.net.packet import Egress, Fragment, Ingress, Origin, Packet
 from pbrinit.plan.ip_commands import rule_command
-from pbrinit.plan.plan import Action, Plan
-from pbrinit.policy.policy import Between, Deny, Entry, Policy
-from pbrinit.policy.policy import Direction as Opening
-from pbrinit.policy.programs import Run
-from pbrinit.semantics.decision import Rulings
+from pbrinit.plan.plan import Action, Plan, RouteType
+from pbrinit.policy.policy import Allow, Deny, Direction, Policy, RoomAllow
+from pbrinit.policy.programs import Program
+from pbrinit.semantics.decision import PolicyDecider
 
 __all__ = [
     "FORMS",
@@ -39,7 +37,6 @@ __all__ = [
 ]
 WORDS = {Outcome.REJECTED: "dropped, and its sender told"}
 LOGGED = "dropped, and logged"
-BETWEEN_KEYS = ", "
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,10 @@ class Part:
     """
 
     packet: Packet
-    direction: Direction
+    direction: Origin
     verdict: Verdict
-    entries: tuple[Entry | Between | Deny, ...]
-    room: Run | None
+    entries: tuple[Allow | RoomAllow | Deny, ...]
+    room: Program | None
     rooms: bool
 
 
@@ -70,29 +67,29 @@ def explain(plan: Plan, policy: Policy, question: Question) -> Explanation:
     """What becomes of the packet, and of the answer to it if it gets where it was to go."""
     asked = _part(plan, policy, question.packet, question.direction)
     verdict = asked.verdict
-    packet = _filled(question.packet, verdict).answer()
+    packet = _filled(question.packet, verdict).reverse_flow()
     if packet is None or question.packet.fragment is not Fragment.WHOLE:
         return Explanation(asked, None)
-    way: Direction
-    if isinstance(question.direction, In) and verdict.outcome is Outcome.DELIVERED:
-        users = [e.user for e in asked.entries if not isinstance(e, Between) and e.user]
+    way: Origin
+    if isinstance(question.direction, Ingress) and verdict.outcome is Outcome.DELIVERED:
+        users = [e.user for e in asked.entries if not isinstance(e, RoomAllow) and e.user]
         uid = users[0].uid if users else 0
-        way = Out(uid if question.uid is None else question.uid, bound=True)
+        way = Egress(uid if question.uid is None else question.uid, bound=True)
     elif verdict.outcome in (Outcome.SENT, Outcome.FORWARDED) and verdict.device is not None:
-        way = In(verdict.device)
+        way = Ingress(verdict.device)
     else:
         return Explanation(asked, None)
     return Explanation(asked, _part(plan, policy, packet, way))
 
 
-def _part(plan: Plan, policy: Policy, packet: Packet, direction: Direction) -> Part:
+def _part(plan: Plan, policy: Policy, packet: Packet, direction: Origin) -> Part:
     verdict = decide(plan, packet, direction)
     room = next((room for room in policy.rooms if room.device == verdict.device), None)
-    entries: tuple[Entry | Between | Deny, ...]
+    entries: tuple[Allow | RoomAllow | Deny, ...]
     if verdict.allowed:
         entries = _allowing(verdict, policy)
     else:
-        named = Rulings(policy).of(packet, direction).names
+        named = PolicyDecider(policy).decide(packet, direction).keys
         entries = tuple(deny for deny in policy.denies if deny.key in named)
     return Part(packet, direction, verdict, entries, room, bool(policy.rooms))
 
@@ -102,13 +99,13 @@ def _filled(packet: Packet, verdict: Verdict) -> Packet:
     return packet if packet.source else replace(packet, source=verdict.source)
 
 
-def _allowing(verdict: Verdict, policy: Policy) -> tuple[Entry | Between, ...]:
+def _allowing(verdict: Verdict, policy: Policy) -> tuple[Allow | RoomAllow, ...]:
     """What the rule names that decided the first look-up whose rule names entries: one rule may
     serve several.
     """
-    known = {entry.key: entry for entry in policy.allowing}
+    known = {entry.key: entry for entry in policy.all_allows}
     for rule in verdict.rules:
-        named = tuple(known[key] for key in rule.note.split(BETWEEN_KEYS) if key in known)
+        named = tuple(known[key] for key in rule.entries if key in known)
         if named:
             return named
     return ()
@@ -129,27 +126,27 @@ def lines(verdict: Verdict) -> Iterator[str]:
                 yield f"      {_route(step.hit)}"
         if trace.rule is None:
             yield "    no rule takes it"
-    if verdict.notice is not None:
-        told = "is told" if verdict.notice.verdict.allowed else "would be told, but is not,"
-        yield from _notice(verdict.notice, "the log is told" if verdict.logged else
+    if verdict.icmp_error is not None:
+        told = "is told" if verdict.icmp_error.verdict.allowed else "would be told, but is not,"
+        yield from _notice(verdict.icmp_error, "the log is told" if verdict.logged else
                            f"the sender {told}")  # fmt: skip
 
 
-def _notice(notice: Notice, told: str) -> Iterator[str]:
+def _notice(notice: IcmpError, told: str) -> Iterator[str]:
     first, *rest = lines(notice.verdict)
     yield f"  {told} by {_error(notice)}: {first}"
     yield from (f"  {line}" for line in rest)
 
 
-def _error(notice: Notice) -> str:
+def _error(notice: IcmpError) -> str:
     kind, code = notice.packet.icmp or (0, 0)
     return f"icmp/{kind}/{code}"
 
 
-def _route(hit: Route | None) -> str:
+def _route(hit: FibEntry | None) -> str:
     if hit is None:
         return "no route there: on to the next rule"
-    return f"{hit}: on to the next rule" if hit.kind is Kind.THROW else f"route {hit}"
+    return f"{hit}: on to the next rule" if hit.type is RouteType.THROW else f"route {hit}"
 
 
 def _flow(trace: Trace) -> str:
@@ -180,12 +177,12 @@ def _told(part: Part) -> Iterator[str]:
     yield from rest
 
 
-def _entry(entry: Entry | Between | Deny, part: Part) -> str:
+def _entry(entry: Allow | RoomAllow | Deny, part: Part) -> str:
     """An entry that names neither a program nor a user is about the machine itself."""
     itself = (
         part.rooms
-        and isinstance(entry, Entry)
-        and entry.direction is not Opening.FORWARD
+        and isinstance(entry, Allow)
+        and entry.direction is not Direction.FORWARD
         and not (entry.room or entry.user)
     )
     return f"{entry}, of the machine itself" if itself else str(entry)
@@ -208,7 +205,7 @@ def _json(part: Part, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _verdict(verdict: Verdict, names: Mapping[str, str]) -> dict[str, Any]:
-    notice = verdict.notice
+    notice = verdict.icmp_error
     return {
         "allowed": verdict.allowed,
         "outcome": verdict.outcome.name.lower(),

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 
 from pbrinit.boot.network import links, rules
-from pbrinit.boot.system import syscalls, sysctl, terminals
+from pbrinit.boot.system import console_writer, syscalls, sysctl
 from pbrinit.boot.system.hardening import SYSCTLS
-from pbrinit.boot.system.log import extra_consoles, log, seconds
+from pbrinit.boot.system.log import log, seconds
 from pbrinit.wire import bootplan
 from pbrinit.wire.netlink.socket import Kernel
 
@@ -32,6 +32,13 @@ MOUNTS = (
         "tmpfs",
         syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC,
         "mode=755",
+    ),
+    (
+        "cgroup2",
+        "/sys/fs/cgroup",
+        "cgroup2",
+        syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC,
+        "",
     ),
 )
 """Source, target, kind, flags and data of each mount, in order."""
@@ -57,8 +64,8 @@ class Step:
         at: TracebackType | None,
     ) -> None:
         if isinstance(error, Exception) and not isinstance(error, ClosedError):
-            told = str(error) or type(error).__name__
-            raise ClosedError(f"{self._name}: {told}") from error
+            text = str(error) or type(error).__name__
+            raise ClosedError(f"{self._name}: {text}") from error
 
 
 def before_links() -> BootPlan:
@@ -80,26 +87,27 @@ def before_links() -> BootPlan:
             rules.enforce(kernel, plan)
         sent = seconds()
         with Step("reading the rules back"):
-            found = rules.in_force(kernel)
-            different = rules.differences(plan, found)
+            in_force = rules.in_force(kernel)
+            differences = rules.differences(plan, in_force)
         compared = seconds()
-    if different:
-        raise ClosedError("the rules read back differ: " + "; ".join(different))
+    if differences:
+        raise ClosedError("the rules read back differ: " + "; ".join(differences))
     with Step("looking for interfaces that are up"):
         up = [device for device in links.devices() if links.is_up(device)]
     if up:
         raise ClosedError(f"{' '.join(up)} was up before the rules were in force")
     with Step("loopback and the tables of sets"), Kernel() as kernel:
         links.bring_up(kernel, plan.links[0])
-    poured = seconds()
+    loaded = seconds()
     with Step("reading the routes back"):
         from pbrinit.boot.network import audit  # noqa: PLC0415  not before the rules
 
         routes = audit.check_routes(plan)
     log(
-        f'policy "{plan.policy}": {len(found)} rules in force, sent in {(sent - start) * 1000:.0f}'
-        f" ms, read back and equal in {(compared - sent) * 1000:.0f} ms; {routes} routes read back"
-        f" and equal in {(seconds() - poured) * 1000:.0f} ms; no interface is up yet"
+        f'policy "{plan.policy}": {len(in_force)} rules in force, sent in'
+        f" {(sent - start) * 1000:.0f} ms, read back and equal in"
+        f" {(compared - sent) * 1000:.0f} ms; {routes} routes read back and equal in"
+        f" {(seconds() - loaded) * 1000:.0f} ms; no interface is up yet"
     )
     for sentence in plan.summary:
         log(sentence)
@@ -111,7 +119,8 @@ def bring_up(plan: BootPlan) -> None:
     """Each interface of the policy; one that fails is said and passed over.
 
     Nothing here can open anything: the rules are in force already, and so is what the sets of
-    the policy leave out. Forwarding comes last.
+    the policy leave out. Forwarding comes last; for a card that is not there yet the guard switches
+    it on.
     """
     import _socket  # noqa: PLC0415  the module is loaded, its name is needed here alone
 
@@ -129,9 +138,9 @@ def bring_up(plan: BootPlan) -> None:
                 if link.device in links.devices():
                     links.take_down(link.device)
         for address in links.wait_for_addresses(kernel):
-            log(f"{address}: another machine has this address; it is not used")
+            log(f"{address}: another host says that it is his; it is not used yet")
     with Step("forwarding"):
-        sysctl.write(plan.forwarding_sysctls)
+        sysctl.write_present(plan.forwarding_sysctls)
     planned = {link.device for link in plan.links}
     for device in links.devices():
         if device not in planned:
@@ -140,14 +149,14 @@ def bring_up(plan: BootPlan) -> None:
 
 
 def _mount() -> None:
+    queues = console_writer.begin()
     for source, target, kind, flags, data in MOUNTS:
         syscalls.mount(source, target, kind, flags, data)
-    for number in range(3):
-        console = os.open("/dev/console", os.O_RDWR | os.O_CLOEXEC)
-        os.dup2(console, number)
-        if console != number:
-            os.close(console)
-    extra_consoles.extend(terminals.open_extra_consoles())
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    # What a library or an error prints must not wait for a terminal either.
+    output = queues.stray.writer.fileno()
+    for opened, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(opened, number)
 
 
 def _read_plan() -> BootPlan:

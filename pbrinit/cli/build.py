@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pbrinit.analysis.lint import remark
+from pbrinit.analysis.lint import lint
 from pbrinit.compiler.assembler import CompileError
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
@@ -19,7 +19,7 @@ from pbrinit.plan.plan import Plan
 from pbrinit.policy import assigned
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError, Problem, Problems
-from pbrinit.policy.reader.reader import Reading, read, read_with_remarks
+from pbrinit.policy.reader.reader import CheckResult, read_policy, read_with_remarks
 from pbrinit.wire import bootplan
 
 
@@ -35,15 +35,15 @@ def paused() -> Iterator[None]:
         gc.enable()
 
 
-def examine(path: Path, *, at_home: bool = True) -> Reading:
-    """The policy in the file at `path`, with all remarks; `at_home` as in `read`.
+def check_policy(path: Path, *, check_files: bool = True) -> CheckResult:
+    """The policy in the file at `path`, with all remarks; `check_files` as in `read_with_remarks`.
 
     Raises PolicyError with all findings, also where the file is not there or is not TOML.
     """
-    reading = read_with_remarks(path, at_home=at_home)
+    reading = read_with_remarks(path, check_files=check_files)
     remarks = Problems(str(path))
-    remark(reading.policy, remarks)
-    return Reading(reading.policy, (*reading.remarks, *remarks.found))
+    lint(reading.policy, remarks)
+    return CheckResult(reading.policy, (*reading.remarks, *remarks.reported))
 
 
 def load(path: Path, leases: Iterable[str] = ()) -> Plan:
@@ -56,18 +56,26 @@ def load(path: Path, leases: Iterable[str] = ()) -> Plan:
 
 def loaded(path: Path, leases: Iterable[str] = ()) -> tuple[Policy, Plan]:
     """The policy in the file at `path`, and its plan; with what is given to it, as
-    `assigned.given` has it.
+    `assigned.parse_assignment` has it.
 
     Raises PolicyError with everything that is wrong.
     """
     with paused():
-        policy = read(path)
-        try:
-            found = [assigned.given(policy, lease) for lease in leases]
-        except assigned.GivenError as error:
-            raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
-        policy = assigned.configured(policy, *found)
+        policy = read_policy(path)
+        found = assignments(path, policy, leases)
+        policy = assigned.with_assignments(policy, *found)
         return policy, compiled(path, policy)
+
+
+def assignments(path: Path, policy: Policy, leases: Iterable[str]) -> list[assigned.Assignment]:
+    """What is given to a policy on the command line.
+
+    Raises PolicyError where something of it does not fit.
+    """
+    try:
+        return [assigned.parse_assignment(policy, lease) for lease in leases]
+    except assigned.AssignmentError as error:
+        raise PolicyError([Problem(str(path), "--lease", str(error))]) from None
 
 
 def compiled(path: Path, policy: Policy) -> Plan:

@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PolicyError as error:
         _refuse(error, as_json=options.json)
         return USAGE
+    except assigned.AssignmentError as error:
+        about = getattr(options, "policy", None) or options.old
+        _refuse(PolicyError([Problem(str(about), "interface", str(error))]), as_json=options.json)
+        return USAGE
     except BrokenPipeError:
         sys.stderr.close()
         return 1
@@ -96,14 +100,14 @@ def _with_lease(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> int:
     with build.paused():
-        reading = build.examine(options.policy)
+        reading = build.check_policy(options.policy)
         policy, plan = reading.policy, build.compiled(options.policy, reading.policy)
     summary = {
         "file": str(options.policy),
         "hostname": plan.hostname,
         "rules": len(plan.rules),
         "interfaces": [link.name for link in plan.links[1:]],
-        "entries": len(policy.entries),
+        "entries": len(policy.allows),
         "denies": len(policy.denies),
         "expectations": len(policy.expectations),
         "remarks": [vars(remark) for remark in reading.remarks],
@@ -140,7 +144,7 @@ def _explain(options: argparse.Namespace) -> int:
     except explain.QuestionError as error:
         return _misasked(options, error.what, error.hint)
     if options.json:
-        names = {way.device: way.label for way in policy.ways}
+        names = {way.device: way.label for way in policy.zones}
         print(json.dumps(explain.as_json(explanation, names), indent=1))
     else:
         print("\n".join(explain.text(explanation)))

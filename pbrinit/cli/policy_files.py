@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pbrinit.policy.problems import Problems
-from pbrinit.policy.reader.document import parsed
+from pbrinit.policy.reader.document import parse_document
 
 
 class SourceError(Exception):
@@ -23,14 +23,14 @@ def lists(path: Path) -> Iterator[tuple[str, str]]:
 
     Raises PolicyError.
     """
-    networks = parsed(path, Problems(str(path))).node("network")
+    networks = parse_document(path, Problems(str(path))).subtable("network")
     for name in networks.names():
-        file = networks.node(name).text("file")
+        file = networks.subtable(name).string("file")
         if file is not None:
             yield name, file.text
 
 
-def of(path: Path, called: str = "", taken: Iterable[str] = ()) -> dict[str, bytes]:
+def policy_and_lists(path: Path, called: str = "", taken: Iterable[str] = ()) -> dict[str, bytes]:
     """The policy, `called` by another name perhaps, and the files of its networks, itself first;
     none of these may have a name that is `taken`.
 

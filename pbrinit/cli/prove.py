@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pbrinit.analysis import explain
-from pbrinit.analysis.proof.port_slices import Clash
+from pbrinit.analysis.claim import Flaw
+from pbrinit.analysis.proof.port_slices import PortConflict
 from pbrinit.cli import build
 from pbrinit.net.addresses import Address
-from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Packet
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Ingress, Origin, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.policy import problems
-from pbrinit.policy.assigned import states
+from pbrinit.policy.assigned import FORM, assignment_states
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import Problem
-from pbrinit.policy.reader.reader import read
-from pbrinit.semantics.decision import HERE, NOWHERE
+from pbrinit.policy.reader.reader import read_policy
+from pbrinit.semantics.decision import DROPPED, LOCAL
 
 if TYPE_CHECKING:
-    from pbrinit.analysis.conformance import Judgement
+    from pbrinit.analysis.conformance import Conformance
     from pbrinit.analysis.proof.prover import Finding, Proof
 
 UNPROVED = 1
@@ -48,6 +49,13 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--quiet", action="store_true", help="say only what is not proved, and the verdict"
     )
+    parser.add_argument(
+        "--lease",
+        action="append",
+        default=[],
+        metavar=FORM,
+        help="in the place of an example of what the policy is assigned; once for each family",
+    )
     parser.set_defaults(command=_command)
 
 
@@ -56,12 +64,15 @@ def _command(options: argparse.Namespace) -> int:
 
     told = verdict if options.quiet else text
     proofs: list[dict[str, Any]] = []
-    for state, policy in states(read(options.policy)):
+    written = read_policy(options.policy)
+    given = build.assignments(options.policy, written, options.lease)
+    for state, policy in assignment_states(written, given):
         start = time.monotonic()
         name = f"{options.policy}{f' {state}' if state else ''}"
         try:
             with build.paused():
-                proof = Proof(policy, build.compiled(options.policy, policy))
+                plan = build.compiled(options.policy, policy)
+                proof = Proof(policy, plan, written=written if state else None)
                 findings = list(proof.findings())
         except UndecidedError as error:
             print(f"{name}: not proved: {error}", file=sys.stderr)
@@ -106,46 +117,54 @@ def verdict(
         yield ""
     if len(contrary) > SHOWN:
         yield f"and {len(contrary) - SHOWN} more; --json has them all"
+    for expectation, keys in (proof.passing_answers() if proof.is_wellformed else {}).items():
+        yield f"{name}: {expectation} leaves out answers, by {', '.join(keys) or 'no entry'}"
     word = f"NOT PROVED: {len(contrary)}" if contrary else "proved for every packet: all"
-    four, six = (len(case.classes) for case in proof.cases.values())
-    classes = f"{four} classes of IPv4 and {six} of IPv6 addresses"
+    classes = "the plan is not well-formed"
+    if proof.is_wellformed:
+        four, six = (len(case.classes) for case in proof.encodings.values())
+        classes = f"{four} classes of IPv4 and {six} of IPv6 addresses"
     yield f"{name}: {word} of {len(findings)} cases, {classes}, {seconds:.1f} s"
 
 
 def _told(finding: Finding, policy: Policy) -> Iterator[str]:
-    judgement = finding.counterexample
-    assert judgement is not None  # noqa: S101  for the type checker: the caller has chosen
+    conformance = finding.counterexample
+    assert conformance is not None  # noqa: S101  for the type checker: the caller has chosen
     yield f"{finding.obligation}, a counter-example:"
-    if isinstance(judgement, Clash):
-        yield f"  {judgement}"
+    if isinstance(conformance, (PortConflict, Flaw)):
+        yield f"  {conformance}"
         return
-    yield f"  {question(judgement.packet, judgement.direction, policy)}"
-    yield f"  the plan:   {_place(judgement.does, judgement)}"
-    means = judgement.means
-    named = ", ".join(f"{name}{' as an answer' * (name in means.answers)}" for name in means.names)
-    yield f"  the policy: {_place(means.where, judgement)}; named by {named or 'no entry'}"
-    if judgement.astray:
+    yield f"  {question(conformance.packet, conformance.direction, policy)}"
+    yield f"  the plan:   {_place(conformance.actual, conformance)}"
+    means = conformance.intended
+    named = ", ".join(f"{name}{' as an answer' * (name in means.answers)}" for name in means.keys)
+    yield f"  the policy: {_place(means.where, conformance)}; named by {named or 'no entry'}"
+    if conformance.wrong_next_hop:
         yield f"  its way:    {ASTRAY}"
-    if judgement.mistold:
-        yield f"  its sender: {_mistold(judgement)}"
-    yield from (f"  {line}" for line in explain.lines(judgement.verdict))
+    if conformance.wrong_notice:
+        yield f"  its sender: {_mistold(conformance)}"
+    yield from (f"  {line}" for line in explain.lines(conformance.verdict))
 
 
-def _mistold(judgement: Judgement) -> str:
-    return "is not told, and should be" if judgement.means.tells else "is told, and should not be"
+def _mistold(conformance: Conformance) -> str:
+    return (
+        "is not told, and should be"
+        if conformance.intended.reports
+        else "is told, and should not be"
+    )
 
 
-def _place(where: str, judgement: Judgement) -> str:
+def _place(where: str, conformance: Conformance) -> str:
     """Where a packet gets to, in words."""
-    if where == NOWHERE:
+    if where == DROPPED:
         return "dropped"
-    if where == HERE:
+    if where == LOCAL:
         return "delivered to this machine"
     way = f"into {where}" if where.startswith("room ") else f"by {where}"
-    return f"{'passed on' if isinstance(judgement.direction, In) else 'sent'} {way}"
+    return f"{'passed on' if isinstance(conformance.direction, Ingress) else 'sent'} {way}"
 
 
-def question(packet: Packet, direction: Direction, policy: Policy) -> str:
+def question(packet: Packet, direction: Origin, policy: Policy) -> str:
     """A packet as `pbrctl explain` is asked about it."""
     names = {interface.device: f"in {interface.name}" for interface in policy.interfaces}
     names |= {room.device: f"out run={room.name}" for room in policy.rooms}
@@ -158,10 +177,10 @@ def question(packet: Packet, direction: Direction, policy: Policy) -> str:
     source = _end(packet.source, packet.source_port if with_ports else None)
     destination = _end(packet.destination, packet.destination_port if with_ports else None)
     ends = f"{source} > {destination}" if packet.source else f"> {destination}"
-    if isinstance(direction, In):
+    if isinstance(direction, Ingress):
         return f"{names.get(direction.device, f'in {direction.device}')} {protocol} {ends}"
     users = {user.uid: user.name for user in policy.users}
-    labels = {way.device: way.label for way in policy.ways}
+    labels = {way.device: way.label for way in policy.zones}
     bound = f" by {labels.get(direction.device, direction.device)}" if direction.device else ""
     port = "" if packet.source or not with_ports else f" (from port {packet.source_port})"
     user = users.get(direction.uid, str(direction.uid))
@@ -184,7 +203,12 @@ def as_json(
         "problems": [],
         "proved": not any(finding.counterexample for finding in findings),
         "seconds": round(seconds, 3),
-        "classes": {f.version: len(case.classes) for f, case in proof.cases.items()},
+        "classes": {f.version: len(case.classes) for f, case in proof.encodings.items()}
+        if proof.is_wellformed
+        else {},
+        "answers": {key: list(keys) for key, keys in proof.passing_answers().items()}
+        if proof.is_wellformed
+        else {},
         "cases": [
             {
                 "claim": str(finding.obligation),
@@ -198,18 +222,24 @@ def as_json(
     }
 
 
-def _json(judgement: Judgement | Clash | None, policy: Policy) -> dict[str, Any] | None:
-    if judgement is None:
+def _json(
+    conformance: Conformance | PortConflict | Flaw | None, policy: Policy
+) -> dict[str, Any] | None:
+    if conformance is None:
         return None
-    if isinstance(judgement, Clash):
-        return {"port": judgement.port, "why": judgement.why}
+    if isinstance(conformance, Flaw):
+        return {"where": conformance.where, "why": conformance.why}
+    if isinstance(conformance, PortConflict):
+        return {"port": conformance.port, "why": conformance.why}
     return {
-        "packet": question(judgement.packet, judgement.direction, policy),
-        "plan": _place(judgement.does, judgement),
-        "policy": _place(judgement.means.where, judgement),
-        "names": list(judgement.means.names),
-        "answers": [name for name in judgement.means.names if name in judgement.means.answers],
-        "way": ASTRAY if judgement.astray else None,
-        "sender": _mistold(judgement) if judgement.mistold else None,
-        "explained": list(explain.lines(judgement.verdict)),
+        "packet": question(conformance.packet, conformance.direction, policy),
+        "plan": _place(conformance.actual, conformance),
+        "policy": _place(conformance.intended.where, conformance),
+        "names": list(conformance.intended.keys),
+        "answers": [
+            name for name in conformance.intended.keys if name in conformance.intended.answers
+        ],
+        "way": ASTRAY if conformance.wrong_next_hop else None,
+        "sender": _mistold(conformance) if conformance.wrong_notice else None,
+        "explained": list(explain.lines(conformance.verdict)),
     }

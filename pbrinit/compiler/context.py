@@ -1,29 +1,31 @@
-"""What the rules of one family are made from.
+"""What the rules of one family are made from, and where they are written to.
 
-In: nothing (values only).  Out: `Ground`, which every band is written from.
+In: nothing (values only).  Out: `CompileContext`, which the functions for every band take.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pbrinit.compiler.policy_flows import Claims
-from pbrinit.compiler.set_tables import Tables
+from pbrinit.compiler.assembler import Assembler
+from pbrinit.compiler.policy_flows import PolicyFlows
+from pbrinit.compiler.set_tables import SetTables
 from pbrinit.net.addresses import Family
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.topology import Places
+from pbrinit.policy.topology import Topology
 
 
 @dataclass(frozen=True)
-class Ground:
-    """A policy, who lives where in one family, what the policy says, and the tables so far."""
+class CompileContext:
+    """A policy, its topology and flows in one family, the tables of sets so far, and the rules."""
 
     policy: Policy
-    places: Places
-    claims: Claims
-    tables: Tables
+    topology: Topology
+    flows: PolicyFlows
+    tables: SetTables
+    code: Assembler
 
     @property
     def family(self) -> Family:
         """The family that the rules are for."""
-        return self.places.family
+        return self.topology.family

@@ -1,7 +1,7 @@
-"""How rules choose: the tree of ports, and the prefixes of an address.
+"""Rules that select packets: by a tree of ports, and by the prefixes of an address.
 
-In: an `Assembly`, a `Region`, pieces of a set.  Out: rules in the assembly.  A tree of ports has
-at most `FEW` rules in each node, so that the cost grows with the logarithm of the number of
+In: an `Assembler`, a `PortTree`, the prefixes of a set.  Out: rules in the assembler.  A node of a
+tree of ports has at most `FEW` rules, so that the cost grows with the logarithm of the number of
 services.
 """
 
@@ -11,11 +11,18 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pbrinit.compiler.assembler import Assembly, Label
-from pbrinit.compiler.flowspec import Claim
+from pbrinit.compiler.assembler import Assembler, Label, Note
+from pbrinit.compiler.flowspec import FlowSpec
 from pbrinit.compiler.layout import FEW
-from pbrinit.compiler.port_tree import Evaluate, Region, Side, Strips, protocols, region
-from pbrinit.compiler.prefix_cover import Piece
+from pbrinit.compiler.port_tree import (
+    Evaluate,
+    PortIntervals,
+    PortSide,
+    PortTree,
+    port_tree,
+    protocols,
+)
+from pbrinit.compiler.prefix_cover import PrefixRule
 from pbrinit.net.services import Ports
 from pbrinit.plan.plan import Action
 
@@ -24,132 +31,141 @@ V = TypeVar("V", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What becomes of those who are meant: `then` writes the rule for them, from its selectors;
-    the others go to `otherwise`.
+class Branch:
+    """What happens to packets by one of their addresses: `then` writes the rule for an address in
+    the set, from its selectors; for any other address there is a goto to `otherwise`.
     """
 
     then: Callable[..., None]
     otherwise: Label
-    note: str
-    other_note: str
+    note: Note
+    other_note: Note
 
 
-def by_protocol(
-    code: Assembly,
-    claims: Sequence[Claim],
+def emit_protocol_tree(
+    code: Assembler,
+    flows: Sequence[FlowSpec],
     evaluate: Evaluate[L],
     write: Callable[[L], None],
     unnamed: Callable[[], None],
     *,
     within: str,
-    first: Side = Side.DESTINATION,
+    first: PortSide = PortSide.DESTINATION,
     **selectors: Any,
 ) -> None:
-    """Rules that lead a packet by protocol and ports to its leaf: `evaluate` makes a leaf of
-    claims, `write` its rules, and `unnamed` those for a protocol that no claim names; neither comes
-    to its end. `selectors` are of the rules that ask for the protocol, `within` is the note of
-    those that ask for ports, of the side that comes `first` and then of the other.
+    """Rules that lead a packet to a leaf by its protocol and ports.
+
+    `evaluate` makes a leaf of flows, `write` its rules, and `unnamed` the rules for protocols that
+    no flow names. The rules of both must be final: no packet gets past them. `selectors` are for
+    the rules that match the protocol, `within` is the note of those that match ports: first those
+    of the side `first`, then those of the other.
     """
-    starts = {number: Label(f"protocol {number}") for number in protocols(claims)}
+    starts = {number: Label(f"protocol {number}") for number in protocols(flows)}
     for number, label in starts.items():
         code.goto(label, protocol=number, **selectors)
     unnamed()
     for number, label in starts.items():
         code.mark(label)
-        ports = region(claims, number, evaluate, first)
-        tree(code, number, ports, first, write, note=within)
+        tree = port_tree(flows, number, evaluate, first)
+        emit_port_tree(code, number, tree, first, write, note=within)
 
 
-def tree(
-    code: Assembly,
+def emit_port_tree(
+    code: Assembler,
     protocol: int,
-    region: Region[L],
-    first: Side,
+    tree: PortTree[L],
+    first: PortSide,
     write: Callable[[L], None],
     *,
     note: str,
 ) -> None:
-    """Rules that lead a packet of the protocol by its ports to its leaf; `write` writes a leaf,
-    which never comes to its end.
+    """Rules that lead a packet of the protocol to a leaf by its ports; `write` writes the rules of
+    a leaf, which no packet gets past.
     """
-    rows: dict[Strips[L], Label] = {}
-    _split(code, first, region, rows, protocol=protocol, note=note)
+    rows: dict[PortIntervals[L], Label] = {}
+    _emit_intervals(code, first, tree, rows, protocol=protocol, note=note)
     leaves: dict[L, Label] = {}
     for row, label in rows.items():
         code.mark(label)
-        _split(code, first.other, row, leaves, protocol=protocol, note=note)
+        _emit_intervals(code, first.other, row, leaves, protocol=protocol, note=note)
     for leaf, label in leaves.items():
         code.mark(label)
         write(leaf)
 
 
-def _split(
-    code: Assembly, side: Side, strips: Strips[V], known: dict[V, Label], **selectors: Any
+def _emit_intervals(
+    code: Assembler,
+    side: PortSide,
+    intervals: PortIntervals[V],
+    labels: dict[V, Label],
+    **selectors: Any,
 ) -> None:
-    """Rules that tell the strips apart by one port; what they hold gets a label in `known`."""
-    others = known.setdefault(strips.others, Label("other ports"))
-    waiting: list[tuple[Label, Sequence[tuple[Ports, V]]]] = [(Label("all ports"), strips.named)]
+    """Rules that lead a packet to the label of its interval of ports; missing labels are made."""
+    others = labels.setdefault(intervals.others, Label("other ports"))
+    waiting: list[tuple[Label, Sequence[tuple[Ports, V]]]] = [(Label("all ports"), intervals.named)]
     while waiting:
-        here, part = waiting.pop(0)
-        code.mark(here)
-        if len(part) <= FEW:
-            for ports, value in part:
-                target = known.setdefault(value, Label(f"port {ports}"))
-                code.goto(target, **{side.value: ports}, **selectors)
+        label, node = waiting.pop(0)
+        code.mark(label)
+        if len(node) <= FEW:
+            for ports, value in node:
+                target = labels.setdefault(value, Label(f"port {ports}"))
+                code.goto(target, **{**selectors, side.value: ports})
         else:
-            size = -(-len(part) // FEW)
-            for start in range(0, len(part), size):
-                below = part[start : start + size]
-                span = Ports(below[0][0].first, below[-1][0].last)
-                waiting.append((Label(f"ports {span}"), below))
-                code.goto(waiting[-1][0], **{side.value: span}, **selectors)
+            size = -(-len(node) // FEW)
+            for start in range(0, len(node), size):
+                child = node[start : start + size]
+                span = Ports(child[0][0].first, child[-1][0].last)
+                waiting.append((Label(f"ports {span}"), child))
+                code.goto(waiting[-1][0], **{**selectors, side.value: span})
         code.goto(others, note=selectors["note"])
 
 
-def among(
-    code: Assembly, found: Iterable[Piece], side: str, choice: Choice, **selectors: Any
+def emit_prefixes(
+    code: Assembler, rules: Iterable[PrefixRule], side: str, branch: Branch, **selectors: Any
 ) -> None:
-    """A rule for each piece of a set; `side` is `source` or `destination`."""
-    for piece in found:
-        chosen = {**selectors, side: piece.prefix}
-        if piece.yes:
-            choice.then(note=choice.note, **chosen)
+    """A rule for each prefix of a set; `side` is `source` or `destination`."""
+    for rule in rules:
+        matched = {**selectors, side: rule.prefix}
+        if rule.include:
+            branch.then(note=branch.note, **matched)
         else:
-            code.goto(choice.otherwise, note=choice.other_note, **chosen)
+            code.goto(branch.otherwise, note=branch.other_note, **matched)
 
 
-def both(
-    code: Assembly,
-    sources: Sequence[Piece],
-    destinations: Sequence[Piece],
+def emit_pairs(
+    code: Assembler,
+    sources: Sequence[PrefixRule],
+    destinations: Sequence[PrefixRule],
     then: Callable[..., None],
-    notes: tuple[str, str],
+    notes: tuple[Note, Note],
     **selectors: Any,
 ) -> None:
-    """Rules that do `then` for packets from the one set to the other; others pass by."""
+    """Rules that do `then` for packets from the one set to the other; other packets go on to what
+    is written next.
+    """
     after = Label("the next alternative")
     if len(sources) == 1:
-        chosen = {**selectors, "source": sources[0].prefix}
-        among(code, destinations, "destination", Choice(then, after, *notes), **chosen)
+        matched = {**selectors, "source": sources[0].prefix}
+        emit_prefixes(code, destinations, "destination", Branch(then, after, *notes), **matched)
     elif len(destinations) == 1:
-        chosen = {**selectors, "destination": destinations[0].prefix}
-        among(code, sources, "source", Choice(then, after, *notes), **chosen)
+        matched = {**selectors, "destination": destinations[0].prefix}
+        emit_prefixes(code, sources, "source", Branch(then, after, *notes), **matched)
     else:
-        known = Label("a source that is meant")
+        source_matches = Label("a source of the set")
 
-        def lead(**chosen: Any) -> None:
-            code.goto(known, **chosen)
+        def check_destination(**matched: Any) -> None:
+            code.goto(source_matches, **matched)
 
-        among(code, sources, "source", Choice(lead, after, *notes), **selectors)
+        branch = Branch(check_destination, after, *notes)
+        emit_prefixes(code, sources, "source", branch, **selectors)
         code.goto(after, note="another source")
-        code.mark(known)
-        among(code, destinations, "destination", Choice(then, after, *notes), **selectors)
+        code.mark(source_matches)
+        emit_prefixes(code, destinations, "destination", Branch(then, after, *notes), **selectors)
     code.mark(after)
 
 
-def to_table(code: Assembly, table: int) -> Callable[..., None]:
-    """The rule for those who are meant: a look-up in a table."""
+def lookup_action(code: Assembler, table: int) -> Callable[..., None]:
+    """What a `Branch` does for a packet of the set: look up a table."""
 
     def write(**selectors: Any) -> None:
         code.add(Action.LOOKUP, table, **selectors)

@@ -1,6 +1,6 @@
-"""One claim: packets that an entry names, as one look-up sees them.
+"""A flow specification: the packets that an entry names, as one look-up sees them.
 
-In: nothing (values only).  Out: `Claim`.  `claims` makes them of a policy.
+In: nothing (values only).  Out: `FlowSpec`.  `policy_flows` makes them from a policy.
 """
 
 from __future__ import annotations
@@ -12,90 +12,95 @@ from dataclasses import dataclass
 from pbrinit.net import icmp
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports
-from pbrinit.policy.programs import Run
+from pbrinit.policy.programs import Program
 
 (ANY_PORT,) = icmp.ANY_PORT
 
 
 class Role(enum.Enum):
-    """What a claim is for: TOLD is what the kernel itself says, whatever is denied; HEARD and
-    NOT_HEARD stand, among what leaves, for what may arrive and what may not, turned round as the
-    return path check turns it.
+    """What a flow specification is for.
+
+    KERNEL_ICMP is what the kernel itself sends, whatever is denied. RETURN_PATH_ALLOW and
+    RETURN_PATH_DENY are about packets that arrive, reversed as the return path check reverses
+    them: it looks them up as output.
     """
 
     ALLOW = "allow"
     DENY = "deny"
     REJECT = "reject"
-    TOLD = "told"
-    HEARD = "heard"
-    NOT_HEARD = "not heard"
+    KERNEL_ICMP = "kernel ICMP"
+    RETURN_PATH_ALLOW = "return path, allow"
+    RETURN_PATH_DENY = "return path, deny"
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Protocol and ports of a packet; protocol None is every one."""
+class PortMatch:
+    """Protocol and ports of a packet; protocol None matches every protocol."""
 
     protocol: int | None
     source_ports: Ports = ANY_PORT
     destination_ports: Ports = ANY_PORT
 
     @property
-    def turned(self) -> Shape:
-        """The same from the other end."""
-        return Shape(self.protocol, self.destination_ports, self.source_ports)
+    def reversed(self) -> PortMatch:
+        """The match for the reverse flow."""
+        return PortMatch(self.protocol, self.destination_ports, self.source_ports)
 
 
 @dataclass(frozen=True)
-class Claim:
+class FlowSpec:
     """Packets that an entry names, as one look-up sees them; `uid` None is every user, and `room`
-    is whose program alone takes them.
+    is the program whose room they are for.
 
-    `answer` says whether they have the form of answers: what is denied takes what asks from what
-    asks, and answers from answers.  `log` says whether who sends them is written down.
+    `answer`: whether they have the form of answers; requests are denied by requests, and answers
+    by answers.  `log`: whether their senders are logged.
     """
 
     role: Role
     key: str
-    shape: Shape
+    match: PortMatch
     sources: AddressSet
     destinations: AddressSet
     uid: int | None = None
     answer: bool = False
-    room: Run | None = None
+    room: Program | None = None
     log: bool = False
 
 
 @dataclass(frozen=True)
-class Granted:
-    """Who is left of all that claims allow and deny, and the entries that say so."""
+class Resolved:
+    """The addresses that are allowed and not denied, and the keys of the entries that decide it."""
 
-    left: AddressSet
-    keys: str
-    denied: str
+    allowed: AddressSet
+    keys: tuple[str, ...]
+    denying_keys: tuple[str, ...]
 
 
-def granted(
-    claims: tuple[Claim, ...], family: Family, peers: Callable[[Claim], AddressSet]
-) -> Granted:
-    """What is left of what they allow, where `peers` are those whom a claim is about: asks are
-    denied by asks, answers by answers.
+def resolve(
+    flows: tuple[FlowSpec, ...], family: Family, peers: Callable[[FlowSpec], AddressSet]
+) -> Resolved:
+    """What flows allow minus what flows deny, where `peers` gives the other end of a flow.
+    Requests are denied by requests, and answers by answers.
     """
-    left = AddressSet(family)
-    telling = [c for c in claims if c.role is Role.ALLOW and peers(c)]
-    denying: list[Claim] = []
-    for answer in (False, True) if telling else ():
-        given, taken = AddressSet(family), AddressSet(family)
-        for claim in (c for c in claims if c.answer is answer):
-            if claim.role is Role.ALLOW:
-                given = given | peers(claim)
+    allowed = AddressSet(family)
+    allowing = [flow for flow in flows if flow.role is Role.ALLOW and peers(flow)]
+    denying: list[FlowSpec] = []
+    for answer in (False, True) if allowing else ():
+        named, denied = AddressSet(family), AddressSet(family)
+        for flow in (flow for flow in flows if flow.answer is answer):
+            if flow.role is Role.ALLOW:
+                named = named | peers(flow)
             else:
-                taken = taken | peers(claim)
-        left = left | (given - taken)
-        denying += [c for c in claims
-                    if c.role is Role.DENY and c.answer is answer and peers(c) & given]  # fmt: skip
-    return Granted(left, keys(telling), keys(denying))
+                denied = denied | peers(flow)
+        allowed = allowed | (named - denied)
+        denying += [
+            flow
+            for flow in flows
+            if flow.role is Role.DENY and flow.answer is answer and peers(flow) & named
+        ]
+    return Resolved(allowed, keys(allowing), keys(denying))
 
 
-def keys(claims: Iterable[Claim]) -> str:
-    """The entries that make these claims."""
-    return ", ".join(dict.fromkeys(claim.key for claim in claims))
+def keys(flows: Iterable[FlowSpec]) -> tuple[str, ...]:
+    """The keys of the entries that make these flows, each once."""
+    return tuple(dict.fromkeys(flow.key for flow in flows))

@@ -1,225 +1,268 @@
-"""What arrives by one interface to be passed on to another.
+"""What arrives by one interface to be forwarded by another.
 
-In: the `Ground` of one family.  Out: rules in an `Assembly`.
+In: the `CompileContext` of one family, and an interface.  Out: rules in its assembler.
 
-Each packet that is passed on is looked up twice in IPv4: as it is, and by the return path check
-turned round, as if it came by the interface that it leaves by (ip_mkroute_input,
-__fib_validate_source).  Since answers are allowed wherever questions are, the second look-up is
-about the same exchange.  So a set of sources that is too large for rules is left to the second
-look-up, where it is a set of destinations.  IPv6 has routes by source.
+In IPv4 each forwarded packet is looked up twice: as it is, and by the return path check, reversed,
+as if it arrived by the interface that it leaves by (ip_mkroute_input, __fib_validate_source).
+Since answers are allowed wherever requests are, the second look-up is about the same exchange.  So
+a set of sources that is too large for rules is left to the second look-up, where it is a set of
+destinations.  IPv6 has routes by source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pbrinit.compiler.assembler import Assembly, CompileError, Label
-from pbrinit.compiler.context import Ground
-from pbrinit.compiler.emit import both, by_protocol, to_table
-from pbrinit.compiler.flowspec import Claim, Role
+from pbrinit.compiler.assembler import Assembler, CompileError, Label, Note
+from pbrinit.compiler.context import CompileContext
+from pbrinit.compiler.emit import emit_pairs, emit_protocol_tree, lookup_action
+from pbrinit.compiler.flowspec import FlowSpec, Role
 from pbrinit.compiler.layout import FEW
-from pbrinit.compiler.port_tree import protocols, region
-from pbrinit.compiler.prefix_cover import Piece, pieces
-from pbrinit.compiler.rectangles import Product, mixed, without
-from pbrinit.compiler.set_tables import Hop, Use, hops
+from pbrinit.compiler.port_tree import port_tree, protocols
+from pbrinit.compiler.prefix_cover import PrefixRule, cover
+from pbrinit.compiler.rectangles import AddressPair, cross_product_leak, without
+from pbrinit.compiler.set_tables import NextHop, SetAction, next_hops
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.plan.plan import TABLE_MAIN, Action
 from pbrinit.policy.interfaces import Interface
 
+ANY_ADDRESS = (PrefixRule(None, include=True),)
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """What arrives by one interface to be forwarded: its flows, the addresses that it may come from
+    and go to, and the label of its rules.
+    """
+
+    context: CompileContext
+    interface: Interface
+    flows: tuple[FlowSpec, ...]
+    sources: AddressSet
+    destinations: AddressSet
+    start: Label
+
+    @classmethod
+    def arriving_by(cls, interface: Interface, context: CompileContext) -> Forwarded:
+        """What arrives by this interface."""
+        topology, flows = context.topology, context.flows
+        others = (other for other in topology.interfaces if other is not interface)
+        return cls(
+            context,
+            interface,
+            tuple(flows.forward(interface)) if flows.forwards else (),
+            topology.hosts_behind(interface),
+            topology.hosts_behind(*others),
+            Label(f"to be forwarded from {interface.name}"),
+        )
+
+    @property
+    def code(self) -> Assembler:
+        """Where the rules are written to."""
+        return self.context.code
+
+    @property
+    def family(self) -> Family:
+        """The family that the rules are for."""
+        return self.context.family
+
+    def source_rules(self, pair: AddressPair) -> tuple[PrefixRule, ...]:
+        """The prefixes of the sources of a rectangle."""
+        return cover(pair.sources, self.sources)
+
+    def destination_rules(self, pair: AddressPair) -> tuple[PrefixRule, ...]:
+        """The prefixes of the destinations of a rectangle."""
+        return cover(pair.destinations, self.destinations)
+
+    def is_large(self, pair: AddressPair) -> bool:
+        """Whether both sides of a rectangle are too large for rules."""
+        sides = (self.source_rules(pair), self.destination_rules(pair))
+        return all(len(rules) > FEW for rules in sides)
+
+    def table(
+        self,
+        action: SetAction,
+        wanted: AddressSet,
+        universe: AddressSet,
+        hop: NextHop | None = None,
+    ) -> int:
+        """The number of a table of a set."""
+        return self.context.tables.table(action, self.context.topology, wanted, universe, hop)
+
 
 @dataclass(frozen=True)
 class _Leaf:
-    """What may pass, and of what that may not the kernel speaks before all else: to its sender, or
-    to the log where a look-up would take it along that leaves the source to the second one.
+    """What is forwarded, and what is prohibited before that: what a deny entry rejects, and what
+    is logged where a look-up that leaves the source to the second look-up would match it too.
     """
 
-    allowed: tuple[Product, ...]
-    rejected: tuple[Product, ...]
-    denied: str
+    allowed: tuple[AddressPair, ...]
+    prohibited: tuple[AddressPair, ...]
+    denying_keys: tuple[str, ...]
 
 
-class Passing:
-    """Writes what is forwarded from one interface."""
-
-    def __init__(self, code: Assembly, interface: Interface, ground: Ground) -> None:
-        places, claims = ground.places, ground.claims
-        self._code = code
-        self._interface = interface
-        self._places = places
-        self._claims = tuple(claims.passing(interface)) if claims.forwards else ()
-        self._tables = ground.tables
-        self._family = places.family
-        self._start = Label(f"passes on from {interface.name}")
-        self._sources = places.behind(interface)
-        others = (other for other in places.interfaces if other is not interface)
-        self._destinations = places.behind(*others)
-
-    def dispatch(self, refused: Label) -> None:
-        """To whom anything may be passed on: to those behind the other interfaces."""
-        code, places = self._code, self._places
-        if not protocols(self._claims):
-            code.goto(refused, note="not for us")
-            return
-        own = places.own.prefixes
-        nobody = places.nobody if self._family is Family.V6 else places.inside
-        for destination in (*own, *places.broadcasts, *nobody):
-            code.goto(refused, destination=destination, note="no one host beyond us")
-        for destination, owner in places.told_apart(self._interface):
-            if owner is self._interface:
-                code.goto(refused, destination=destination, note="behind this interface itself")
-            else:
-                code.goto(self._start, destination=destination, note="to be passed on")
-        if self._interface.gateway(self._family) is None:
-            code.goto(self._start, note="to be passed on")
+def dispatch_forwarded(forwarded: Forwarded, refused: Label) -> None:
+    """Lead packets to addresses behind the other interfaces to the rules that decide about them."""
+    code, interface = forwarded.code, forwarded.interface
+    topology = forwarded.context.topology
+    if not protocols(forwarded.flows):
+        code.goto(refused, note="not to this machine")
+        return
+    own = topology.own_addresses.prefixes
+    six = forwarded.family is Family.V6
+    reserved = topology.reserved if six else topology.room_prefixes
+    for destination in (*own, *topology.broadcasts, *reserved):
+        code.goto(refused, destination=destination, note="belongs to no other single host")
+    for destination, owner in topology.discriminating_prefixes(interface):
+        if owner is interface:
+            code.goto(refused, destination=destination, note="behind this interface itself")
         else:
-            code.goto(refused, note="behind this interface itself")
+            code.goto(forwarded.start, destination=destination, note="to be forwarded")
+    if interface.gateway(forwarded.family) is None:
+        code.goto(forwarded.start, note="to be forwarded")
+    else:
+        code.goto(refused, note="behind this interface itself")
 
-    def write(self, refused: Label) -> None:
-        """The rules that `dispatch` leads to."""
-        code = self._code
-        if not protocols(self._claims):
+
+def forward_rules(forwarded: Forwarded, refused: Label) -> None:
+    """Write the rules that `dispatch_forwarded` leads to."""
+    code, flows = forwarded.code, forwarded.flows
+    if not protocols(flows):
+        return
+    code.mark(forwarded.start)
+    code.add(Action.NOP, note="to be forwarded")
+    evaluate = partial(_leaf, forwarded)
+    write = partial(_write_leaf, forwarded, refused)
+
+    def unnamed() -> None:
+        write(port_tree(flows, None, evaluate).others.others)
+
+    emit_protocol_tree(code, flows, evaluate, write, unnamed, within="forwarded",
+                       iif=forwarded.interface.device, note="to be forwarded")  # fmt: skip
+
+
+def _leaf(forwarded: Forwarded, flows: tuple[FlowSpec, ...]) -> _Leaf:
+    """Requests are denied by requests, and answers by answers. A host whose packet is allowed as an
+    answer gets no error because it may not send the packet as a request.
+    """
+    left: list[AddressPair] = []
+    for answer in (False, True):
+        allow, deny = (
+            [AddressPair(flow.sources, flow.destinations, (flow.key,)) for flow in flows
+             if flow.role in roles and flow.answer is answer and flow.sources
+             and flow.destinations]
+            for roles in ((Role.ALLOW,), (Role.DENY, Role.REJECT))
+        )  # fmt: skip
+        left += without(allow, deny)
+    allowed = without(left, ())
+    source_left_open = any(len(forwarded.source_rules(pair)) > FEW for pair in allowed)
+    prohibited = [
+        AddressPair(flow.sources, flow.destinations, (flow.key,)) for flow in flows
+        if (flow.role is Role.REJECT or (flow.log and source_left_open))
+        and flow.sources and flow.destinations
+    ]  # fmt: skip
+    some_allowed = any(flow.role is Role.ALLOW for flow in flows)
+    denying = dict.fromkeys(flow.key for flow in flows if flow.role in (Role.DENY, Role.REJECT))
+    return _Leaf(allowed, without(prohibited, allowed), tuple(denying) if some_allowed else ())
+
+
+def _write_leaf(forwarded: Forwarded, refused: Label, leaf: _Leaf) -> None:
+    """Prohibited packets come first: a look-up that leaves the source to the second look-up would
+    match them too, and drop them there without an ICMP error.
+    """
+    _refuse_leaks(forwarded, leaf.allowed)
+    for pair in leaf.prohibited:
+        _prohibit(forwarded, pair)
+    for pair in sorted(leaf.allowed, key=forwarded.is_large):
+        _allow(forwarded, pair, leaf.denying_keys)
+    forwarded.code.goto(refused, note=leaf.denying_keys or "not allowed")
+
+
+def _refuse_leaks(forwarded: Forwarded, pairs: tuple[AddressPair, ...]) -> None:
+    """Refuse the policy where large sets would be mixed. In IPv4 two look-ups that know nothing of
+    each other decide about a large set of sources and a large set of destinations; in IPv6 a table
+    of sources ends what follows it.
+    """
+    if forwarded.family is Family.V4:
+        large_sources = [pair for pair in pairs if len(forwarded.source_rules(pair)) > FEW]
+        large_destinations = [pair for pair in pairs if _is_large_behind(forwarded, pair)]
+        leak = cross_product_leak(large_sources, large_destinations, pairs)
+    else:
+        large = [pair for pair in pairs if forwarded.is_large(pair)]
+        leak = (large[0], large[1]) if len(large) > 1 else None
+    if leak:
+        keys = " and ".join(dict.fromkeys(", ".join(pair.keys) for pair in leak))
+        raise CompileError(
+            f"{keys}: large sets of sources and of destinations for the same service, which"
+            f" routing would mix in IPv{forwarded.family.version}; give them the same sources,"
+            " the same destinations, or other services"
+        )
+
+
+def _is_large_behind(forwarded: Forwarded, pair: AddressPair) -> bool:
+    """Whether the destinations are too many for rules where they are the sources."""
+    topology = forwarded.context.topology
+    others = (other for other in topology.interfaces if other is not forwarded.interface)
+    behind = (topology.hosts_behind(other) for other in others)
+    return any(len(cover(pair.destinations & hosts, hosts)) > FEW for hosts in behind)
+
+
+def _allow(forwarded: Forwarded, pair: AddressPair, denying_keys: tuple[str, ...]) -> None:
+    code, device = forwarded.code, forwarded.interface.device
+    notes: tuple[Note, Note] = (pair.keys, denying_keys)
+    sources, destinations = forwarded.source_rules(pair), forwarded.destination_rules(pair)
+    if len(sources) > FEW and forwarded.family is Family.V6:
+        if len(destinations) <= FEW:
+            _allow_by_source(forwarded, pair, notes)
             return
-        code.mark(self._start)
-        code.add(Action.NOP, note="to be passed on")
+        table = forwarded.table(SetAction.ONLY_FROM, pair.sources, forwarded.sources)
+        code.add(Action.LOOKUP, table, iif=device, note=pair.keys)
+    then = lookup_action(code, TABLE_MAIN)
+    if len(destinations) > FEW:
+        table = forwarded.table(SetAction.TOWARDS, pair.destinations, forwarded.destinations)
+        then, destinations = lookup_action(code, table), ANY_ADDRESS
+    if len(sources) > FEW:
+        sources = ANY_ADDRESS
+    emit_pairs(code, sources, destinations, then, notes, iif=device)
 
-        def leaf(found: _Leaf) -> None:
-            self._write_leaf(found, refused)
 
-        def unnamed() -> None:
-            leaf(region(self._claims, None, self._leaf).others.others)
+def _allow_by_source(forwarded: Forwarded, pair: AddressPair, notes: tuple[Note, Note]) -> None:
+    """IPv6: for each next hop its few destinations, and a table of the many sources. Such a table
+    leads every destination to the next hop, so destinations behind no interface are told apart
+    too.
+    """
+    code, topology = forwarded.code, forwarded.context.topology
+    refused_before = AddressSet.from_prefixes(
+        forwarded.family, (*topology.reserved, *topology.broadcasts)
+    )
+    universe = ~(forwarded.sources | topology.own_addresses | refused_before)
+    for hop, reached in next_hops(topology):
+        destinations = cover(pair.destinations & reached, universe)
+        if destinations:
+            table = forwarded.table(SetAction.VIA_FROM, pair.sources, forwarded.sources, hop)
+            then = lookup_action(code, table)
+            device = forwarded.interface.device
+            emit_pairs(code, ANY_ADDRESS, destinations, then, notes, iif=device)
 
-        device = self._interface.device
-        by_protocol(code, self._claims, self._leaf, leaf, unnamed, within="passes",
-                    iif=device, note="to be passed on")  # fmt: skip
 
-    def _leaf(self, claims: tuple[Claim, ...]) -> _Leaf:
-        """Allowed is what is left of each product; who is allowed something as an answer is not
-        told that he may not ask.
-        """
-        left: list[Product] = []
-        for answer in (False, True):
-            allow, deny = (
-                [Product(c.sources, c.destinations, c.key) for c in claims
-                 if c.role in roles and c.answer is answer and c.sources and c.destinations]
-                for roles in ((Role.ALLOW,), (Role.DENY, Role.REJECT))
-            )  # fmt: skip
-            left += without(allow, deny)
-        allowed = without(left, ())
-        undecided = any(len(self._source_pieces(product)) > FEW for product in allowed)
-        reject = [Product(c.sources, c.destinations, c.key) for c in claims
-                  if (c.role is Role.REJECT or (c.log and undecided))
-                  and c.sources and c.destinations]  # fmt: skip
-        given = any(c.role is Role.ALLOW for c in claims)
-        denying = dict.fromkeys(c.key for c in claims if c.role in (Role.DENY, Role.REJECT))
-        return _Leaf(allowed, without(reject, allowed), ", ".join(denying) if given else "")
+def _prohibit(forwarded: Forwarded, pair: AddressPair) -> None:
+    code = forwarded.code
+    sources, destinations = forwarded.source_rules(pair), forwarded.destination_rules(pair)
+    if len(sources) > FEW:
+        raise CompileError(
+            f"{', '.join(pair.keys)}: rules cannot reject or log so many sources; leave reject or"
+            f" log out, or let from have at most {FEW} prefixes"
+        )
 
-    def _write_leaf(self, leaf: _Leaf, refused: Label) -> None:
-        """Who is told comes first: a look-up that leaves the source to the second one would take
-        his packets along, and drop them there in silence.
-        """
-        self._refuse_mixed(leaf.allowed)
-        for product in leaf.rejected:
-            self._reject(product)
-        for product in sorted(leaf.allowed, key=self._is_large):
-            self._allow(product, leaf.denied)
-        self._code.goto(refused, note=leaf.denied or "not allowed")
+    def prohibit(**selectors: Any) -> None:
+        code.add(Action.PROHIBIT, **selectors)
 
-    def _source_pieces(self, product: Product) -> tuple[Piece, ...]:
-        return pieces(product.sources, self._sources)
-
-    def _destination_pieces(self, product: Product) -> tuple[Piece, ...]:
-        return pieces(product.destinations, self._destinations)
-
-    def _is_large(self, product: Product) -> bool:
-        """Whether both of its sides are too large for rules."""
-        sides = (self._source_pieces(product), self._destination_pieces(product))
-        return all(len(found) > FEW for found in sides)
-
-    def _many_behind(self, product: Product) -> bool:
-        """Whether its destinations are too many for rules where they are the sources."""
-        others = (i for i in self._places.interfaces if i is not self._interface)
-        behind = (self._places.behind(interface) for interface in others)
-        return any(len(pieces(product.destinations & there, there)) > FEW for there in behind)
-
-    def _refuse_mixed(self, products: tuple[Product, ...]) -> None:
-        """In IPv4 a large set of sources and a large set of destinations are decided by two
-        look-ups that know nothing of each other; in IPv6 a table of sources ends the rest.
-        """
-        if self._family is Family.V4:
-            sources = [p for p in products if len(self._source_pieces(p)) > FEW]
-            found = mixed(sources, [p for p in products if self._many_behind(p)], products)
-        else:
-            large = [p for p in products if self._is_large(p)]
-            found = (large[0], large[1]) if len(large) > 1 else None
-        if found:
-            keys = " and ".join(dict.fromkeys(product.keys for product in found))
-            raise CompileError(
-                f"{keys}: large sets of sources and of destinations for the same service, which"
-                f" routing would mix in IPv{self._family.version}; give them the same sources,"
-                " the same destinations, or other services"
-            )
-
-    def _allow(self, product: Product, denied: str) -> None:
-        code, notes = self._code, (product.keys, denied)
-        sources, destinations = self._source_pieces(product), self._destination_pieces(product)
-        if len(sources) > FEW and self._family is Family.V6:
-            if len(destinations) <= FEW:
-                self._by_source(product, notes)
-                return
-            table = self._table(Use.ONLY_FROM, product.sources, self._sources)
-            code.add(Action.LOOKUP, table, iif=self._interface.device, note=product.keys)
-        then = to_table(code, TABLE_MAIN)
-        if len(destinations) > FEW:
-            table = self._table(Use.TOWARDS, product.destinations, self._destinations)
-            then, destinations = to_table(code, table), (Piece(None, yes=True),)
-        if len(sources) > FEW:
-            sources = (Piece(None, yes=True),)
-        self._choose(sources, destinations, then, notes)
-
-    def _choose(
-        self,
-        sources: tuple[Piece, ...],
-        destinations: tuple[Piece, ...],
-        then: Callable[..., None],
-        notes: tuple[str, str],
-    ) -> None:
-        """Rules that do `then` for packets from the one to the other; others pass by."""
-        both(self._code, sources, destinations, then, notes, iif=self._interface.device)
-
-    def _by_source(self, product: Product, notes: tuple[str, str]) -> None:
-        """IPv6: for each way out the few destinations there, and a table of the many sources. These
-        tables lead everybody out, so that who lives nowhere is to be told apart as well.
-        """
-        anywhere = (Piece(None, yes=True),)
-        places = self._places
-        settled = AddressSet.of(self._family, (*places.nobody, *places.broadcasts))
-        matter = ~(places.behind(self._interface) | places.own | settled)
-        for hop, there in hops(places):
-            found = pieces(product.destinations & there, matter)
-            if found:
-                table = self._table(Use.VIA_FROM, product.sources, self._sources, hop)
-                self._choose(anywhere, found, to_table(self._code, table), notes)
-
-    def _reject(self, product: Product) -> None:
-        sources, destinations = self._source_pieces(product), self._destination_pieces(product)
-        if len(sources) > FEW:
-            raise CompileError(
-                f"{product.keys}: routing cannot speak of so many sources; leave reject or log"
-                f" out, or let from have at most {FEW} prefixes"
-            )
-
-        def prohibit(**selectors: Any) -> None:
-            self._code.add(Action.PROHIBIT, **selectors)
-
-        then: Callable[..., None] = prohibit
-        if len(destinations) > FEW:
-            table = self._table(Use.PROHIBIT, product.destinations, self._destinations)
-            then, destinations = to_table(self._code, table), (Piece(None, yes=True),)
-        self._choose(sources, destinations, then, (product.keys, product.keys))
-
-    def _table(
-        self, use: Use, meant: AddressSet, matter: AddressSet, hop: Hop | None = None
-    ) -> int:
-        return self._tables.table(use, self._places, meant, matter, hop)
+    then: Callable[..., None] = prohibit
+    if len(destinations) > FEW:
+        table = forwarded.table(SetAction.PROHIBIT, pair.destinations, forwarded.destinations)
+        then, destinations = lookup_action(code, table), ANY_ADDRESS
+    device = forwarded.interface.device
+    emit_pairs(code, sources, destinations, then, (pair.keys, pair.keys), iif=device)

@@ -1,7 +1,7 @@
-"""Where things stand in a plan: bands of preferences, numbers of tables.
+"""Where things are in a plan: bands of preferences, numbers of tables.
 
-In: nothing.  Out: numbers and their names.  The bands are explained, in this order, in
-docs/how-it-filters.md.
+In: nothing.  Out: numbers and their names.  docs/how-it-filters.md explains the bands, in this
+order.
 """
 
 from __future__ import annotations
@@ -22,4 +22,5 @@ ROOMS = 11_000_000
 ROOM_SIZE = 20_000
 
 FEW = 8
-"""As many prefixes of a set as are written as rules, some 26 ns each; more are a table."""
+"""A set of up to this many prefixes is written as rules, some 26 ns each; a larger one is a
+table."""

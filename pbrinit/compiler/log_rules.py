@@ -1,8 +1,8 @@
-"""Whom logged deny entries refuse: the rules by which the kernel is made to speak of it.
+"""Rules by which the kernel generates an ICMP error for what logged deny entries name.
 
-In: the `Ground` of one family, and an interface.  Out: rules in an `Assembly`, at the head of the
-tail.  What comes there is refused anyway, so that they decide what is spoken of and let nothing
-in: a prohibition instead of a blackhole, and `output` leads the kernel's word to this machine.
+In: the `CompileContext` of one family, and an interface.  Out: rules at the head of the tail.  What
+reaches them is refused in any case, so they only decide what is logged, and accept nothing: they
+prohibit instead of dropping, and `output_rules` routes the ICMP error to this machine.
 """
 
 from __future__ import annotations
@@ -10,88 +10,99 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pbrinit.compiler.assembler import Assembly, CompileError
-from pbrinit.compiler.context import Ground
-from pbrinit.compiler.emit import both, to_table
+from pbrinit.compiler.assembler import CompileError
+from pbrinit.compiler.context import CompileContext
+from pbrinit.compiler.emit import emit_pairs, lookup_action
 from pbrinit.compiler.layout import FEW
-from pbrinit.compiler.prefix_cover import Piece, pieces
-from pbrinit.compiler.rectangles import Product, without
-from pbrinit.compiler.set_tables import Use
+from pbrinit.compiler.prefix_cover import PrefixRule, cover
+from pbrinit.compiler.rectangles import AddressPair, without
+from pbrinit.compiler.set_tables import SetAction
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports, Protocol
 from pbrinit.plan.plan import Action
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Deny, Policy
-from pbrinit.policy.topology import Places
+from pbrinit.policy.topology import Topology
 
-Asked = tuple[int | None, Ports | None]
-"""Protocol and port of what is asked for, None being any."""
+Requested = tuple[int | None, Ports | None]
+"""Protocol and destination ports of a request, None being any."""
 
-SPOKEN_OF = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
-"""Of an entry without services, in IPv4. All of them would be ARP's as well: see `rules`."""
+LOGGED_PROTOCOLS = (Protocol.TCP, Protocol.UDP, Protocol.ICMP)
+"""The protocols of an entry without services, in IPv4. A rule for every protocol would match ARP
+too: see `rules`."""
 
 
-def write(code: Assembly, interface: Interface, ground: Ground) -> None:
-    """The rules for what arrives by an interface.
+def log_rules(context: CompileContext, interface: Interface) -> None:
+    """Write the rules for what arrives by an interface.
 
     Raises CompileError where a set of sources is too large for rules.
     """
-    found: dict[Asked, list[Product]] = {}
-    for deny, product in named(ground.policy, ground.places, interface):
-        for asked in _asked(deny, ground.family):
-            found.setdefault(asked, []).append(product)
-    for (protocol, ports), products in found.items():
-        for product in without(products, ()):
-            _prohibit(code, product, ground, iif=interface.device, protocol=protocol,
+    pairs_by_service: dict[Requested, list[AddressPair]] = {}
+    for deny, pair in logged_pairs(context.policy, context.topology, interface):
+        for service in _requested(deny, context.family):
+            pairs_by_service.setdefault(service, []).append(pair)
+    for (protocol, ports), pairs in pairs_by_service.items():
+        for pair in without(pairs, ()):
+            _prohibit(context, pair, iif=interface.device, protocol=protocol,
                       destination_ports=ports)  # fmt: skip
 
 
-def named(policy: Policy, places: Places, interface: Interface) -> Iterator[tuple[Deny, Product]]:
-    """Whom of those behind an interface each logged deny entry is about, and whom they ask: this
-    machine, or those behind other interfaces. No user is among them: programs of this machine are
-    told at once.
+def logged_pairs(
+    policy: Policy, topology: Topology, interface: Interface
+) -> Iterator[tuple[Deny, AddressPair]]:
+    """For each logged deny entry the addresses behind an interface that it names, and the
+    destinations of their requests: this machine, and addresses behind other interfaces. Entries
+    with a user are left out, since programs of this machine get an error at once.
     """
-    if interface not in places.interfaces:
+    if interface not in topology.interfaces:
         return
-    family = places.family
-    anyone = AddressSet.everything(family)
-    others = [other for other in places.interfaces if other is not interface]
-    there = places.behind(*others)
+    family = topology.family
+    any_address = AddressSet.everything(family)
+    others = [other for other in topology.interfaces if other is not interface]
+    behind_others = topology.hosts_behind(*others)
     for deny in policy.logged:
-        sources = deny.sources.of(family) if deny.sources else anyone
-        asked = deny.destinations.of(family) - places.own if deny.destinations else anyone
-        reached = there if deny.destinations else there | places.own
+        sources = deny.sources.in_family(family) if deny.sources else any_address
+        destinations = any_address
+        reached = behind_others | topology.own_addresses
+        if deny.destinations:
+            destinations = deny.destinations.in_family(family) - topology.own_addresses
+            reached = behind_others
         if interface not in deny.interfaces:
-            asked = reached = asked & places.behind(*(i for i in others if i in deny.interfaces))
-        if deny.user is None and sources.meets(places.behind(interface)) and asked.meets(reached):
-            yield deny, Product(sources, asked, deny.key)
+            named = (other for other in others if other in deny.interfaces)
+            destinations = reached = destinations & topology.hosts_behind(*named)
+        arrives = sources.overlaps(topology.hosts_behind(interface))
+        if deny.user is None and arrives and destinations.overlaps(reached):
+            yield deny, AddressPair(sources, destinations, (deny.key,))
 
 
-def _asked(deny: Deny, family: Family) -> Iterator[Asked]:
-    """What the kernel is to speak of, of what is asked for."""
+def _requested(deny: Deny, family: Family) -> Iterator[Requested]:
+    """The services of an entry, as rules match them."""
     for service in deny.services:
         yield service.number(family), service.ports
     if not deny.services:
-        yield from ((number, None) for number in (SPOKEN_OF if family is Family.V4 else (None,)))
+        protocols = LOGGED_PROTOCOLS if family is Family.V4 else (None,)
+        yield from ((number, None) for number in protocols)
 
 
-def _prohibit(code: Assembly, product: Product, ground: Ground, **selectors: Any) -> None:
-    everybody = AddressSet.everything(ground.family)
-    sources = pieces(product.sources, everybody)
-    destinations = pieces(product.destinations, everybody)
+def _prohibit(context: CompileContext, pair: AddressPair, **selectors: Any) -> None:
+    code, any_address = context.code, AddressSet.everything(context.family)
+    sources = cover(pair.sources, any_address)
+    destinations = cover(pair.destinations, any_address)
+    keys = ", ".join(pair.keys)
     if len(sources) > FEW:
         raise CompileError(
-            f"{product.keys}: routing cannot speak of so many sources; leave log out, or let from"
-            f" have at most {FEW} prefixes"
+            f"{keys}: rules cannot log so many sources; leave log out, or let from have at most"
+            f" {FEW} prefixes"
         )
 
-    def prohibit(**chosen: Any) -> None:
-        code.add(Action.PROHIBIT, **chosen)
+    def prohibit(**matched: Any) -> None:
+        code.add(Action.PROHIBIT, **matched)
 
     then: Callable[..., None] = prohibit
     if len(destinations) > FEW:
-        places = ground.places
-        table = ground.tables.table(Use.PROHIBIT, places, product.destinations, everybody)
-        then, destinations = to_table(code, table), (Piece(None, yes=True),)
-    note = f"{product.keys}, logged"
-    both(code, sources, destinations, then, (note, note), **selectors)
+        table = context.tables.table(
+            SetAction.PROHIBIT, context.topology, pair.destinations, any_address
+        )
+        then, destinations = lookup_action(code, table), (PrefixRule(None, include=True),)
+    note = f"{keys}, logged"
+    emit_pairs(code, sources, destinations, then, (note, note), entries=pair.keys, **selectors)

@@ -1,15 +1,14 @@
-"""What the entries of a policy say of the packets of one look-up.
+"""The flows of a policy, as the look-ups see them.
 
-In: a `Policy` and the `Places` of a family.  Out: `Claim` values: rectangles of ports, with the
-addresses and the user that they are about.  Four look-ups, four functions: `leaving` what is
-sent from here, `arriving` what comes in for us by an interface, `passing` what comes in by it
-to be passed on, `departing` what a program in a room sends.  docs/meaning.md is
-what they spell out.
+In: a `Policy` and the `Topology` of a family.  Out: `FlowSpec` values: rectangles of ports, with
+addresses and a user.  There is a function for each kind of look-up: `output` for what this machine
+sends, `input` for what arrives by an interface for this machine, `forward` for what arrives by it
+to be forwarded, `room_output` for what a program in a room sends.  They implement docs/meaning.md.
 
-The kernel keeps no state here, so that an answer is whatever has the ports of one:
+The kernel keeps no state here, so every packet with the ports of an answer counts as an answer:
 
-                     asks                                    answers
-    tcp/22           from a client's port to port 22         from port 22 to a client's port
+                     requests                                answers
+    tcp/22           from a client port to port 22           from port 22 to a client port
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pbrinit.compiler.flowspec import ANY_PORT, Claim, Role, Shape
+from pbrinit.compiler.flowspec import ANY_PORT, FlowSpec, PortMatch, Role
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.icmp import ECHO_REPLY, ECHO_REQUEST, NO_PORT, PROHIBITED, PROTOCOL, TOO_BIG
 from pbrinit.net.services import Ports, Protocol, Service
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.policy import Deny, Direction, Entry, Peers, Policy
-from pbrinit.policy.programs import ROOT, Run
-from pbrinit.policy.topology import Places
+from pbrinit.policy.policy import AddressGroup, Allow, Deny, Direction, Policy
+from pbrinit.policy.programs import ROOT, Program
+from pbrinit.policy.topology import Topology
 
 
 @dataclass(frozen=True)
 class _Exchange:
-    """What one entry, or deny entry, says of one direction; without services of everything.
+    """What one entry names in one direction; a service None is every packet.
 
-    `near` are the interfaces it is about, of a forwarded one those of who asks, and `far` those
-    of who is asked; `either` one of the two will do.
+    `near` are the interfaces of the exchange, of a forwarded one those on the client's side, and
+    `far` those on the server's side. `either`: a packet has to pass only one of them.
     """
 
     role: Role
@@ -40,32 +39,32 @@ class _Exchange:
     direction: Direction
     near: tuple[Interface, ...]
     far: tuple[Interface, ...]
-    sources: Peers | None
-    destinations: Peers | None
+    sources: AddressGroup | None
+    destinations: AddressGroup | None
     services: tuple[Service | None, ...]
-    clients: Ports
+    client_ports: Ports
     uid: int | None
     either: bool = False
-    room: Run | None = None
+    room: Program | None = None
     log: bool = False
 
 
-def _of_entry(entry: Entry) -> _Exchange:
+def _allowed_exchange(allow: Allow) -> _Exchange:
     return _Exchange(
-        Role.ALLOW, entry.key, entry.direction, entry.interfaces, entry.ways_out, entry.sources,
-        entry.destinations, entry.services, entry.clients, entry.user.uid if entry.user else None,
-        room=entry.room,
+        Role.ALLOW, allow.key, allow.direction, allow.interfaces, allow.egress_interfaces,
+        allow.sources, allow.destinations, allow.services, allow.client_ports,
+        allow.user.uid if allow.user else None, room=allow.room,
     )  # fmt: skip
 
 
-def _of_deny(deny: Deny, *, log: bool) -> Iterator[_Exchange]:
-    """With `from` alone not what is asked from here, with `to` alone not what is asked of us."""
-    opened = {
+def _denied_exchanges(deny: Deny, *, log: bool) -> Iterator[_Exchange]:
+    """A deny entry with `from` alone is not about output, one with `to` alone not about input."""
+    about = {
         Direction.INPUT: deny.destinations is None,
         Direction.OUTPUT: deny.sources is None,
         Direction.FORWARD: True,
     }
-    for direction in (direction for direction, holds in opened.items() if holds):
+    for direction in (direction for direction, applies in about.items() if applies):
         role = Role.REJECT if deny.reject and direction is Direction.FORWARD else Role.DENY
         yield _Exchange(
             role, deny.key, direction, deny.interfaces, deny.interfaces, deny.sources,
@@ -78,97 +77,106 @@ def _answered_by_kernel(service: Service | None) -> bool:
     return service is not None and service.protocol == Protocol.ICMP
 
 
-class Claims:
-    """The claims of one policy in one family."""
+class PolicyFlows:
+    """The flows of one policy in one family."""
 
-    def __init__(self, policy: Policy, places: Places) -> None:
-        self._places = places
-        self._family = places.family
-        self._all = AddressSet.everything(places.family)
-        self._exchanges = [_of_entry(entry) for entry in policy.entries]
+    def __init__(self, policy: Policy, topology: Topology) -> None:
+        self._topology = topology
+        self._family = topology.family
+        self._all = AddressSet.everything(topology.family)
+        self._exchanges = [_allowed_exchange(allow) for allow in policy.allows]
         self._exchanges += [
-            x for deny in policy.denies for x in _of_deny(deny, log=deny.log and not policy.log)
+            exchange
+            for deny in policy.denies
+            for exchange in _denied_exchanges(deny, log=deny.log and not policy.log)
         ]
         self._logs = policy.logs
+        self._client_ports = policy.client_ports
         self.forwards = any(
-            claim.role is Role.ALLOW and claim.sources and claim.destinations
-            for interface in places.interfaces
-            for claim in self.passing(interface)
+            flow.role is Role.ALLOW and flow.sources and flow.destinations
+            for interface in topology.interfaces
+            for flow in self.forward(interface)
         )
 
-    def leaving(self) -> Iterator[Claim]:
-        """What is sent from here: `destinations` are the peers."""
-        yield from self._kept_for_the_log()
+    def output(self) -> Iterator[FlowSpec]:
+        """What this machine sends: `destinations` are the peers."""
+        yield from self._log_only()
         for exchange in self._exchanges:
             if exchange.direction is Direction.FORWARD:
-                yield from self._said_to_those_passing(exchange)
+                yield from self._icmp_errors(exchange)
                 continue
             if exchange.room is not None:
                 continue
             incoming = exchange.direction is Direction.INPUT
-            behind = self._places.behind(*exchange.near)
-            peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
+            peers = self._peers(exchange, self._topology.hosts_behind(*exchange.near))
             for service in exchange.services:
                 uid = exchange.uid
                 if incoming and exchange.role is Role.ALLOW and _answered_by_kernel(service):
                     uid = ROOT
-                for shape in self._sent(exchange, service):
-                    yield Claim(exchange.role, exchange.key, shape, self._all, peers, uid, incoming)
+                for match in self._sent_matches(exchange, service):
+                    yield FlowSpec(
+                        exchange.role, exchange.key, match, self._all, peers, uid, incoming
+                    )
         if self._family is Family.V4:
-            yield from self._heard()
+            yield from self._return_path()
 
-    def arriving(self, interface: Interface) -> Iterator[Claim]:
-        """What comes in for us: `sources` are the peers."""
-        behind = self._places.behind(interface)
+    def input(self, interface: Interface) -> Iterator[FlowSpec]:
+        """What arrives for this machine: `sources` are the peers."""
+        behind = self._topology.hosts_behind(interface)
         for exchange in self._exchanges:
             local = exchange.direction is not Direction.FORWARD
-            denied_user = exchange.role is Role.DENY and exchange.uid is not None
-            if not local or denied_user or interface not in exchange.near:
+            denies_user = exchange.role is Role.DENY and exchange.uid is not None
+            if not local or denies_user or interface not in exchange.near:
                 continue
             incoming = exchange.direction is Direction.INPUT
-            peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
+            peers = self._peers(exchange, behind)
             for service in exchange.services:
-                shape = self._asks(service, ANY_PORT)
+                match = self._request(service, ANY_PORT)
                 if not incoming:
-                    shape = self._asks(service, exchange.clients).turned
-                yield Claim(
-                    exchange.role, exchange.key, shape, peers, self._all, answer=not incoming,
+                    match = self._request(service, exchange.client_ports).reversed
+                yield FlowSpec(
+                    exchange.role, exchange.key, match, peers, self._all, answer=not incoming,
                     room=exchange.room, log=exchange.log and incoming,
                 )  # fmt: skip
 
-    def departing(self, room: Run, interface: Interface) -> Iterator[Claim]:
-        """What the program in a room sends to leave by the interface: `destinations` are the
-        peers.  It is passed on here, and so no type of ICMP is seen.
+    def room_output(self, room: Program, interface: Interface) -> Iterator[FlowSpec]:
+        """What the program in a room sends by the interface: `destinations` are the peers.  For the
+        machine it is forwarded, so no ICMP type is visible.
         """
-        behind = self._places.behind(interface)
+        behind = self._topology.hosts_behind(interface)
         for exchange in self._exchanges:
             local = exchange.direction is not Direction.FORWARD
-            about = exchange.room is room or exchange.role is Role.DENY
-            if not (local and about and exchange.uid is None and interface in exchange.near):
+            about_room = exchange.room is room or exchange.role is Role.DENY
+            if not (local and about_room and exchange.uid is None and interface in exchange.near):
                 continue
             incoming = exchange.direction is Direction.INPUT
-            peers = behind & self._of(exchange.sources if incoming else exchange.destinations)
+            peers = self._peers(exchange, behind)
             for service in exchange.services:
-                shape = self._asks(service, exchange.clients)
+                match = self._request(service, exchange.client_ports)
                 if incoming:
-                    shape = self._asks(service, ANY_PORT).turned
-                yield Claim(exchange.role, exchange.key, shape, self._all, peers, answer=incoming)
+                    match = self._request(service, ANY_PORT).reversed
+                yield FlowSpec(
+                    exchange.role, exchange.key, match, self._all, peers, answer=incoming
+                )
 
-    def passing(self, interface: Interface) -> Iterator[Claim]:
-        """What comes in by the interface to be passed on to another."""
+    def forward(self, interface: Interface) -> Iterator[FlowSpec]:
+        """What arrives by the interface to be forwarded by another."""
         for exchange in self._exchanges:
             if exchange.direction is not Direction.FORWARD or exchange.uid is not None:
                 continue
-            asking, asked = self._of(exchange.sources), self._of(exchange.destinations)
+            clients = self._in_family(exchange.sources)
+            servers = self._in_family(exchange.destinations)
             for service in exchange.services:
-                shape = self._asks(service, exchange.clients)
+                match = self._request(service, exchange.client_ports)
                 role, key = exchange.role, exchange.key
                 here, there = self._ends(exchange, interface, exchange.near, exchange.far)
-                yield Claim(role, key, shape, asking & here, asked & there, log=exchange.log)
-                # An answer that is denied is not what somebody who asks has to be told.
+                yield FlowSpec(role, key, match, clients & here, servers & there, log=exchange.log)
+                # No ICMP error is sent for an answer that is denied.
                 role = Role.DENY if role is Role.REJECT else role
                 here, there = self._ends(exchange, interface, exchange.far, exchange.near)
-                yield Claim(role, key, shape.turned, asked & here, asking & there, answer=True)
+                yield FlowSpec(
+                    role, key, match.reversed, servers & here, clients & there, answer=True
+                )
 
     def _ends(
         self,
@@ -177,78 +185,85 @@ class Claims:
         near: tuple[Interface, ...],
         far: tuple[Interface, ...],
     ) -> tuple[AddressSet, AddressSet]:
-        """Where packets that come by `interface` may come from, and where they may go."""
-        others = [i for i in self._places.interfaces if i is not interface]
-        comes = interface in near
+        """The addresses that packets which arrive by `interface` may come from and go to."""
+        others = [other for other in self._topology.interfaces if other is not interface]
+        arrives_near = interface in near
         if exchange.either:
-            ways = others if comes else [i for i in others if i in far]
+            egress = others if arrives_near else [other for other in others if other in far]
         else:
-            ways = [i for i in others if i in far] if comes else []
-        return self._places.behind(interface), self._places.behind(*ways)
+            egress = [other for other in others if other in far] if arrives_near else []
+        return self._topology.hosts_behind(interface), self._topology.hosts_behind(*egress)
 
-    def _of(self, peers: Peers | None) -> AddressSet:
-        return self._all if peers is None else peers.of(self._family)
+    def _in_family(self, group: AddressGroup | None) -> AddressSet:
+        return self._all if group is None else group.in_family(self._family)
 
-    def _asks(self, service: Service | None, clients: Ports) -> Shape:
-        """What asks, where types of ICMP are not seen."""
+    def _peers(self, exchange: _Exchange, behind: AddressSet) -> AddressSet:
+        """The hosts at the other end of an exchange with this machine, of those `behind`."""
+        incoming = exchange.direction is Direction.INPUT
+        return behind & self._in_family(exchange.sources if incoming else exchange.destinations)
+
+    def _request(self, service: Service | None, client_ports: Ports) -> PortMatch:
+        """Requests for a service, where no ICMP type is visible."""
         if service is None:
-            return Shape(None)
+            return PortMatch(None)
         if service.ports is None:
-            return Shape(service.number(self._family))
-        return Shape(service.protocol, clients, service.ports)
+            return PortMatch(service.number(self._family))
+        return PortMatch(service.protocol, client_ports, service.ports)
 
-    def _sent(self, exchange: _Exchange, service: Service | None) -> Iterator[Shape]:
-        """What this machine sends of an exchange with itself; here types of ICMP are seen.
+    def _sent_matches(self, exchange: _Exchange, service: Service | None) -> Iterator[PortMatch]:
+        """What this machine sends of an exchange of its own; here ICMP types are visible.
 
         A TCP socket that connects is looked up with port 0 first (ip_route_connect,
-        include/net/route.h); a UDP socket has its port by then (inet_autobind).
+        include/net/route.h); a UDP socket has its port by then (inet_autobind). A socket that is
+        bound to one of an entry's own `clients` has its port too.
         """
         incoming = exchange.direction is Direction.INPUT
         if service is not None and service.echo:
             message = (ECHO_REPLY if incoming else ECHO_REQUEST)[self._family]
             for ports in message.ports:
-                yield Shape(PROTOCOL[self._family], destination_ports=ports)
+                yield PortMatch(PROTOCOL[self._family], destination_ports=ports)
         elif incoming:
-            yield self._asks(service, ANY_PORT).turned
+            yield self._request(service, ANY_PORT).reversed
         else:
-            yield self._asks(service, exchange.clients)
+            yield self._request(service, exchange.client_ports)
             tcp = service is not None and service.protocol == Protocol.TCP
-            if tcp and exchange.clients != ANY_PORT:
-                yield from (self._asks(service, none) for none in NO_PORT)
+            chosen = self._client_ports in exchange.client_ports
+            if tcp and chosen and exchange.client_ports != ANY_PORT:
+                yield from (self._request(service, port) for port in NO_PORT)
 
-    def _heard(self) -> Iterator[Claim]:
-        """What may arrive, as the return path check asks for it: as root, the ports swapped;
-        of ICMP it knows no type.
+    def _return_path(self) -> Iterator[FlowSpec]:
+        """What may arrive, as the return path check looks it up: as root, the ports swapped, and
+        without ICMP types.
         """
-        roles = {Role.ALLOW: Role.HEARD, Role.DENY: Role.NOT_HEARD}
-        for interface in self._places.interfaces:
-            for claim in (c for c in self.arriving(interface) if c.room is None):
-                shapes = [claim.shape.turned]
-                if claim.shape.protocol == Protocol.ICMP:
-                    shapes = [Shape(Protocol.ICMP, destination_ports=none) for none in NO_PORT]
-                for shape in shapes:
+        roles = {Role.ALLOW: Role.RETURN_PATH_ALLOW, Role.DENY: Role.RETURN_PATH_DENY}
+        for interface in self._topology.interfaces:
+            for flow in (flow for flow in self.input(interface) if flow.room is None):
+                matches = [flow.match.reversed]
+                if flow.match.protocol == Protocol.ICMP:
+                    matches = [PortMatch(Protocol.ICMP, destination_ports=p) for p in NO_PORT]
+                for match in matches:
                     yield replace(
-                        claim, role=roles[claim.role], shape=shape, sources=self._all,
-                        destinations=claim.sources, uid=ROOT,
+                        flow, role=roles[flow.role], match=match, sources=self._all,
+                        destinations=flow.sources, uid=ROOT,
                     )  # fmt: skip
 
-    def _kept_for_the_log(self) -> Iterator[Claim]:
-        """The kernel's word about who is refused is the log's, whoever may be sent ICMP."""
+    def _log_only(self) -> Iterator[FlowSpec]:
+        """The kernel's ICMP errors about refused packets are for the log, whatever is allowed."""
         (ports,) = PROHIBITED[self._family].ports
-        shape = Shape(PROTOCOL[self._family], destination_ports=ports)
+        match = PortMatch(PROTOCOL[self._family], destination_ports=ports)
         for answer in (False, True) if self._logs else ():
-            yield Claim(Role.DENY, "log", shape, self._all, self._all, ROOT, answer)
+            yield FlowSpec(Role.DENY, "log", match, self._all, self._all, ROOT, answer)
 
-    def _said_to_those_passing(self, exchange: _Exchange) -> Iterator[Claim]:
-        """What the kernel itself says to those whose packets it passes on, or rejects."""
+    def _icmp_errors(self, exchange: _Exchange) -> Iterator[FlowSpec]:
+        """The ICMP errors that the kernel sends to hosts whose packets it forwards or rejects."""
         if not self.forwards or exchange.role is Role.DENY or exchange.uid is not None:
             return
         rejected = exchange.role is Role.REJECT
-        near = self._places.everybody if rejected else self._places.behind(*exchange.near)
-        peers = self._of(exchange.sources) & near
+        near = self._topology.reachable if rejected else self._topology.hosts_behind(*exchange.near)
+        peers = self._in_family(exchange.sources) & near
         if not rejected:
-            far = self._places.behind(*exchange.far)
-            peers = peers | self._of(exchange.destinations) & far
+            far = self._topology.hosts_behind(*exchange.far)
+            peers = peers | self._in_family(exchange.destinations) & far
         (ports,) = (PROHIBITED if rejected else TOO_BIG)[self._family].ports
-        shape = Shape(PROTOCOL[self._family], destination_ports=ports)
-        yield Claim(Role.TOLD, exchange.key, shape, self._all, peers, ROOT)
+        match = PortMatch(PROTOCOL[self._family], destination_ports=ports)
+        yield FlowSpec(Role.KERNEL_ICMP, exchange.key, match, self._all, peers, ROOT)

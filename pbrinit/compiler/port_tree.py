@@ -1,13 +1,13 @@
-"""The plane of source and destination ports, cut where what claims say of it changes.
+"""The plane of source and destination ports, cut where what the flows decide changes.
 
-In: the claims of one look-up.  Out: for each protocol a `Region` tree: strips of the ports of one
-side, in each strips of those of the other, in each a leaf.  Which side comes first changes nothing
-but how many leaves there are: what leaves comes from a client's port to one of n services, or from
-one of m services to any port, and by destination first that is n times m.
+In: the flows of one look-up.  Out: for each protocol a `PortTree`: intervals of the ports of one
+side, in each the intervals of the other side, in each a leaf.  Which side comes first changes only
+the number of leaves.  Packets that are sent go from a client port to one of n services, or from one
+of m services to any port: by destination first that is n times m leaves.
 
-No rule can name port 0 and port 65535.  So a strip is named by its ports only where it differs
-from the strip at port 0, which is what is left when none of the named ones fits; fragments, and
-packets of protocols without ports, are there too.
+No rule can match ports 0 and 65535.  So only intervals that differ from the one of port 0 are
+matched by their ports.  What is left is the interval of port 0, and also of fragments and of
+packets of protocols without ports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pbrinit.compiler.flowspec import ANY_PORT, Claim, Role
+from pbrinit.compiler.flowspec import ANY_PORT, FlowSpec, Role
 from pbrinit.net.services import Ports
 
 L = TypeVar("L", bound=Hashable)
@@ -26,99 +26,105 @@ V = TypeVar("V", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Strips(Generic[V]):
-    """Ports that have something of their own, in order, and what all others have."""
+class PortIntervals(Generic[V]):
+    """Intervals of ports with values of their own, in order, and the value of all other ports."""
 
     named: tuple[tuple[Ports, V], ...]
     others: V
 
 
-Region = Strips[Strips[L]]
+PortTree = PortIntervals[PortIntervals[L]]
 """By the port of one side, then by that of the other."""
 
 
-class Side(enum.Enum):
-    """Whose ports; the values are fields of `Shape` and of `Rule`."""
+class PortSide(enum.Enum):
+    """Source or destination ports; the values are fields of `PortMatch` and of `Rule`."""
 
     SOURCE = "source_ports"
     DESTINATION = "destination_ports"
 
     @property
-    def other(self) -> Side:
+    def other(self) -> PortSide:
         """The other side."""
-        return Side.SOURCE if self is Side.DESTINATION else Side.DESTINATION
+        return PortSide.SOURCE if self is PortSide.DESTINATION else PortSide.DESTINATION
 
-    def of(self, claim: Claim) -> Ports:
-        """This side's ports of a claim."""
-        shape = claim.shape
-        return shape.source_ports if self is Side.SOURCE else shape.destination_ports
-
-
-NAMING = (Role.ALLOW, Role.TOLD, Role.HEARD, Role.REJECT)
-Evaluate = Callable[[tuple[Claim, ...]], L]
+    def ports_of(self, flow: FlowSpec) -> Ports:
+        """The ports of this side of a flow."""
+        match = flow.match
+        return match.source_ports if self is PortSide.SOURCE else match.destination_ports
 
 
-def protocols(claims: Iterable[Claim]) -> list[int]:
-    """The protocols of which something is allowed, told or heard, in the order of their numbers,
-    but TCP and UDP first, since most packets are theirs.
+ALLOWING_ROLES = (Role.ALLOW, Role.KERNEL_ICMP, Role.RETURN_PATH_ALLOW, Role.REJECT)
+"""The roles for which a protocol needs rules of its own."""
+
+Evaluate = Callable[[tuple[FlowSpec, ...]], L]
+
+
+def protocols(flows: Iterable[FlowSpec]) -> list[int]:
+    """The protocols with flows of ALLOWING_ROLES: TCP and UDP first, which most packets have, then
+    by number.
     """
-    found = {c.shape.protocol for c in claims if c.role in NAMING}
-    numbers = {number for number in found if number is not None}
+    named = {flow.match.protocol for flow in flows if flow.role in ALLOWING_ROLES}
+    numbers = {number for number in named if number is not None}
     common = [number for number in (6, 17) if number in numbers]
     return common + sorted(numbers - set(common))
 
 
-def region(
-    claims: Sequence[Claim],
+def port_tree(
+    flows: Sequence[FlowSpec],
     protocol: int | None,
     evaluate: Evaluate[L],
-    first: Side = Side.DESTINATION,
-) -> Region[L]:
-    """The ports of one protocol; None is every protocol that has no claim of its own.
+    first: PortSide = PortSide.DESTINATION,
+) -> PortTree[L]:
+    """The ports of one protocol; None is every protocol that has no flow of its own.
 
-    `evaluate` makes a leaf of the claims that are about it; it is asked once for each set of them.
+    `evaluate` makes a leaf of the flows that cover it, and is called once for each set of flows.
     """
-    about = [c for c in claims if c.shape.protocol in (None, protocol)]
-    known: dict[tuple[int, ...], L] = {}
+    about = [flow for flow in flows if flow.match.protocol in (None, protocol)]
+    leaves: dict[tuple[int, ...], L] = {}
 
-    def leaf(found: Sequence[int]) -> L:
-        key = tuple(found)
-        if key not in known:
-            known[key] = evaluate(tuple(about[number] for number in found))
-        return known[key]
+    def leaf(numbers: Sequence[int]) -> L:
+        key = tuple(numbers)
+        if key not in leaves:
+            leaves[key] = evaluate(tuple(about[number] for number in numbers))
+        return leaves[key]
 
-    def row(found: Sequence[int]) -> Strips[L]:
-        return _strips([(number, first.other.of(about[number])) for number in found], leaf)
+    def row(numbers: Sequence[int]) -> PortIntervals[L]:
+        return _intervals(
+            [(number, first.other.ports_of(about[number])) for number in numbers], leaf
+        )
 
-    numbered = [(number, first.of(claim)) for number, claim in enumerate(about)]
-    return _strips(numbered, row)
+    numbered = [(number, first.ports_of(flow)) for number, flow in enumerate(about)]
+    return _intervals(numbered, row)
 
 
-def _strips(claims: Sequence[tuple[int, Ports]], make: Callable[[Sequence[int]], V]) -> Strips[V]:
-    """Cut all ports where a claim begins or ends; neighbours that are equal are one strip."""
+def _intervals(
+    flows: Sequence[tuple[int, Ports]], make: Callable[[Sequence[int]], V]
+) -> PortIntervals[V]:
+    """Cut all ports where a flow begins or ends, and join neighbours with equal values."""
     cuts = {ANY_PORT.first, ANY_PORT.last + 1}
     begin: dict[int, list[int]] = {}
     end: dict[int, list[int]] = {}
-    for number, ports in claims:
+    for number, ports in flows:
         cuts |= {ports.first, ports.last + 1}
         begin.setdefault(ports.first, []).append(number)
         end.setdefault(ports.last + 1, []).append(number)
     ordered = sorted(cuts)
-    alive: set[int] = set()
-    found: list[tuple[int, int, V]] = []
-    made: dict[tuple[int, ...], V] = {}
+    open_flows: set[int] = set()
+    intervals: list[tuple[int, int, V]] = []
+    values: dict[tuple[int, ...], V] = {}
     for first, after in itertools.pairwise(ordered):
-        alive -= set(end.get(first, ()))
-        alive |= set(begin.get(first, ()))
-        key = tuple(sorted(alive))
-        if key not in made:
-            made[key] = make(key)
-        if found and found[-1][2] == made[key]:
-            found[-1] = (found[-1][0], after - 1, made[key])
+        open_flows -= set(end.get(first, ()))
+        open_flows |= set(begin.get(first, ()))
+        key = tuple(sorted(open_flows))
+        if key not in values:
+            values[key] = make(key)
+        if intervals and intervals[-1][2] == values[key]:
+            intervals[-1] = (intervals[-1][0], after - 1, values[key])
         else:
-            found.append((first, after - 1, made[key]))
-    others = found[0][2]
-    if found[-1][2] != others:
-        raise AssertionError("no rule can tell port 0 from port 65535, but a claim does")
-    named = ((Ports(first, last), value) for first, last, value in found if value != others)
-    return Strips(tuple(named), others)
+            intervals.append((first, after - 1, values[key]))
+    others = intervals[0][2]
+    if intervals[-1][2] != others:
+        raise AssertionError("a flow has another value for port 65535 than for port 0")
+    named = ((Ports(first, last), value) for first, last, value in intervals if value != others)
+    return PortIntervals(tuple(named), others)

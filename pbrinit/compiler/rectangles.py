@@ -1,7 +1,8 @@
-"""Products of two sets: every source of the one to every destination of the other.
+"""Rectangles of addresses: every source of one set to every destination of another.
 
-In: products that are allowed, and products that are denied.  Out: products that hold just what is
-left, and whether two of them would be mixed where each side is looked up by itself.
+In: rectangles that are allowed, and rectangles that are denied.  Out: rectangles that contain
+exactly what is left, and whether two of them would be mixed where each side has a look-up of its
+own.
 """
 
 from __future__ import annotations
@@ -13,72 +14,74 @@ from pbrinit.net.addresses import AddressSet
 
 
 @dataclass(frozen=True)
-class Product:
-    """All packets from one set to another; `keys` are the entries that name them."""
+class AddressPair:
+    """All packets from one set to another; `keys` are those of the entries that name them."""
 
     sources: AddressSet
     destinations: AddressSet
-    keys: str
+    keys: tuple[str, ...]
 
     def __bool__(self) -> bool:
         return bool(self.sources) and bool(self.destinations)
 
-    def minus(self, other: Product) -> list[Product]:
-        """What is left without another, as at most two products."""
+    def minus(self, other: AddressPair) -> list[AddressPair]:
+        """What is left without another rectangle, as at most two rectangles."""
         common = self.sources & other.sources
         if not common or not self.destinations & other.destinations:
             return [self]
         parts = (
-            Product(self.sources - other.sources, self.destinations, self.keys),
-            Product(common, self.destinations - other.destinations, self.keys),
+            AddressPair(self.sources - other.sources, self.destinations, self.keys),
+            AddressPair(common, self.destinations - other.destinations, self.keys),
         )
         return [part for part in parts if part]
 
 
-def without(allowed: Iterable[Product], denied: Iterable[Product]) -> tuple[Product, ...]:
-    """What is allowed and not denied. Products with one side in common are joined."""
-    left = [product for product in allowed if product]
+def without(
+    allowed: Iterable[AddressPair], denied: Iterable[AddressPair]
+) -> tuple[AddressPair, ...]:
+    """What is allowed and not denied. Rectangles that have one side in common are joined."""
+    left = [pair for pair in allowed if pair]
     for other in denied:
-        left = [part for product in left for part in product.minus(other)]
-    by_sources: dict[AddressSet, Product] = {}
-    for product in left:
-        known = by_sources.get(product.sources)
-        joined = _with_destinations(known, product) if known else product
-        by_sources[product.sources] = joined
-    by_destinations: dict[AddressSet, Product] = {}
-    for product in by_sources.values():
-        known = by_destinations.get(product.destinations)
-        joined = _with_sources(known, product) if known else product
-        by_destinations[product.destinations] = joined
-    found = list(by_destinations.values())
+        left = [part for pair in left for part in pair.minus(other)]
+    by_sources: dict[AddressSet, AddressPair] = {}
+    for pair in left:
+        same = by_sources.get(pair.sources)
+        by_sources[pair.sources] = _with_destinations(same, pair) if same else pair
+    by_destinations: dict[AddressSet, AddressPair] = {}
+    for pair in by_sources.values():
+        same = by_destinations.get(pair.destinations)
+        by_destinations[pair.destinations] = _with_sources(same, pair) if same else pair
+    joined = list(by_destinations.values())
     return tuple(
-        p for p in found
+        p for p in joined
         if not any(p is not q and p.sources <= q.sources and p.destinations <= q.destinations
-                   for q in found)
+                   for q in joined)
     )  # fmt: skip
 
 
-def _with_destinations(one: Product, other: Product) -> Product:
-    return Product(one.sources, one.destinations | other.destinations, _keys(one, other))
+def _with_destinations(pair: AddressPair, other: AddressPair) -> AddressPair:
+    return AddressPair(pair.sources, pair.destinations | other.destinations, _keys(pair, other))
 
 
-def _with_sources(one: Product, other: Product) -> Product:
-    return Product(one.sources | other.sources, one.destinations, _keys(one, other))
+def _with_sources(pair: AddressPair, other: AddressPair) -> AddressPair:
+    return AddressPair(pair.sources | other.sources, pair.destinations, _keys(pair, other))
 
 
-def _keys(one: Product, other: Product) -> str:
-    return ", ".join(dict.fromkeys([*one.keys.split(", "), *other.keys.split(", ")]))
+def _keys(pair: AddressPair, other: AddressPair) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*pair.keys, *other.keys]))
 
 
-def mixed(
-    by_destination: Sequence[Product], by_source: Sequence[Product], whole: Sequence[Product]
-) -> tuple[Product, Product] | None:
-    """Two products of which the destinations of the one and the sources of the other make
-    packets that are in no product, where only those two sides are looked at; None if none do.
+def cross_product_leak(
+    by_destination: Sequence[AddressPair],
+    by_source: Sequence[AddressPair],
+    allowed: Sequence[AddressPair],
+) -> tuple[AddressPair, AddressPair] | None:
+    """Two rectangles, the first looked up by destination alone and the second by source alone,
+    that together would accept a packet of no allowed rectangle; None if there are none.
     """
-    for one in by_destination:
-        for other in by_source:
-            crossed = Product(other.sources, one.destinations, "")
-            if one is not other and without([crossed], whole):
-                return one, other
+    for first in by_destination:
+        for second in by_source:
+            crossed = AddressPair(second.sources, first.destinations, ())
+            if first is not second and without([crossed], allowed):
+                return first, second
     return None

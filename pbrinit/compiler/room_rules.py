@@ -1,139 +1,158 @@
 """The band of one room: what the program in it sends.
 
-In: the `Ground` of one family.  Out: rules in an `Assembly`.
+In: the `CompileContext` of one family, and a program.  Out: rules in its assembler.
 
-To the machine it is what arrives to be passed on: no socket, no user, no device that it could be
-bound to.  Multicast and broadcast are passed on by nobody.  The source decides by which interface
-it may leave: the address that the machine has there, or, to another room, the one that only
-exists inside.
+For the machine, what a room sends is a packet that arrives to be forwarded: it has no socket, no
+user, and no device that a socket could be bound to.  Multicast and broadcast are not forwarded.
+The source decides by which interface a packet may leave: it is the address that the machine has
+there, or, to another room, the inside address.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from pbrinit.compiler import rooms
-from pbrinit.compiler.assembler import Assembly, Label
-from pbrinit.compiler.context import Ground
-from pbrinit.compiler.emit import Choice, among, by_protocol, to_table
-from pbrinit.compiler.flowspec import Claim, Granted, Role, Shape, granted
+from pbrinit.compiler.assembler import Label
+from pbrinit.compiler.context import CompileContext
+from pbrinit.compiler.emit import Branch, emit_prefixes, emit_protocol_tree, lookup_action
+from pbrinit.compiler.flowspec import FlowSpec, PortMatch, Resolved, Role, resolve
 from pbrinit.compiler.layout import FEW
-from pbrinit.compiler.prefix_cover import pieces
-from pbrinit.compiler.set_tables import Use
+from pbrinit.compiler.prefix_cover import cover
+from pbrinit.compiler.set_tables import SetAction
 from pbrinit.net.addresses import AddressSet, Prefix, host
 from pbrinit.plan.plan import TABLE_MAIN, Action
 from pbrinit.policy import room_addresses
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.programs import Run
+from pbrinit.policy.programs import Program
+
+Servers = tuple[tuple[Program, str], ...]
+"""Programs in other rooms that a packet may go to, each with the key of the entry."""
 
 
-class Departure:
-    """Writes the band of one room."""
+def room_rules(context: CompileContext, program: Program) -> None:
+    """Write the band of a room."""
+    code, family = context.code, context.family
+    code.add(Action.NOP, note=f"from the room {program.name}")
+    refused, inside = Label("refused"), Label("to other rooms")
+    labels = [(i, Label(f"from the room by {i.name}")) for i in context.topology.interfaces]
+    for interface, label in labels:
+        for address in interface.addresses_of(family):
+            code.goto(label, source=host(address), note=f"from our address on {interface.name}")
+    flows = _inside_flows(context, program)
+    if flows:
+        own = _inside_prefix(context, program)
+        code.goto(inside, source=own, note="from the inside address of this room")
+    code.goto(refused, note="not an own source address")
+    for interface, label in labels:
+        code.mark(label)
+        _rules_by_interface(context, program, interface, refused)
+    code.mark(inside)
+    _rules_to_rooms(context, program, flows, refused)
+    code.mark(refused)
+    code.add(Action.BLACKHOLE, note="refused")
 
-    def __init__(self, code: Assembly, run: Run, ground: Ground) -> None:
-        self._code = code
-        self._run = run
-        self._policy = ground.policy
-        self._places = ground.places
-        self._claims = ground.claims
-        self._tables = ground.tables
-        self._family = ground.family
 
-    def write(self) -> None:
-        """All of the band."""
-        code, family = self._code, self._family
-        code.add(Action.NOP, note=f"from the room {self._run.name}")
-        refused, inner = Label("refused"), Label("to other rooms")
-        ways = [(i, Label(f"from the room by {i.name}")) for i in self._places.interfaces]
-        for interface, label in ways:
-            for address in interface.own(family):
-                code.goto(label, source=host(address), note=f"from our address on {interface.name}")
-        if self._between():
-            mine = self._address(self._run)
-            code.goto(inner, source=mine, note="from this room's address inside")
-        code.goto(refused, note="from a foreign source")
-        for interface, label in ways:
-            code.mark(label)
-            self._by_interface(interface, refused)
-        code.mark(inner)
-        self._inside(refused)
-        code.mark(refused)
-        code.add(Action.BLACKHOLE, note="refused")
+def _rules_by_interface(
+    context: CompileContext, program: Program, interface: Interface, refused: Label
+) -> None:
+    """Rules for packets to addresses behind the interface; all others are refused."""
+    code, topology = context.code, context.topology
+    for destination in (
+        *topology.own_addresses.prefixes,
+        *topology.reserved,
+        *topology.broadcasts,
+    ):
+        code.goto(refused, destination=destination, note="belongs to no other single host")
+    behind = Label(f"to an address behind {interface.name}")
+    for destination, owner in topology.discriminating_prefixes(interface):
+        target = behind if owner is interface else refused
+        code.goto(target, destination=destination, note=f"behind {owner.name}")
+    if interface.gateway(context.family) is None:
+        code.goto(refused, note=f"not behind {interface.name}")
+    code.mark(behind)
+    code.add(Action.NOP, note=f"to an address behind {interface.name}")
 
-    def _by_interface(self, interface: Interface, refused: Label) -> None:
-        """To those who live behind the interface, and nobody else."""
-        code, places, family = self._code, self._places, self._family
-        claims = tuple(self._claims.departing(self._run, interface))
-        for destination in (*places.own.prefixes, *places.nobody, *places.broadcasts):
-            code.goto(refused, destination=destination, note="no one host's address")
-        known = Label(f"to those behind {interface.name}")
-        for destination, owner in places.told_apart(interface):
-            if owner is interface:
-                code.goto(known, destination=destination, note="lives there")
-            else:
-                code.goto(refused, destination=destination, note=f"lives behind {owner.name}")
-        if interface.gateway(family) is None:
-            code.goto(refused, note="lives elsewhere")
-        code.mark(known)
-        code.add(Action.NOP, note=f"to those behind {interface.name}")
-        behind = places.behind(interface)
+    def evaluate(flows: tuple[FlowSpec, ...]) -> Resolved:
+        return resolve(flows, context.family, lambda flow: flow.destinations)
 
-        def write(leaf: Granted) -> None:
-            found = pieces(leaf.left, behind)
-            device = self._run.device
-            if len(found) <= FEW:
-                choice = Choice(to_table(code, TABLE_MAIN), refused, leaf.keys, leaf.denied)
-                among(code, found, "destination", choice, iif=device)
-            else:
-                table = self._tables.table(Use.TOWARDS, places, leaf.left, behind)
-                code.add(Action.LOOKUP, table, iif=device, note=leaf.keys)
-            code.goto(refused, note=leaf.denied or "not allowed")
+    def unnamed() -> None:
+        code.goto(refused, note="nothing of this protocol")
 
-        def unnamed() -> None:
-            code.goto(refused, note="nothing of this protocol")
+    emit_protocol_tree(
+        code,
+        tuple(context.flows.room_output(program, interface)),
+        evaluate,
+        partial(_write_leaf, context, program, interface, refused),
+        unnamed,
+        within="leaves the room",
+        iif=program.device,
+        note="leaves the room",
+    )
 
-        by_protocol(code, claims, self._leaf, write, unnamed, within="leaves the room",
-                    iif=self._run.device, note="leaves the room")  # fmt: skip
 
-    def _leaf(self, claims: tuple[Claim, ...]) -> Granted:
-        return granted(claims, self._family, lambda claim: claim.destinations)
+def _write_leaf(
+    context: CompileContext,
+    program: Program,
+    interface: Interface,
+    refused: Label,
+    resolved: Resolved,
+) -> None:
+    code, behind = context.code, context.topology.hosts_behind(interface)
+    destinations = cover(resolved.allowed, behind)
+    if len(destinations) <= FEW:
+        forward = lookup_action(code, TABLE_MAIN)
+        branch = Branch(forward, refused, resolved.keys, resolved.denying_keys)
+        emit_prefixes(code, destinations, "destination", branch, iif=program.device)
+    else:
+        table = context.tables.table(SetAction.TOWARDS, context.topology, resolved.allowed, behind)
+        code.add(Action.LOOKUP, table, iif=program.device, note=resolved.keys)
+    code.goto(refused, note=resolved.denying_keys or "not allowed")
 
-    def _between(self) -> tuple[Claim, ...]:
-        """What it asks of other rooms, and answers them."""
-        claims = []
-        for between in self._policy.betweens:
-            for service in between.services:
-                if service.ports is None:
-                    raise AssertionError(f"{between.key}: {service} has no ports")
-                asks = Shape(service.protocol, between.asking.clients, service.ports)
-                for one, other, shape in (
-                    (between.asking, between.asked, asks),
-                    (between.asked, between.asking, asks.turned),
-                ):
-                    if one is self._run:
-                        there = self._address(other)
-                        claims.append(Claim(
-                            Role.ALLOW, between.key, shape, AddressSet.everything(self._family),
-                            AddressSet.of(self._family, (there,)), room=other,
-                        ))  # fmt: skip
-        return tuple(claims)
 
-    def _address(self, run: Run) -> Prefix:
-        return host(rooms.alone(room_addresses.address(self._policy, run, self._family)))
+def _inside_flows(context: CompileContext, program: Program) -> tuple[FlowSpec, ...]:
+    """What the room sends to other rooms: its requests, and its answers to their requests."""
+    flows = []
+    for allow in context.policy.room_allows:
+        for service in allow.services:
+            if service.ports is None:
+                raise AssertionError(f"{allow.key}: {service} has no ports")
+            request = PortMatch(service.protocol, allow.client.client_ports, service.ports)
+            for sender, receiver, match in (
+                (allow.client, allow.server, request),
+                (allow.server, allow.client, request.reversed),
+            ):
+                if sender is program:
+                    address = _inside_prefix(context, receiver)
+                    flows.append(FlowSpec(
+                        Role.ALLOW, allow.key, match, AddressSet.everything(context.family),
+                        AddressSet.from_prefixes(context.family, (address,)), room=receiver,
+                    ))  # fmt: skip
+    return tuple(flows)
 
-    def _inside(self, refused: Label) -> None:
-        """From the address that only exists inside, to those of other rooms."""
-        code, device = self._code, self._run.device
 
-        def leaf(claims: tuple[Claim, ...]) -> tuple[tuple[Run, str], ...]:
-            return tuple((claim.room, claim.key) for claim in claims if claim.room is not None)
+def _inside_prefix(context: CompileContext, program: Program) -> Prefix:
+    address = room_addresses.room_address(context.policy, program, context.family)
+    return host(rooms.host_address(address))
 
-        def write(found: tuple[tuple[Run, str], ...]) -> None:
-            for run, key in found:
-                code.add(Action.LOOKUP, rooms.table(self._policy, run), iif=device,
-                         destination=self._address(run), note=key)  # fmt: skip
-            code.goto(refused, note="not allowed")
 
-        def unnamed() -> None:
-            code.goto(refused, note="nothing of this protocol")
+def _rules_to_rooms(
+    context: CompileContext, program: Program, flows: tuple[FlowSpec, ...], refused: Label
+) -> None:
+    """Rules for packets from the inside address to those of other rooms."""
+    code, device = context.code, program.device
 
-        by_protocol(code, self._between(), leaf, write, unnamed, within="to other rooms",
-                    iif=device, note="to other rooms")  # fmt: skip
+    def evaluate(flows: tuple[FlowSpec, ...]) -> Servers:
+        return tuple((flow.room, flow.key) for flow in flows if flow.room is not None)
+
+    def write(servers: Servers) -> None:
+        for server, key in servers:
+            code.add(Action.LOOKUP, rooms.table(context.policy, server), iif=device,
+                     destination=_inside_prefix(context, server), note=(key,))  # fmt: skip
+        code.goto(refused, note="not allowed")
+
+    def unnamed() -> None:
+        code.goto(refused, note="nothing of this protocol")
+
+    emit_protocol_tree(code, flows, evaluate, write, unnamed, within="to other rooms",
+                       iif=device, note="to other rooms")  # fmt: skip

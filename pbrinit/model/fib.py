@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from pbrinit.model.tables import Entry, Kind, tables
+from pbrinit.model.tables import FibEntry, tables
 from pbrinit.net.addresses import Address, Family, Prefix
 from pbrinit.net.services import Ports
-from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, Action, Plan, Rule
+from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, Action, Plan, RouteType, Rule
 
-REFUSES = {Kind.BLACKHOLE: Action.BLACKHOLE, Kind.PROHIBIT: Action.PROHIBIT}
+REFUSES = {RouteType.BLACKHOLE: Action.BLACKHOLE, RouteType.PROHIBIT: Action.PROHIBIT}
 """Kinds of routes that refuse a packet as a rule does (fib_props, fib6_prop)."""
 
 
@@ -54,7 +54,7 @@ class Step:
     """One rule that matched, and what came of it; `hit` is the route that its table had."""
 
     rule: Rule
-    hit: Entry | None = None
+    hit: FibEntry | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Trace:
     lookup: Lookup
     flow: Flow
     steps: tuple[Step, ...]
-    hit: Entry | None = None
+    hit: FibEntry | None = None
     refused: Action | None = None
 
     @property
@@ -156,7 +156,7 @@ class Fib:
     def local_device(self, address: Address) -> str | None:
         """The device of an IPv4 address that is this machine's, by the table local alone."""
         hit = self._tables.search_4(TABLE_LOCAL, int(address), None)
-        return hit.device if hit is not None and hit.kind is Kind.LOCAL else None
+        return hit.device if hit is not None and hit.type is RouteType.LOCAL else None
 
     def look_up(self, lookup: Lookup, flow: Flow) -> Trace:
         """Walk the rules as fib_rules_lookup (net/core/fib_rules.c) does.
@@ -188,13 +188,13 @@ class Fib:
                 return Trace(lookup, flow, tuple(steps), refused=rule.action)
             hit = self._search(flow, rule.argument or 0, source or 0, destination)
             steps.append(Step(rule, hit))
-            if hit is not None and hit.kind in REFUSES:
-                return Trace(lookup, flow, tuple(steps), refused=REFUSES[hit.kind])
-            if hit is not None and hit.kind is not Kind.THROW:
+            if hit is not None and hit.type in REFUSES:
+                return Trace(lookup, flow, tuple(steps), refused=REFUSES[hit.type])
+            if hit is not None and hit.type is not RouteType.THROW:
                 return Trace(lookup, flow, tuple(steps), hit)
         return Trace(lookup, flow, tuple(steps))
 
-    def _search(self, flow: Flow, table: int, source: int, destination: int) -> Entry | None:
+    def _search(self, flow: Flow, table: int, source: int, destination: int) -> FibEntry | None:
         """What a table has. IPv6 wants the way in where it has no way out
         (ip6_pol_route_input, net/ipv6/route.c).
         """

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address
 
 from pbrinit.model.fib import Fib
-from pbrinit.net.addresses import Address, Family, InterfaceAddress
+from pbrinit.net.addresses import Address, Family, InterfaceAddress, family_of
 from pbrinit.plan.plan import Plan
 
 
-class Machine:
+class HostState:
     """Rules, tables, addresses and what is passed on.
 
     `link_local` gives the link-local address that the kernel made for a device; where it is
@@ -26,7 +26,7 @@ class Machine:
         self._own = {a.ip for link in plan.links for a in link.addresses} | set(link_local.values())
         self._dissects = {family: self.fib.dissects(family) for family in Family}
         self._passes_on = {
-            (family, device): plan.passes_on(family, device)
+            (family, device): plan.forwards_from(family, device)
             for family in Family
             for device in self._links
         }
@@ -35,9 +35,9 @@ class Machine:
         """Whether the device is up."""
         return device in self._links
 
-    def speaks_six(self, device: str) -> bool:
-        """Whether IPv6 is on where something arrives (`Link.speaks_six`)."""
-        return self._links[device].speaks_six
+    def has_ipv6(self, device: str) -> bool:
+        """Whether IPv6 is on where something arrives (`Link.has_ipv6`)."""
+        return self._links[device].has_ipv6
 
     def owns(self, address: Address) -> bool:
         """Whether the address is one of this machine's."""
@@ -47,8 +47,8 @@ class Machine:
         """Whether ports are read from packets that arrive (`Fib.dissects`)."""
         return self._dissects[family]
 
-    def passes_on(self, family: Family, device: str) -> bool:
-        """Whether what arrives by the device may pass through (`Plan.passes_on`)."""
+    def forwards_from(self, family: Family, device: str) -> bool:
+        """Whether what arrives by the device may pass through (`Plan.forwards_from`)."""
         return self._passes_on[family, device]
 
     def addresses(self, device: str, family: Family) -> tuple[InterfaceAddress, ...]:
@@ -69,6 +69,6 @@ class Machine:
         net/ipv4/fib_semantics.c; for IPv6 an approximation of ipv6_dev_get_saddr).
         """
         devices = (device,) if device in self._links else tuple(self._links)
-        found = [a for d in devices if d for a in self.addresses(d, Family.of(hop))]
+        found = [a for d in devices if d for a in self.addresses(d, family_of(hop))]
         near = next((a.ip for a in found if hop in a.network), None)
         return near or next((a.ip for a in found), None)

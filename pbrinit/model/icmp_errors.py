@@ -12,12 +12,12 @@ import enum
 from dataclasses import replace
 
 from pbrinit.model.fib import Trace
-from pbrinit.model.host import Machine
-from pbrinit.model.output import Sender
-from pbrinit.model.verdict import Notice, Outcome, Verdict, dropped
+from pbrinit.model.host import HostState
+from pbrinit.model.output import OutputPath
+from pbrinit.model.verdict import IcmpError, Outcome, Verdict, dropped
 from pbrinit.net import icmp
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.packet import Fragment, Out, Packet
+from pbrinit.net.packet import Egress, Fragment, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.net.special_addresses import ARP
 
@@ -35,14 +35,14 @@ class Reason(enum.Enum):
     TIME_EXCEEDED = icmp.TIME_EXCEEDED
 
 
-class Notices:
+class IcmpErrors:
     """The ICMP errors of a machine."""
 
-    def __init__(self, machine: Machine, sender: Sender) -> None:
-        self._machine = machine
-        self._sender = sender
+    def __init__(self, host: HostState, sender: OutputPath) -> None:
+        self._host = host
+        self._output = sender
 
-    def tell(
+    def drop(
         self, reason: Reason, why: str, packet: Packet, device: str, *traces: Trace
     ) -> Verdict:
         """The verdict on a packet that arrived by `device`, is dropped, and whose sender is to
@@ -51,19 +51,21 @@ class Notices:
         told = _told_4(packet) if packet.family is Family.V4 else _told_6(packet, reason)
         if packet.source is None or not told:
             return dropped(why, *traces)
-        notice = self._notice(reason, packet, packet.source, device)
-        outcome = Outcome.REJECTED if notice.verdict.allowed else Outcome.DROPPED
-        return Verdict(outcome, why, traces, notice=notice)
+        icmp_error = self._icmp_error(reason, packet, packet.source, device)
+        outcome = Outcome.REJECTED if icmp_error.verdict.allowed else Outcome.DROPPED
+        return Verdict(outcome, why, traces, icmp_error=icmp_error)
 
-    def _notice(self, reason: Reason, packet: Packet, sender: Address, device: str) -> Notice:
+    def _icmp_error(
+        self, reason: Reason, packet: Packet, sender: Address, device: str
+    ) -> IcmpError:
         message = reason.value[packet.family]
         error = Packet(Protocol.ICMP, None, sender, icmp=message)
         if packet.family is Family.V6:
             own = self._source_6(packet, sender, device)
             error = Packet(Protocol.ICMPV6, own, sender, icmp=message)
         near = packet.family is Family.V6 and sender.is_link_local
-        flow = self._sender.flow(error, Out(KERNEL, device if near else None))
-        return Notice(error, self._sender.output(replace(flow, strict=False)))
+        flow = self._output.flow(error, Egress(KERNEL, device if near else None))
+        return IcmpError(error, self._output.output(replace(flow, strict=False)))
 
     def _source_6(self, packet: Packet, sender: Address, device: str) -> Address | None:
         """The address that an ICMPv6 error comes from, chosen before its look-up: the one that
@@ -71,10 +73,10 @@ class Notices:
 
         An ICMP error has none before its look-up (__icmp_send), which is not repeated.
         """
-        own = (address.ip for address in self._machine.addresses(device, Family.V6))
+        own = (address.ip for address in self._host.addresses(device, Family.V6))
         if packet.destination in own:
             return packet.destination
-        return self._machine.source(device, sender)
+        return self._host.source(device, sender)
 
 
 def _told_4(packet: Packet) -> bool:

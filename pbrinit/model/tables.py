@@ -6,14 +6,22 @@ that an address leads to.  All links are taken to be up.  Functions named are th
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from typing import TypeVar
 
-from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix, host
-from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, WITHOUT_DEVICE, Link, Plan, Route
+from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix, family_of, host
+from pbrinit.plan.plan import (
+    LOOPBACK,
+    TABLE_LOCAL,
+    TABLE_MAIN,
+    WITHOUT_DEVICE,
+    Link,
+    Plan,
+    Route,
+    RouteType,
+)
 
 LAST_WITH_BROADCAST = 30
 """The longest prefix that has a broadcast address (RFC 3021)."""
@@ -39,31 +47,18 @@ and IP6_RT_PRIO_ADDRCONF, net/ip6_fib.h), and that of the address itself. IPv4 h
 V = TypeVar("V")
 
 
-class Kind(enum.Enum):
-    """What a route does (RTN_* in linux/rtnetlink.h)."""
-
-    UNICAST = "unicast"
-    LOCAL = "local"
-    BROADCAST = "broadcast"
-    ANYCAST = "anycast"
-    MULTICAST = "multicast"
-    BLACKHOLE = "blackhole"
-    PROHIBIT = "prohibit"
-    THROW = "throw"
-
-
-NO_WAY = (Kind.THROW, Kind.BLACKHOLE, Kind.PROHIBIT)
+NO_WAY = (RouteType.THROW, RouteType.BLACKHOLE, RouteType.PROHIBIT)
 """The kinds that lead nowhere."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class FibEntry:
     """One route in a table. Routes without a device have the device lo, as IPv6 has it
     (fib6_nh_init, net/ipv6/route.c); to IPv4 it means nothing.
     """
 
     table: int
-    kind: Kind
+    type: RouteType
     destination: Prefix
     device: str
     gateway: Address | None = None
@@ -71,7 +66,7 @@ class Entry:
     metric: int = OF_USER
 
     def __str__(self) -> str:
-        kind = "" if self.kind is Kind.UNICAST else f"{self.kind.value} "
+        kind = "" if self.type is RouteType.UNICAST else f"{self.type.word} "
         source = f" from {self.source}" if self.source else ""
         via = f" via {self.gateway}" if self.gateway else ""
         return f"{kind}{self.destination}{source}{via} dev {self.device}"
@@ -84,10 +79,10 @@ class _Node:
     `of_source` has for each mask the routes by the value of what it covers.
     """
 
-    own: list[Entry] = field(default_factory=list)
-    of_source: list[tuple[int, dict[int, list[Entry]]]] = field(default_factory=list)
+    own: list[FibEntry] = field(default_factory=list)
+    of_source: list[tuple[int, dict[int, list[FibEntry]]]] = field(default_factory=list)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: FibEntry) -> None:
         """Put it behind those of its metric (fib6_add_rt2node, net/ipv6/ip6_fib.c)."""
         routes = self.own
         if entry.source is not None and entry.source.prefixlen:
@@ -109,12 +104,14 @@ class Tables:
     the `entries`.
     """
 
-    def __init__(self, entries: Iterable[Entry], routes: Iterable[tuple[Route, str]] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[FibEntry], routes: Iterable[tuple[Route, str]] = ()
+    ) -> None:
         self._tables: dict[_Key, _Table] = {}
-        self._entries: dict[_Key, list[Entry]] = {}
+        self._entries: dict[_Key, list[FibEntry]] = {}
         self._routes: dict[_Key, list[tuple[Route, str]]] = {}
         for entry in entries:
-            key = Family.of(entry.destination), entry.table
+            key = family_of(entry.destination), entry.table
             self._entries.setdefault(key, []).append(entry)
         for route, device in routes:
             self._routes.setdefault((route.family, route.table), []).append((route, device))
@@ -130,7 +127,7 @@ class Tables:
             self._tables[key] = made
         return self._tables[key]
 
-    def search_4(self, table: int, destination: int, device: str | None) -> Entry | None:
+    def search_4(self, table: int, destination: int, device: str | None) -> FibEntry | None:
         """The longest prefix that holds the destination, by a device that will do.
 
         fib_table_lookup (net/ipv4/fib_trie.c): what is no way at all ends the search at once; of
@@ -139,13 +136,13 @@ class Tables:
         for mask, nodes in self._table(Family.V4, table):
             node = nodes.get(destination & mask)
             for entry in node.own if node else ():
-                if device is None or entry.device == device or entry.kind in NO_WAY:
+                if device is None or entry.device == device or entry.type in NO_WAY:
                     return entry
         return None
 
     def search_6(
         self, table: int, destination: int, source: int, device: str | None, *, strict: bool
-    ) -> Entry | None:
+    ) -> FibEntry | None:
         """The first node with a route that will do (fib6_table_lookup, net/ipv6/route.c).
 
         `device`, where there is one, is a must if `strict`, else a preference; what is no way
@@ -157,7 +154,7 @@ class Tables:
                 return chosen
         return None
 
-    def _nodes(self, table: int, destination: int, source: int) -> Iterator[list[Entry]]:
+    def _nodes(self, table: int, destination: int, source: int) -> Iterator[list[FibEntry]]:
         """The nodes in the order in which they are asked: fib6_node_lookup_1, which finds the
         first, and fib6_backtrack (net/ipv6/ip6_fib.c and route.c).
 
@@ -180,7 +177,7 @@ class Tables:
                 yield node.own
 
 
-def _selected(routes: list[Entry], device: str | None, *, strict: bool) -> Entry | None:
+def _selected(routes: list[FibEntry], device: str | None, *, strict: bool) -> FibEntry | None:
     """One route of a node: find_rr_leaf and rt6_score_route (net/ipv6/route.c).
 
     The best of the lowest metric, else of all others.
@@ -208,7 +205,7 @@ def _of_mask(groups: list[tuple[int, dict[int, V]]], mask: int) -> dict[int, V]:
     return made
 
 
-def _add(table: _Table, entry: Entry) -> None:
+def _add(table: _Table, entry: FibEntry) -> None:
     mask, value = _masked(entry.destination)
     nodes = _of_mask(table, mask)
     if value not in nodes:
@@ -216,12 +213,12 @@ def _add(table: _Table, entry: Entry) -> None:
     nodes[value].add(entry)
 
 
-def _entry(route: Route, device: str) -> Entry:
-    return Entry(
+def _entry(route: Route, device: str) -> FibEntry:
+    return FibEntry(
         route.table,
-        Kind(route.kind.value),
+        route.type,
         ALL[route.family] if route.destination is None else route.destination,
-        LOOPBACK if route.kind in WITHOUT_DEVICE else device,
+        LOOPBACK if route.type in WITHOUT_DEVICE else device,
         route.gateway,
         route.source,
     )
@@ -232,7 +229,7 @@ def tables(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Tables:
     return Tables(dict.fromkeys(_of_kernel(plan, link_local)), _of_plan(plan))
 
 
-def entries(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[Entry]:
+def entries(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[FibEntry]:
     """What the kernel puts into its tables for the addresses, and the plan's own routes."""
     yield from dict.fromkeys(_of_kernel(plan, link_local))
     yield from (_entry(route, device) for route, device in _of_plan(plan))
@@ -240,52 +237,52 @@ def entries(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[Entry
 
 def _of_plan(plan: Plan) -> Iterator[tuple[Route, str]]:
     for link in plan.links:
-        for route in (*link.early_routes, *link.routes):
+        for route in (*link.preaddress_routes, *link.routes):
             yield route, link.device
 
 
-def _of_kernel(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[Entry]:
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, LOOPBACK_NETWORK, LOOPBACK)
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, IPv4Network("127.0.0.1/32"), LOOPBACK)
-    yield Entry(TABLE_LOCAL, Kind.BROADCAST, IPv4Network("127.255.255.255/32"), LOOPBACK)
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, LOOPBACK_6, LOOPBACK, metric=OF_HOST)
+def _of_kernel(plan: Plan, link_local: Mapping[str, IPv6Address]) -> Iterator[FibEntry]:
+    yield FibEntry(TABLE_LOCAL, RouteType.LOCAL, LOOPBACK_NETWORK, LOOPBACK)
+    yield FibEntry(TABLE_LOCAL, RouteType.LOCAL, IPv4Network("127.0.0.1/32"), LOOPBACK)
+    yield FibEntry(TABLE_LOCAL, RouteType.BROADCAST, IPv4Network("127.255.255.255/32"), LOOPBACK)
+    yield FibEntry(TABLE_LOCAL, RouteType.LOCAL, LOOPBACK_6, LOOPBACK, metric=OF_HOST)
     for link in plan.links:
         for address in link.addresses:
             yield from _of_address(address, link.device)
-        if link.speaks_six:
+        if link.has_ipv6:
             yield from _of_link(link, link_local.get(link.device))
-            if plan.passes_on(Family.V6, link.device):
+            if plan.forwards_from(Family.V6, link.device):
                 yield from _of_router(link)
 
 
-def _of_link(link: Link, link_local: IPv6Address | None) -> Iterator[Entry]:
+def _of_link(link: Link, link_local: IPv6Address | None) -> Iterator[FibEntry]:
     """What a device has where IPv6 is on (addrconf_add_linklocal, addrconf_add_mroute)."""
-    yield Entry(TABLE_LOCAL, Kind.MULTICAST, MULTICAST_6, link.device, metric=OF_ADDRESS)
-    if link.makes_link_local:
-        yield Entry(TABLE_MAIN, Kind.UNICAST, LINK_LOCAL, link.device, metric=OF_ADDRESS)
+    yield FibEntry(TABLE_LOCAL, RouteType.MULTICAST, MULTICAST_6, link.device, metric=OF_ADDRESS)
+    if link.has_link_local:
+        yield FibEntry(TABLE_MAIN, RouteType.UNICAST, LINK_LOCAL, link.device, metric=OF_ADDRESS)
     if link_local is not None:
         own = IPv6Network(link_local)
-        yield Entry(TABLE_LOCAL, Kind.LOCAL, own, link.device, metric=OF_HOST)
+        yield FibEntry(TABLE_LOCAL, RouteType.LOCAL, own, link.device, metric=OF_HOST)
 
 
-def _of_router(link: Link) -> Iterator[Entry]:
+def _of_router(link: Link) -> Iterator[FibEntry]:
     """The address that all routers of a prefix have (addrconf_join_anycast; RFC 4291, 2.6.1)."""
     shared = [
         IPv6Network(address.network.network_address)
         for address in link.addresses
         if address.version == Family.V6.version and address.network.prefixlen <= LAST_WITH_ANYCAST
     ]
-    near = (LINK_LOCAL_ROUTERS,) if link.makes_link_local else ()
+    near = (LINK_LOCAL_ROUTERS,) if link.has_link_local else ()
     for prefix in (*shared, *near):
-        yield Entry(TABLE_LOCAL, Kind.ANYCAST, prefix, link.device, metric=OF_HOST)
+        yield FibEntry(TABLE_LOCAL, RouteType.ANYCAST, prefix, link.device, metric=OF_HOST)
 
 
-def _of_address(address: InterfaceAddress, device: str) -> Iterator[Entry]:
+def _of_address(address: InterfaceAddress, device: str) -> Iterator[FibEntry]:
     """fib_add_ifaddr (net/ipv4/fib_frontend.c), inet6_addr_add (net/ipv6/addrconf.c)."""
-    yield Entry(TABLE_LOCAL, Kind.LOCAL, host(address), device, metric=OF_HOST)
+    yield FibEntry(TABLE_LOCAL, RouteType.LOCAL, host(address), device, metric=OF_HOST)
     network = address.network
     if address.version == Family.V6.version or network.prefixlen < network.max_prefixlen:
-        yield Entry(TABLE_MAIN, Kind.UNICAST, network, device, metric=OF_ADDRESS)
+        yield FibEntry(TABLE_MAIN, RouteType.UNICAST, network, device, metric=OF_ADDRESS)
     if isinstance(network, IPv4Network) and network.prefixlen <= LAST_WITH_BROADCAST:
         broadcast = IPv4Network(network.broadcast_address)
-        yield Entry(TABLE_LOCAL, Kind.BROADCAST, broadcast, device, metric=OF_HOST)
+        yield FibEntry(TABLE_LOCAL, RouteType.BROADCAST, broadcast, device, metric=OF_HOST)

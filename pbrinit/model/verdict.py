@@ -27,7 +27,7 @@ class Outcome(enum.Enum):
     DELIVERED = "delivered to this machine"
     FORWARDED = "passed on"
     SENT = "sent"
-    TURNED_BACK = "turned back"
+    LOOPED_BACK = "turned back"
     REJECTED = "dropped, and its sender is told"
     DROPPED = "dropped"
 
@@ -46,7 +46,7 @@ class Verdict:
     traces: tuple[Trace, ...] = ()
     device: str | None = None
     source: Address | None = None
-    notice: Notice | None = None
+    icmp_error: IcmpError | None = None
 
     @property
     def allowed(self) -> bool:
@@ -56,7 +56,7 @@ class Verdict:
     @property
     def logged(self) -> bool:
         """Whether the log hears of it."""
-        return self.notice is not None and self.notice.verdict.why == LOGGED
+        return self.icmp_error is not None and self.icmp_error.verdict.why == LOGGED
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -65,7 +65,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Notice:
+class IcmpError:
     """An ICMP error, and what becomes of it."""
 
     packet: Packet
@@ -89,5 +89,5 @@ def refused(trace: Trace) -> str:
 
 def no_way_back(back: Trace) -> str:
     """Why the return path check fails."""
-    found = f"it is {back.hit.kind.value}" if back.hit else refused(back)
+    found = f"it is {back.hit.type.word}" if back.hit else refused(back)
     return f"the return path check fails: {found}"

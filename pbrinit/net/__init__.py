@@ -1,1 +1,1 @@
-"""Addresses, ports, services, ICMP numbers, special prefixes, a packet: values alone."""
+"""Addresses, ports, services, ICMP numbers, special prefixes, packets: values, no behaviour."""

@@ -1,7 +1,7 @@
-"""Addresses of both families, and sets of them.
+"""Addresses of both families, and sets of addresses.
 
-In: addresses and prefixes.  Out: `AddressSet`, which can be joined, cut and taken apart into
-prefixes; a set of 100,000 prefixes is a matter of tenths of a second.
+In: addresses and prefixes.  Out: `AddressSet`, with union, intersection, difference, and its
+prefixes.  An operation on sets of 100,000 prefixes takes tenths of a second.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ class Family(enum.IntEnum):
 
     @property
     def version(self) -> int:
-        """4 or 6, as the `ip` command and the ipaddress module have it."""
+        """4 or 6, as the `ip` command and the ipaddress module write it."""
         return 4 if self is Family.V4 else 6
 
     @property
     def bits(self) -> int:
-        """How long an address is."""
+        """The length of an address in bits."""
         return 32 if self is Family.V4 else 128
-
-    @classmethod
-    def of(cls, value: Address | InterfaceAddress | Prefix) -> Family:
-        """The family of an address, with or without a prefix."""
-        return cls.V4 if value.version == cls.V4.version else cls.V6
 
     def address(self, value: int) -> Address:
         """The address with this number."""
         return IPv4Address(value) if self is Family.V4 else IPv6Address(value)
 
     def prefix(self, first: int, length: int) -> Prefix:
-        """The prefix that begins at this number."""
-        whole = (first, length)
-        return IPv4Network(whole) if self is Family.V4 else IPv6Network(whole)
+        """The prefix of this length whose first address has the number `first`."""
+        start = (first, length)
+        return IPv4Network(start) if self is Family.V4 else IPv6Network(start)
+
+
+def family_of(value: Address | InterfaceAddress | Prefix) -> Family:
+    """The family of an address, with or without a prefix."""
+    return Family.V4 if value.version == Family.V4.version else Family.V6
 
 
 @dataclass(frozen=True)
 class AddressSet:
-    """Addresses of one family, as ranges: both ends in them, sorted, no two that touch."""
+    """Addresses of one family, as ranges that include both ends, are sorted and do not touch."""
 
     family: Family
     ranges: tuple[tuple[int, int], ...] = ()
@@ -71,22 +71,22 @@ class AddressSet:
         return cls(family, ((0, (1 << family.bits) - 1),))
 
     @classmethod
-    def of(cls, family: Family, values: Iterable[Prefix | Address]) -> AddressSet:
-        """The addresses of those of `values` that are of the family."""
-        found = []
+    def from_prefixes(cls, family: Family, values: Iterable[Prefix | Address]) -> AddressSet:
+        """The addresses in `values`; values of the other family are left out."""
+        ranges = []
         for value in values:
             if value.version != family.version:
                 continue
             if isinstance(value, (IPv4Network, IPv6Network)):
                 first = int(value.network_address)
-                found.append((first, first + value.num_addresses - 1))
+                ranges.append((first, first + value.num_addresses - 1))
             else:
-                found.append((int(value), int(value)))
-        return cls(family, tuple(_joined(found)))
+                ranges.append((int(value), int(value)))
+        return cls(family, tuple(_joined(ranges)))
 
     @classmethod
-    def of_ranges(cls, family: Family, ranges: Iterable[tuple[int, int]]) -> AddressSet:
-        """The addresses of these ranges, both ends in them, in any order."""
+    def from_ranges(cls, family: Family, ranges: Iterable[tuple[int, int]]) -> AddressSet:
+        """The addresses of these ranges, which include both ends and come in any order."""
         return cls(family, tuple(_joined(list(ranges))))
 
     def __bool__(self) -> bool:
@@ -116,44 +116,45 @@ class AddressSet:
             return self
         return self & ~other
 
-    def meets(self, other: AddressSet) -> bool:
-        """Whether an address is in both, without looking for more than one."""
+    def overlaps(self, other: AddressSet) -> bool:
+        """Whether some address is in both; the search ends at the first one."""
         return next(_common(self.ranges, other.ranges), None) is not None
 
     def __invert__(self) -> AddressSet:
-        return self._others
+        return self._complement
 
     def __le__(self, other: AddressSet) -> bool:
         return not self - other
 
     @property
     def is_everything(self) -> bool:
-        """Whether no address is missing."""
+        """Whether it has every address of the family."""
         return self.ranges == ((0, (1 << self.family.bits) - 1),)
 
     @cached_property
     def prefixes(self) -> tuple[Prefix, ...]:
-        """The fewest prefixes that hold just these addresses, in order."""
+        """The fewest prefixes that contain exactly these addresses, in order."""
         return tuple(prefix for first, last in self.ranges for prefix in self._cut(first, last))
 
     @property
     def prefix_count(self) -> int:
-        """How many prefixes that takes, without making them.
+        """The number of `prefixes`, computed without making them.
 
-        A range is cut at the most even number in it: below that one prefix for each bit of the
-        distance to its beginning, above one for each bit of the distance to its end.
+        A range is cut at the number in it that the highest power of two divides. Below the cut
+        it takes a prefix for each bit that is set in the distance to its beginning, above the
+        cut one for each bit that is set in the distance to its end.
         """
         count = 0
         for first, last in self.ranges:
             size = (first ^ last).bit_length()
             middle = last >> max(size - 1, 0) << max(size - 1, 0)
-            whole = last - first + 1 == 1 << size
+            one_prefix = last - first + 1 == 1 << size
             below, above = middle - first, last + 1 - middle
-            count += 1 if whole else below.bit_count() + above.bit_count()
+            count += 1 if one_prefix else below.bit_count() + above.bit_count()
         return count
 
     @cached_property
-    def _others(self) -> AddressSet:
+    def _complement(self) -> AddressSet:
         gaps = []
         after = 0
         for first, last in self.ranges:
@@ -169,7 +170,7 @@ class AddressSet:
         return tuple(first for first, _ in self.ranges)
 
     def _cut(self, first: int, last: int) -> Iterator[Prefix]:
-        """One range as prefixes: each as large as where it begins and the rest allow."""
+        """One range as prefixes, each as large as its first address and what is left allow."""
         bits = self.family.bits
         while first <= last:
             aligned = (first & -first).bit_length() - 1 if first else bits
@@ -194,10 +195,10 @@ def _joined(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _common(
-    one: tuple[tuple[int, int], ...], other: tuple[tuple[int, int], ...]
+    left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[int, int]]:
-    """What is in both, in order: each range of the shorter one cuts a stretch from the longer."""
-    short, long = sorted((one, other), key=len)
+    """The intersection, in order: each range of the shorter one cuts a stretch from the longer."""
+    short, long = sorted((left, right), key=len)
     for first, last in short:
         begin = bisect_left(long, first, key=itemgetter(1))
         stretch = list(long[begin : bisect_right(long, last, lo=begin, key=itemgetter(0))])
@@ -208,7 +209,7 @@ def _common(
 
 
 def host(address: InterfaceAddress) -> Prefix:
-    """The one address as a prefix of full length."""
+    """The address of an interface as a prefix of full length."""
     return (
         IPv4Network(address.ip.packed)
         if address.version == Family.V4.version
@@ -217,7 +218,7 @@ def host(address: InterfaceAddress) -> Prefix:
 
 
 def holds(wide: Prefix, narrow: Prefix) -> bool:
-    """Whether all of a prefix is in another of its family."""
+    """Whether `wide` contains all of `narrow`, a prefix of the same family."""
     shift = wide.max_prefixlen - wide.prefixlen
-    same = int(wide.network_address) >> shift == int(narrow.network_address) >> shift
-    return wide.prefixlen <= narrow.prefixlen and same
+    same_bits = int(wide.network_address) >> shift == int(narrow.network_address) >> shift
+    return wide.prefixlen <= narrow.prefixlen and same_bits

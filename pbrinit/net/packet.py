@@ -1,6 +1,6 @@
-"""A packet and which way it goes, as far as the kernel's look-ups can see them.
+"""A packet and where it comes from, as far as the kernel's look-ups can see them.
 
-In: nothing (values only).  Out: `Packet`, `In` and `Out`, which the model takes.
+In: nothing (values only).  Out: `Packet`, and its `Origin`: `Ingress` or `Egress`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from pbrinit.net.addresses import Address, Family
+from pbrinit.net.addresses import Address, Family, family_of
 from pbrinit.net.icmp import ECHO_REPLY, ECHO_REQUEST
 from pbrinit.net.services import Protocol
 
@@ -17,7 +17,7 @@ WITH_TYPES = (Protocol.ICMP, Protocol.ICMPV6)
 
 
 class Fragment(enum.Enum):
-    """Whether the packet is whole. Neither fragment shows its ports to a rule."""
+    """Whether the packet is whole or a fragment. Neither kind of fragment shows ports to a rule."""
 
     WHOLE = "whole"
     FIRST = "first fragment"
@@ -26,11 +26,11 @@ class Fragment(enum.Enum):
 
 @dataclass(frozen=True)
 class Packet:
-    """One packet. Its family is its destination's.
+    """One packet. Its family is that of its destination.
 
-    `source` is None where the kernel is to choose it, on the way out.  `icmp` is type and
-    code, for ICMP and ICMPv6 only.  `hops` is how many machines may still take it (TTL, hop
-    limit).  `too_big`: the way on takes nothing of this length, and it may not be cut.
+    `source` is None in output where the kernel is to choose it.  `icmp` is type and code, for
+    ICMP and ICMPv6 only.  `ttl` is the TTL or the hop limit.  `too_big`: the packet is larger than
+    the MTU of the interface it leaves by, and must not be fragmented.
     """
 
     protocol: int
@@ -40,18 +40,18 @@ class Packet:
     destination_port: int = 0
     icmp: tuple[int, int] | None = None
     fragment: Fragment = Fragment.WHOLE
-    hops: int = 64
+    ttl: int = 64
     too_big: bool = False
 
     @property
     def family(self) -> Family:
         """The address family."""
-        return Family.of(self.destination)
+        return family_of(self.destination)
 
     @property
     def ports(self) -> tuple[int, int]:
         """Source and destination port as __skb_flow_dissect (net/core/flow_dissector.c) reads
-        them from a packet on its way in: of a fragment none, of ICMP none.
+        them from a packet that arrives: 0 for fragments and for ICMP.
         """
         if self.fragment is not Fragment.WHOLE or self.protocol not in WITH_PORTS:
             return 0, 0
@@ -59,19 +59,19 @@ class Packet:
 
     @property
     def flow_ports(self) -> tuple[int, int]:
-        """Source and destination port of the flow that a socket looks up with.
+        """Source and destination port of the flow that a socket looks up.
 
-        ICMP's type and code stand where the destination port is (union flowi_uli,
-        include/net/flow.h).  A packet is cut into fragments after its look-up.
+        For ICMP, type and code are in the place of the destination port (union flowi_uli,
+        include/net/flow.h).  A packet is fragmented after its look-up.
         """
         if self.icmp is not None:
-            kind, code = self.icmp
-            return 0, kind << 8 | code
+            type_, code = self.icmp
+            return 0, type_ << 8 | code
         return self.source_port, self.destination_port
 
-    def answer(self) -> Packet | None:
-        """What the other side sends in answer; None where nothing is known to answer, or
-        the kernel has yet to choose who asks.
+    def reverse_flow(self) -> Packet | None:
+        """The answer that the other side sends; None where no answer is known, or where the
+        kernel is still to choose the source.
         """
         if self.source is None:
             return None
@@ -88,29 +88,32 @@ class Packet:
             destination_port=self.source_port,
             icmp=icmp,
             fragment=Fragment.WHOLE,
-            hops=Packet.hops,
+            ttl=Packet.ttl,
             too_big=False,
         )
 
 
 @dataclass(frozen=True)
-class In:
-    """Arrives by a device: for this machine, or to be passed on."""
+class Ingress:
+    """The packet arrives by a device, for this machine or to be forwarded."""
 
     device: str
 
 
 @dataclass(frozen=True)
-class Out:
-    """Sent by a program of the user `uid`.
+class Egress:
+    """The packet is sent by a program of the user `uid`.
 
-    `device`: the socket is bound to it.  `bound`: the socket has its source address and port
-    before it sends, as a server's has, so that it is looked up once.
+    `device` is the device that the socket is bound to, if any.  `bound`: the socket has its source
+    address and port before it sends, as a server's has, so there is only one look-up.
+    `port_bound`: it has its port, but no address, so that the first look-up of TCP sees the port
+    too.
     """
 
     uid: int
     device: str | None = None
     bound: bool = False
+    port_bound: bool = False
 
 
-Direction = In | Out
+Origin = Ingress | Egress

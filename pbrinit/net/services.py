@@ -1,4 +1,4 @@
-"""Protocols, ports and services: what packets are told apart by besides addresses.
+"""Protocols, ports and services: what rules match besides addresses.
 
 In: nothing (values only).  Out: `Service` and its parts.
 """
@@ -12,7 +12,7 @@ from pbrinit.net.addresses import Family
 
 
 class Protocol(enum.IntEnum):
-    """The IP protocols that have a meaning of their own here (IANA protocol numbers)."""
+    """The IP protocols that need special treatment here (IANA protocol numbers)."""
 
     ICMP = 1
     TCP = 6
@@ -22,7 +22,7 @@ class Protocol(enum.IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Ports:
-    """A range of ports, both ends in it. 0 and 65535 cannot be written in a rule."""
+    """A range of ports that includes both ends. No rule can match ports 0 and 65535."""
 
     first: int
     last: int
@@ -34,26 +34,26 @@ class Ports:
         return self.first <= other.first and other.last <= self.last
 
     def overlaps(self, other: Ports) -> bool:
-        """Whether a port is in both."""
+        """Whether some port is in both."""
         return self.first <= other.last and other.first <= self.last
 
 
-EPHEMERAL = Ports(32768, 60999)
-"""Where this machine's clients take their own ports (ip_local_port_range, ip-sysctl.rst)."""
+LOCAL_EPHEMERAL_PORTS = Ports(32768, 60999)
+"""The ephemeral ports of this machine (ip_local_port_range, ip-sysctl.rst)."""
 
-CLIENTS = Ports(32768, 65534)
-"""Where other machines' clients take theirs, if an entry does not say otherwise: RFC 6335's
-dynamic ports and those of Linux. No rule can name port 65535."""
+REMOTE_EPHEMERAL_PORTS = Ports(32768, 65534)
+"""The ephemeral ports of other machines, unless an entry gives others: the dynamic ports of
+RFC 6335 and those of Linux. No rule can match port 65535."""
 
 DHCP_CLIENT, DHCP_SERVER = Ports(68, 68), Ports(67, 67)
-"""From where to where an address is asked for (RFC 2131, section 4.1)."""
+"""The UDP ports of DHCP clients and servers (RFC 2131, section 4.1)."""
 
 
 @dataclass(frozen=True, order=True)
 class Service:
-    """One protocol, with its ports on the server's side where it has any.
+    """One protocol, with the ports of the server where it has any.
 
-    ICMP stands for ICMPv6 in IPv6.  `echo` is ping: only echoes are asked or answered.
+    ICMP means ICMPv6 in IPv6.  `echo` is ping: echo requests and echo replies only.
     """
 
     protocol: int

@@ -1,1 +1,1 @@
-"""What the kernel is told: the plan, as ip commands, as netlink messages, as boot plan."""
+"""What is configured in the kernel: the plan, as ip commands, netlink messages, and boot plan."""

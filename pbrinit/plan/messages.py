@@ -1,63 +1,38 @@
-"""Rules, routes, addresses and links, each as the netlink message that makes it.
+"""Rules, routes, addresses, neighbours and links, each as the netlink message that makes it.
 
-In: one value of a plan.  Out: bytes.  They are made on the machine that builds the image, and on
-the appliance where a policy is tried, by the same code: so it needs nothing but `struct`, and a
-unit test holds every message to pyroute2's.  Source of the formats: rtnetlink(7),
-linux/fib_rules.h, linux/if_addr.h, linux/if_link.h, linux/veth.h.
+In: one value of a plan.  Out: bytes.  The same code runs on the machine that builds the image and
+on the appliance, where a policy is tried. So it needs only `struct`, and a unit test compares every
+message with that of pyroute2.  Formats: rtnetlink(7), linux/fib_rules.h, linux/if_addr.h,
+linux/if_link.h, linux/neighbour.h, linux/veth.h.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from pbrinit.net.addresses import Family, InterfaceAddress, Prefix
+from pbrinit.net.addresses import Family, InterfaceAddress, Prefix, family_of
 from pbrinit.net.services import Ports
-from pbrinit.plan.plan import WITHOUT_DEVICE, Action, Route, RouteKind, Rule
+from pbrinit.plan.neighbours import Neighbour
+from pbrinit.plan.plan import WITHOUT_DEVICE, Action, Route, RouteType, Rule
+from pbrinit.wire.netlink import constants as nl
 
-NLM_F_REQUEST = 0x1
-NLM_F_ACK = 0x4
-NLM_F_EXCL = 0x200
-NLM_F_CREATE = 0x400
-ADD = NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE
-CHANGE = NLM_F_REQUEST | NLM_F_ACK
+ADD = nl.NLM_F_REQUEST | nl.NLM_F_ACK | nl.NLM_F_EXCL | nl.NLM_F_CREATE
+CHANGE = nl.NLM_F_REQUEST | nl.NLM_F_ACK
 
-RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 20, 24
-RTM_NEWRULE, RTM_DELRULE = 32, 33
-IFF_UP, IFF_NOARP = 1, 0x80
-RTPROT_STATIC = 4
-RTNH_F_ONLINK = 4
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
-RTN = {
-    RouteKind.UNICAST: 1,
-    RouteKind.LOCAL: 2,
-    RouteKind.BROADCAST: 3,
-    RouteKind.BLACKHOLE: 6,
-    RouteKind.PROHIBIT: 8,
-    RouteKind.THROW: 9,
-}
 FR_ACT = {
-    Action.LOOKUP: 1,
-    Action.GOTO: 2,
-    Action.NOP: 3,
-    Action.BLACKHOLE: 6,
-    Action.PROHIBIT: 8,
+    Action.LOOKUP: nl.FR_ACT_TO_TBL,
+    Action.GOTO: nl.FR_ACT_GOTO,
+    Action.NOP: nl.FR_ACT_NOP,
+    Action.BLACKHOLE: nl.FR_ACT_BLACKHOLE,
+    Action.PROHIBIT: nl.FR_ACT_PROHIBIT,
 }
 HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
 RULE = ROUTE = struct.Struct("=BBBBBBBBI")
 LINK, ADDRESS = struct.Struct("=BxHiII"), struct.Struct("=BBBBI")
-FRA_DST, FRA_SRC, FRA_IIFNAME, FRA_GOTO, FRA_PRIORITY = 1, 2, 3, 4, 6
-FRA_TABLE, FRA_OIFNAME, FRA_UID_RANGE, FRA_IP_PROTO = 15, 17, 20, 22
-FRA_SPORT_RANGE, FRA_DPORT_RANGE = 23, 24
-RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 2, 4, 5, 7, 15
-IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_F_NODAD = 1, 2, 4, 0x02
-IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_GROUP, IFLA_NET_NS_FD = 1, 3, 18, 27, 28
-IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+NEIGHBOUR = struct.Struct("=B3xIHBB")
 INDEX = 0x7E57C0DE
-"""Stands where the interface's index goes; no attribute of ours has this value."""
-
-LOOPBACK = 1
-"""Its index in every network namespace (loopback_net_init, drivers/net/loopback.c)."""
+"""Stands in the place of the interface's index."""
 
 
 def _message(type_: int, flags: int, head: bytes, attributes: Sequence[bytes]) -> bytes:
@@ -65,12 +40,12 @@ def _message(type_: int, flags: int, head: bytes, attributes: Sequence[bytes]) -
     return HEADER.pack(HEADER.size + len(body), type_, flags, 0, 0) + body
 
 
-def _attribute(kind: int, value: bytes | None) -> bytes:
-    """One attribute, aligned to four bytes (NLA_ALIGN); nothing where there is no value."""
+def _attribute(type_: int, value: bytes | None) -> bytes:
+    """One attribute, aligned to four bytes (NLA_ALIGN); no bytes where there is no value."""
     if value is None:
         return b""
     size = ATTRIBUTE.size + len(value)
-    return ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
+    return ATTRIBUTE.pack(size, type_) + value + bytes(-size % 4)
 
 
 def _number(value: int | None) -> bytes | None:
@@ -90,7 +65,7 @@ def _length(value: Prefix | None) -> int:
 
 
 def rule(rule: Rule, type_: int, flags: int) -> bytes:
-    """Adds the rule, or takes it away."""
+    """Adds a rule, or removes it."""
     lookup = rule.argument if rule.action is Action.LOOKUP else None
     target = rule.argument if rule.action is Action.GOTO else None
     lengths = _length(rule.destination), _length(rule.source)
@@ -99,17 +74,17 @@ def rule(rule: Rule, type_: int, flags: int) -> bytes:
         flags,
         RULE.pack(int(rule.family), *lengths, 0, 0, 0, 0, FR_ACT[rule.action], 0),
         [
-            _attribute(FRA_PRIORITY, _number(rule.preference)),
-            _attribute(FRA_TABLE, _number(lookup)),
-            _attribute(FRA_GOTO, _number(target)),
-            _attribute(FRA_IIFNAME, _name(rule.iif)),
-            _attribute(FRA_OIFNAME, _name(rule.oif)),
-            _attribute(FRA_SRC, _prefix(rule.source)),
-            _attribute(FRA_DST, _prefix(rule.destination)),
-            _attribute(FRA_IP_PROTO, None if rule.protocol is None else bytes([rule.protocol])),
-            _attribute(FRA_SPORT_RANGE, _range(rule.source_ports)),
-            _attribute(FRA_DPORT_RANGE, _range(rule.destination_ports)),
-            _attribute(FRA_UID_RANGE,
+            _attribute(nl.FRA_PRIORITY, _number(rule.preference)),
+            _attribute(nl.FRA_TABLE, _number(lookup)),
+            _attribute(nl.FRA_GOTO, _number(target)),
+            _attribute(nl.FRA_IIFNAME, _name(rule.iif)),
+            _attribute(nl.FRA_OIFNAME, _name(rule.oif)),
+            _attribute(nl.FRA_SRC, _prefix(rule.source)),
+            _attribute(nl.FRA_DST, _prefix(rule.destination)),
+            _attribute(nl.FRA_IP_PROTO, None if rule.protocol is None else bytes([rule.protocol])),
+            _attribute(nl.FRA_SPORT_RANGE, _range(rule.source_ports)),
+            _attribute(nl.FRA_DPORT_RANGE, _range(rule.destination_ports)),
+            _attribute(nl.FRA_UID_RANGE,
                        None if rule.uid is None else struct.pack("=II", rule.uid, rule.uid)),
         ],
     )  # fmt: skip
@@ -120,100 +95,131 @@ def _range(ports: Ports | None) -> bytes | None:
 
 
 def marked(message: bytes) -> tuple[bytes, tuple[int, ...]]:
-    """The message, and where the interface's index is to be set in it.
+    """The message, and the offsets at which the interface's index has to be set.
 
-    Netlink aligns everything to four bytes.
+    Of a route that is its outgoing device, of an address a field of its head: nothing else of them
+    is looked at, since an address may be any bytes. Netlink aligns everything to four bytes.
     """
+    _, type_, *_ = HEADER.unpack_from(message)
     mark = struct.pack("=I", INDEX)
-    return message, tuple(at for at in range(0, len(message), 4) if message[at : at + 4] == mark)
+    places: Sequence[int] = range(0, len(message), 4)
+    if type_ == nl.RTM_NEWADDR:
+        places = [HEADER.size + ADDRESS.size - len(mark)]
+    elif type_ == nl.RTM_NEWROUTE:
+        places = [
+            at for kind, at in _values(message, HEADER.size + ROUTE.size) if kind == nl.RTA_OIF
+        ]
+    return message, tuple(at for at in places if message[at : at + 4] == mark)
+
+
+def _values(message: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """The type of each attribute from an offset on, and the offset of its value."""
+    while at < len(message):
+        length, kind = ATTRIBUTE.unpack_from(message, at)
+        yield kind, at + ATTRIBUTE.size
+        at += length + -length % 4
 
 
 def link_change(name: str | None, index: int = INDEX) -> bytes:
-    """A new name for a device that is down, or, without one, the device's way up."""
-    up = 0 if name else IFF_UP
+    """Renames a device that is down, or, without a name, sets a device up."""
+    up = 0 if name else nl.IFF_UP
     head = LINK.pack(0, 0, index, up, up)
-    return _message(RTM_NEWLINK, CHANGE, head, [_attribute(IFLA_IFNAME, _name(name))])
+    return _message(nl.RTM_NEWLINK, CHANGE, head, [_attribute(nl.IFLA_IFNAME, _name(name))])
 
 
 def veth(device: str, peer: str, mac: str) -> bytes:
-    """A pair of devices that both have the MAC address `mac` and resolve none (veth_newlink,
-    drivers/net/veth.c); where the index would go, the descriptor of the namespace that `peer`
-    is made in.
+    """Makes a pair of devices that both have the MAC address `mac` and no address resolution
+    (veth_newlink, drivers/net/veth.c). In the place of the index it has the descriptor of the
+    namespace that `peer` is made in.
     """
     hardware = bytes.fromhex(mac.replace(":", ""))
-    head = LINK.pack(0, 0, 0, IFF_NOARP, IFF_NOARP)
+    head = LINK.pack(0, 0, 0, nl.IFF_NOARP, nl.IFF_NOARP)
     inner = (
         head,
-        _attribute(IFLA_IFNAME, _name(peer)),
-        _attribute(IFLA_ADDRESS, hardware),
-        _attribute(IFLA_NET_NS_FD, _number(INDEX)),
+        _attribute(nl.IFLA_IFNAME, _name(peer)),
+        _attribute(nl.IFLA_ADDRESS, hardware),
+        _attribute(nl.IFLA_NET_NS_FD, _number(INDEX)),
     )
-    kind = _attribute(IFLA_INFO_KIND, _name("veth"))
-    data = _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, b"".join(inner)))
+    kind = _attribute(nl.IFLA_INFO_KIND, _name("veth"))
+    data = _attribute(nl.IFLA_INFO_DATA, _attribute(nl.VETH_INFO_PEER, b"".join(inner)))
     return _message(
-        RTM_NEWLINK,
+        nl.RTM_NEWLINK,
         ADD,
         head,
         [
-            _attribute(IFLA_IFNAME, _name(device)),
-            _attribute(IFLA_ADDRESS, hardware),
-            _attribute(IFLA_LINKINFO, kind + data),
+            _attribute(nl.IFLA_IFNAME, _name(device)),
+            _attribute(nl.IFLA_ADDRESS, hardware),
+            _attribute(nl.IFLA_LINKINFO, kind + data),
         ],
     )
 
 
 def link_removal(device: str) -> bytes:
-    """Takes a device away by its name."""
+    """Removes a device by its name."""
     head = LINK.pack(0, 0, 0, 0, 0)
-    return _message(RTM_DELLINK, CHANGE, head, [_attribute(IFLA_IFNAME, _name(device))])
+    return _message(nl.RTM_DELLINK, CHANGE, head, [_attribute(nl.IFLA_IFNAME, _name(device))])
 
 
 def link_group(group: int) -> bytes:
-    """Puts a device into a group, a number that means nothing to the kernel."""
+    """Puts a device into a group: a number without a meaning for the kernel."""
     head = LINK.pack(0, 0, INDEX, 0, 0)
-    return _message(RTM_NEWLINK, CHANGE, head, [_attribute(IFLA_GROUP, _number(group))])
+    return _message(nl.RTM_NEWLINK, CHANGE, head, [_attribute(nl.IFLA_GROUP, _number(group))])
 
 
-def address(address: InterfaceAddress, *, tried: bool = True) -> bytes:
-    """Adds the address to a device; one of IPv6 is `tried`, whether somebody else has it."""
+def address(address: InterfaceAddress, *, dad: bool = True) -> bytes:
+    """Adds the address to a device; `dad`: duplicate address detection in IPv6."""
     broadcast = None
     if address.version == Family.V4.version and address.network.prefixlen < 31:  # noqa: PLR2004  RFC 3021
         broadcast = address.network.broadcast_address.packed
     return _message(
-        RTM_NEWADDR,
+        nl.RTM_NEWADDR,
         ADD,
-        ADDRESS.pack(int(Family.of(address)), address.network.prefixlen,
-                     0 if tried else IFA_F_NODAD, 0, INDEX),
+        ADDRESS.pack(int(family_of(address)), address.network.prefixlen,
+                     0 if dad else nl.IFA_F_NODAD, 0, INDEX),
         [
-            _attribute(IFA_LOCAL, address.ip.packed),
-            _attribute(IFA_ADDRESS, address.ip.packed),
-            _attribute(IFA_BROADCAST, broadcast),
+            _attribute(nl.IFA_LOCAL, address.ip.packed),
+            _attribute(nl.IFA_ADDRESS, address.ip.packed),
+            _attribute(nl.IFA_BROADCAST, broadcast),
         ],
     )  # fmt: skip
 
 
-def route(route: Route) -> bytes:
-    """Adds the route, to a device where it is of a kind that has one."""
-    scope = RT_SCOPE_UNIVERSE
-    if route.kind is RouteKind.LOCAL:
-        scope = RT_SCOPE_HOST
-    elif route.kind is RouteKind.BROADCAST or (
-        route.kind is RouteKind.UNICAST and route.gateway is None and route.family is Family.V4
-    ):
-        scope = RT_SCOPE_LINK
-    lengths = _length(route.destination), _length(route.source)
-    flags = RTNH_F_ONLINK if route.onlink else 0
-    device = None if route.kind in WITHOUT_DEVICE else INDEX
+def neighbour(neighbour: Neighbour) -> bytes:
+    """Adds a neighbour of a device for good (neigh_add, net/core/neighbour.c)."""
+    family = int(family_of(neighbour.address))
     return _message(
-        RTM_NEWROUTE,
+        nl.RTM_NEWNEIGH,
         ADD,
-        ROUTE.pack(int(route.family), *lengths, 0, 0, RTPROT_STATIC, scope, RTN[route.kind], flags),
+        NEIGHBOUR.pack(family, INDEX, nl.NUD_PERMANENT, 0, 0),
         [
-            _attribute(RTA_TABLE, _number(route.table)),
-            _attribute(RTA_DST, _prefix(route.destination)),
-            _attribute(RTA_SRC, _prefix(route.source)),
-            _attribute(RTA_GATEWAY, route.gateway.packed if route.gateway else None),
-            _attribute(RTA_PREFSRC, route.preferred.packed if route.preferred else None),
-            _attribute(RTA_OIF, _number(device)),
+            _attribute(nl.NDA_DST, neighbour.address.packed),
+            _attribute(nl.NDA_LLADDR, bytes.fromhex(neighbour.mac.replace(":", ""))),
+        ],
+    )
+
+
+def route(route: Route) -> bytes:
+    """Adds the route, with a device where its type has one."""
+    scope = nl.RT_SCOPE_UNIVERSE
+    if route.type is RouteType.LOCAL:
+        scope = nl.RT_SCOPE_HOST
+    elif route.type in (RouteType.BROADCAST, RouteType.ANYCAST, RouteType.MULTICAST) or (
+        route.type is RouteType.UNICAST and route.gateway is None and route.family is Family.V4
+    ):
+        scope = nl.RT_SCOPE_LINK
+    lengths = _length(route.destination), _length(route.source)
+    flags = nl.RTNH_F_ONLINK if route.onlink else 0
+    device = None if route.type in WITHOUT_DEVICE else INDEX
+    return _message(
+        nl.RTM_NEWROUTE,
+        ADD,
+        ROUTE.pack(int(route.family), *lengths, 0, 0, nl.RTPROT_STATIC, scope, route.type, flags),
+        [
+            _attribute(nl.RTA_TABLE, _number(route.table)),
+            _attribute(nl.RTA_DST, _prefix(route.destination)),
+            _attribute(nl.RTA_SRC, _prefix(route.source)),
+            _attribute(nl.RTA_GATEWAY, route.gateway.packed if route.gateway else None),
+            _attribute(nl.RTA_PREFSRC, route.preferred.packed if route.preferred else None),
+            _attribute(nl.RTA_OIF, _number(device)),
         ],
     )

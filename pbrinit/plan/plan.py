@@ -1,7 +1,7 @@
-"""What the kernel is told: rules, routes, sysctls and links, in order, as plain values.
+"""What is configured in the kernel: rules, routes, sysctls and links, in order, as plain values.
 
-In: nothing (values only).  Out: `Plan`.  The compiler makes it; netlink, show, the model
-and the audit take it.  Two equal plans make equal machines.
+In: nothing (values only).  Out: `Plan`.  The compiler makes it; the encoder, `show` and the model
+take it.  Two equal plans make equal machines.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from pbrinit.net.addresses import Address, Family, InterfaceAddress, Prefix
 from pbrinit.net.services import Ports
-from pbrinit.policy.assigned import Awaits
+from pbrinit.policy.assigned import DynamicInterface
 from pbrinit.policy.policy import STAY, Metrics, OnFailure
-from pbrinit.policy.programs import Run, User
+from pbrinit.policy.programs import Program, User
+from pbrinit.wire.netlink import constants as nl
 
-TABLE_MAIN = 254
-TABLE_LOCAL = 255
+TABLE_MAIN = nl.RT_TABLE_MAIN
+TABLE_LOCAL = nl.RT_TABLE_LOCAL
 
 
 class Action(enum.Enum):
@@ -33,8 +34,8 @@ class Action(enum.Enum):
 class Rule:
     """One ip rule. Every selector that is not None must match.
 
-    `argument` is the table of a lookup and the preference a goto jumps to.  `note` says
-    which part of the policy asked for it.
+    `argument` is the table of a lookup, or the preference that a goto leads to.  `note` says why
+    the rule is there, and `entries` are the keys of the policy's entries that it is for.
     """
 
     family: Family
@@ -50,39 +51,48 @@ class Rule:
     destination_ports: Ports | None = None
     uid: int | None = None
     note: str = ""
+    entries: tuple[str, ...] = ()
 
 
-class RouteKind(enum.Enum):
-    """The route types in use (ip-route(8), RTN_* in rtnetlink.h)."""
+class RouteType(enum.IntEnum):
+    """The route types by the kernel's numbers (RTN_* in linux/rtnetlink.h)."""
 
-    UNICAST = "unicast"
-    LOCAL = "local"
-    BROADCAST = "broadcast"
-    THROW = "throw"
-    BLACKHOLE = "blackhole"
-    PROHIBIT = "prohibit"
+    UNICAST = nl.RTN_UNICAST
+    LOCAL = nl.RTN_LOCAL
+    BROADCAST = nl.RTN_BROADCAST
+    ANYCAST = nl.RTN_ANYCAST
+    MULTICAST = nl.RTN_MULTICAST
+    BLACKHOLE = nl.RTN_BLACKHOLE
+    PROHIBIT = nl.RTN_PROHIBIT
+    THROW = nl.RTN_THROW
+
+    @property
+    def word(self) -> str:
+        """The type as ip-route(8) writes it."""
+        return self.name.lower()
 
 
-WITHOUT_DEVICE = (RouteKind.THROW, RouteKind.BLACKHOLE, RouteKind.PROHIBIT)
-"""The kinds that name no device; in IPv6 the kernel gives them loopback (fib6_nh_init)."""
+WITHOUT_DEVICE = (RouteType.THROW, RouteType.BLACKHOLE, RouteType.PROHIBIT)
+"""The types without a device; in IPv6 the kernel gives them loopback (fib6_nh_init)."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """One route. `destination` None is the default; the device is the link's that holds it.
+    """One route. `destination` None is the default; the device is that of the link that holds it.
 
-    `source`, in IPv6 alone, is the prefix that a packet must come from (IPV6_SUBTREES).
-    `preferred` is the address that those get who leave by it and have none yet.
+    `source`, in IPv6 only, is the prefix that packets must come from (IPV6_SUBTREES).  `preferred`
+    is the source address of packets that leave by the route and have none yet.
 
-    A gateway is said to be on the link and not looked up: IPv4's look-up (fib_check_nh_v4_gw,
-    net/ipv4/fib_semantics.c) goes through the rules, as any, and would end in the hairpin,
-    whereupon the gateway is silently not used; IPv6's (ip6_route_check_nh, net/ipv6/route.c)
-    does where the route's own table has no way to the gateway, and would be refused.
+    A gateway is set `onlink`, so that the kernel does not look it up. In IPv4 that look-up
+    (fib_check_nh_v4_gw, net/ipv4/fib_semantics.c) goes through the rules and would end in the
+    hairpin, whereupon the gateway is silently not used. In IPv6 it goes through the rules where
+    the route's own table does not reach the gateway (ip6_route_check_nh, net/ipv6/route.c), and
+    would be refused.
     """
 
     family: Family
     table: int
-    kind: RouteKind
+    type: RouteType
     destination: Prefix | None = None
     gateway: Address | None = None
     source: Prefix | None = None
@@ -91,13 +101,13 @@ class Route:
 
     @property
     def onlink(self) -> bool:
-        """Whether the gateway is taken for on link without a look-up."""
+        """Whether the kernel takes the gateway as on the link, without a look-up."""
         return self.gateway is not None
 
 
 @dataclass(frozen=True)
 class Sysctl:
-    """One file below /proc/sys, its value and why."""
+    """One file below /proc/sys, its value, and why it has this value."""
 
     key: str
     value: str
@@ -106,32 +116,32 @@ class Sysctl:
 
 @dataclass(frozen=True)
 class Link:
-    """An interface that goes up, and what is set on it, in this order: sysctls, up, routes
-    before any address, addresses, routes.
+    """An interface that is set up, and what is set on it, in this order: sysctls, up, the routes
+    that come before any address, addresses, routes.
 
-    Where `mac` is given, the device that has it is first renamed to `device`.  The link of a
-    room comes and goes with its program.
+    With `mac`, the device with that MAC address is first renamed to `device`.  The link of a room
+    exists as long as its program runs.
     """
 
     name: str
     device: str
     mac: str | None
     sysctls: tuple[Sysctl, ...]
-    early_routes: tuple[Route, ...]
+    preaddress_routes: tuple[Route, ...]
     addresses: tuple[InterfaceAddress, ...]
     routes: tuple[Route, ...]
 
     @property
-    def speaks_six(self) -> bool:
-        """Whether IPv6 is on; the door of a room has no address of it."""
+    def has_ipv6(self) -> bool:
+        """Whether IPv6 is on; the device of a room has IPv6 without an address."""
         return self._set("disable_ipv6", "0")
 
     @property
-    def makes_link_local(self) -> bool:
-        """Whether the kernel gives it an address of its link, and the prefix of all of them
+    def has_link_local(self) -> bool:
+        """Whether the kernel gives it a link-local address and the link-local prefix
         (addrconf_addr_gen, net/ipv6/addrconf.c).
         """
-        return self.speaks_six and not self._set("addr_gen_mode", "1")
+        return self.has_ipv6 and not self._set("addr_gen_mode", "1")
 
     def _set(self, key: str, value: str) -> bool:
         path = f"net/ipv6/conf/{self.device}/{key}"
@@ -140,37 +150,39 @@ class Link:
 
 @dataclass(frozen=True)
 class Room:
-    """The network namespace of one program: what its loopback and its eth0 get, in this order:
-    sysctls, up, addresses, routes.
+    """The network namespace of one program: what is set on its loopback and its eth0, in this
+    order: sysctls, up, addresses, routes.
 
-    `device` is the other end of eth0, a link of the plan; both ends have `mac`, and since no
-    address is asked for on either (IFF_NOARP), a frame is for whoever is at the other end.
+    `device` is the other end of eth0, a link of the plan. Both ends have the MAC address `mac` and
+    no address resolution (IFF_NOARP), so a frame always reaches the other end.
+    `first_id` is the number that user 0 of the room has on the machine (`policy.room_ids`).
     """
 
     device: str
     mac: str
-    clients: Ports
+    client_ports: Ports
+    first_id: int
     sysctls: tuple[Sysctl, ...]
     addresses: tuple[InterfaceAddress, ...]
     routes: tuple[Route, ...]
 
 
 @dataclass(frozen=True)
-class Program:
-    """A program that is kept running, in its room if it has one."""
+class PlannedProgram:
+    """A program that is kept running, and its room if it has one."""
 
-    run: Run
+    program: Program
     room: Room | None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything, in the order in which it is done: sysctls, rules, links, last sysctls, programs.
+    """Everything, in the order in which it is done: sysctls, rules, links, forwarding, programs.
 
-    `summary` has a sentence for each entry of the policy; `on_failure` is what is done where
-    the plan cannot be put in force, or kept so.  `last` switches forwarding on, once
-    all links are as planned; it is empty where the policy forwards nothing.  `awaits` is the same
-    with what is `given` and without.
+    `summary` has a sentence for each entry of the policy; `on_failure` is what is done where the
+    plan cannot be put in force, or cannot be kept in force.  `forwarding_sysctls` switch forwarding
+    on, after all links are as planned; there are none where the policy forwards nothing.
+    `dynamic_interfaces` are the same with `assignments` and without.
     """
 
     hostname: str
@@ -180,33 +192,33 @@ class Plan:
     rules: tuple[Rule, ...]
     links: tuple[Link, ...]
     tables: tuple[tuple[int, str], ...]
-    last: tuple[Sysctl, ...] = ()
+    forwarding_sysctls: tuple[Sysctl, ...] = ()
     on_failure: OnFailure = STAY
-    programs: tuple[Program, ...] = ()
+    programs: tuple[PlannedProgram, ...] = ()
     metrics: Metrics | None = None
     log: bool = False
-    awaits: tuple[Awaits, ...] = ()
-    given: tuple[str, ...] = ()
+    dynamic_interfaces: tuple[DynamicInterface, ...] = ()
+    assignments: tuple[str, ...] = ()
 
     @property
     def forwards(self) -> bool:
-        """Whether packets that are not for this machine may pass through it."""
-        return bool(self.last)
+        """Whether it forwards packets that are not for this machine."""
+        return bool(self.forwarding_sysctls)
 
-    def passes_on(self, family: Family, device: str) -> bool:
-        """Whether packets that arrive by the device may pass through in the end: IPv4 asks the
-        device (IN_DEV_FORWARD), IPv6 the whole machine (ip6_forward).
+    def forwards_from(self, family: Family, device: str) -> bool:
+        """Whether packets that arrive by the device are forwarded: IPv4 has a switch for each
+        device (IN_DEV_FORWARD), IPv6 one for the machine (ip6_forward).
         """
         key = "net/ipv6/conf/all/forwarding"
         if family is Family.V4:
             key = f"net/ipv4/conf/{device}/forwarding"
-        return any(sysctl.key == key and sysctl.value == "1" for sysctl in self.last)
+        return any(sysctl.key == key and sysctl.value == "1" for sysctl in self.forwarding_sysctls)
 
 
 LOOPBACK = "lo"
 
 
-TABLE_DEFAULT = 253
+TABLE_DEFAULT = nl.RT_TABLE_DEFAULT
 
 
 KERNEL_RULES = tuple(
@@ -219,5 +231,5 @@ KERNEL_RULES = tuple(
         (Family.V6, 0, TABLE_LOCAL),
     )
 )
-"""What a network namespace starts with, in the order in which it is taken away:
+"""The rules that a network namespace starts with, in the order in which they are removed:
 fib_default_rules_init (net/ipv4/fib_rules.c), fib6_rules_net_init (net/ipv6/fib6_rules.c)."""

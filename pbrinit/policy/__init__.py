@@ -1,1 +1,1 @@
-"""What the person asked for: a policy, its parts, and its addresses that are assigned later."""
+"""What an administrator requests: the policy, its parts, and addresses that are assigned later."""

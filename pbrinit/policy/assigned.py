@@ -1,8 +1,8 @@
-"""A policy with the addresses that are given to it on its links, as if they stood in its file.
+"""A policy with addresses that are assigned at run time, as if they were in its file.
 
-In: a `Policy` and what a lease gives, or a router's advertisement, or nothing.  Out: a `Policy`.
-What asks the lease's server for more time is an entry like any other: the compiler and the proof
-know nothing of leases.
+In: a `Policy`, and what a DHCP lease or a router advertisement assigns, or nothing.  Out: a
+`Policy`.  The renewal of a lease is an allow entry like any other, so that the compiler and the
+proof know nothing of leases.  Definition: docs/meaning.md, "With a lease", "With an advertisement".
 """
 
 from __future__ import annotations
@@ -12,243 +12,283 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from itertools import product
 
-from pbrinit.net.addresses import Address, AddressSet, Family, InterfaceAddress, Prefix
+from pbrinit.net.addresses import Address, AddressSet, Family, InterfaceAddress, Prefix, family_of
 from pbrinit.net.services import DHCP_CLIENT, DHCP_SERVER, Protocol, Service
-from pbrinit.policy.interfaces import GIVEN, Interface, Routed
-from pbrinit.policy.policy import ANYBODY, Direction, Entry, Peers, Policy
+from pbrinit.policy.interfaces import ASSIGNED_BY, Interface, StaticRoute
+from pbrinit.policy.policy import ANYBODY, AddressGroup, Allow, Direction, Policy
 from pbrinit.policy.programs import ROOT, User
 from pbrinit.wire.assignment import LeaseError
 from pbrinit.wire.dhcp import classless_routes, lease
-from pbrinit.wire.ndp import address
+from pbrinit.wire.dhcp.classless_routes import ON_LINK
+from pbrinit.wire.ndp import address as advertised
 
 
 @dataclass(frozen=True)
-class Given:
-    """What is given to an interface: an address and perhaps the way to everybody else.
+class Assignment:
+    """What an interface is assigned: an address, and the gateway if there is one.
 
-    IPv4's is a lease, whose `server` is asked for more time, None being any, and which may have
-    routes; IPv6's is what a router advertises, its prefix filled up to an address, and has neither.
+    In IPv4 it is a DHCP lease, which may have routes. Renewal requests go to its `server`; None is
+    any server. In IPv6 it comes from a router advertisement, its prefix completed to an address,
+    and has neither server nor routes.
     """
 
     address: InterfaceAddress
     gateway: Address | None
     server: IPv4Address | None = None
-    routes: tuple[Routed, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
 
     @property
     def family(self) -> Family:
-        """Of which family it is."""
-        return Family.of(self.address)
+        """The family of the address."""
+        return family_of(self.address)
 
     @property
     def text(self) -> str:
-        """It in the form of FORM."""
+        """The assignment in the form FORM."""
         server = f",{self.server or ANY}" if self.family is Family.V4 else ""
-        routes = "".join(f",{route.prefix}={route.via}" for route in self.routes)
+        routes = "".join(f",{route.prefix}={route.via or ''}" for route in self.routes)
         return f"{self.address},{self.gateway or ''}{server}{routes}"
 
     def __str__(self) -> str:
-        ways = f", gateway {self.gateway}" if self.gateway else ""
-        ways += "".join(f", {route}" for route in self.routes)
+        next_hops = f", gateway {self.gateway}" if self.gateway else ""
+        next_hops += "".join(f", {route}" for route in self.routes)
         server = f" from {self.server or 'any server'}" if self.family is Family.V4 else ""
-        return f"{self.address}{ways}{server}"
+        return f"{self.address}{next_hops}{server}"
 
 
-class GivenError(Exception):
-    """What is written otherwise, or the policy cannot use; the text says why."""
+class AssignmentError(Exception):
+    """An assignment that has another form, or that the policy cannot use; the text says why."""
 
 
-FORM = "ADDRESS/LENGTH[,[GATEWAY][,[SERVER][,PREFIX=ROUTER]…]]"
+FORM = "ADDRESS/LENGTH[,[GATEWAY][,[SERVER][,PREFIX=[ROUTER]]…]]"
 ANY = "any"
 NAMES = {Family.V4: "a lease", Family.V6: "an advertisement"}
-EXAMPLES = {
+EXAMPLES: dict[Family, tuple[str, ...]] = {
     Family.V4: (
         "192.0.2.77/24,192.0.2.1", "198.51.100.77/24,198.51.100.1",
         "203.0.113.77/24,203.0.113.1", "10.77.77.77/24,10.77.77.1",
         "172.31.77.77/24,172.31.77.1", "192.168.77.77/24,192.168.77.1",
+        *(f"{first}.77.77.77/{length},{first}.77.77.78"
+          for length in (24, 30) for first in range(1, 224)),
     ),
     Family.V6: (
         "2001:db8:77:77:5054:ff:fe12:3456/64,fe80::1",
         "3fff:77:77:77:5054:ff:fe12:3456/64,fe80::1",
         "fd77:77:77:77:5054:ff:fe12:3456/64,fe80::1",
+        *(f"{first:x}:77:77:77:5054:ff:fe12:3456/64,fe80::1"
+          for first in range(0x2001, 0x4000, 0x101)),
     ),
 }  # fmt: skip
-"""What to show a policy with: of documentation (RFC 5737, 3849, 9637), and private."""
+"""Example assignments: from documentation prefixes (RFC 5737, 3849, 9637), private ones, and others
+for a policy that has taken all of these."""
 
 
-def given(policy: Policy, text: str) -> Given:
-    """What is written in the form of FORM; the gateway of a lease is its server where none is
-    named, and "any" as a server is any.
+def parse_assignment(policy: Policy, text: str) -> Assignment:
+    """Parse an assignment in the form FORM, and check it against the policy.
 
-    Raises GivenError.
+    The server of a lease is its gateway where none is given; "any" is any server.
+
+    Raises AssignmentError.
     """
-    found = _written(text)
-    if found is None:
-        hint = f"write {FORM}, of a lease the gateway or the server at least"
-        raise GivenError(f'"{text}" is no lease and no advertisement: {hint}')
-    family = found.family
-    awaited = next((one for one in awaits(policy) if one.family is family), None)
-    if awaited is None:
-        raise GivenError(f"no interface of the policy gets its address {GIVEN[family]}")
-    check = lease.check_address if family is Family.V4 else address.check_address
-    ends = str(found.address.ip), found.address.network.prefixlen
+    assignment = _parse(text)
+    if assignment is None:
+        hint = f"write {FORM}; a lease has at least a gateway or a server"
+        raise AssignmentError(f'"{text}" is neither a lease nor an advertisement: {hint}')
+    family = assignment.family
+    interface = next((i for i in dynamic_interfaces(policy) if i.family is family), None)
+    if interface is None:
+        raise AssignmentError(f"no interface of the policy gets its address {ASSIGNED_BY[family]}")
+    address = str(assignment.address.ip), assignment.address.network.prefixlen
+    gateway = str(assignment.gateway) if assignment.gateway else None
     try:
-        check(*ends, str(found.gateway) if found.gateway else None, awaited.taken)
-        if family is Family.V4:
-            routes = tuple((str(route.prefix), str(route.via)) for route in found.routes)
-            classless_routes.check_routes(routes, *ends, awaited.taken)
+        if family is Family.V6:
+            advertised.check_address(*address, gateway, interface.taken)
+            return assignment
+        written = tuple((str(r.prefix), str(r.via or ON_LINK)) for r in assignment.routes)
+        routes = classless_routes.with_host_routes(written, gateway, *address)
+        lease.check_ways(*address, gateway, routes, interface.taken)
     except LeaseError as error:
-        raise GivenError(f"{text}: {error}") from None
-    return found
+        raise AssignmentError(f"{text}: {error}") from None
+    return replace(assignment, routes=tuple(_static_route(*route) for route in routes))
 
 
-def _written(text: str) -> Given | None:
-    first, *others = text.split(",")
-    four = ":" not in first
-    if "/" not in first or (len(others) > 1 and not four):
+def _parse(text: str) -> Assignment | None:
+    address, *others = text.split(",")
+    is_lease = ":" not in address
+    if "/" not in address or (len(others) > 1 and not is_lease):
         return None
-    gateway, server, *ways = (*others, "", "")[: max(len(others), 2)]
+    gateway, server, *routes = (*others, "", "")[: max(len(others), 2)]
     try:
-        if not four:
-            hop = IPv6Address(gateway) if gateway else None
-            return Given(IPv6Interface(first), hop)
-        return Given(
-            IPv4Interface(first),
+        if not is_lease:
+            router = IPv6Address(gateway) if gateway else None
+            return Assignment(IPv6Interface(address), router)
+        return Assignment(
+            IPv4Interface(address),
             IPv4Address(gateway) if gateway else None,
             None if server == ANY else IPv4Address(server or gateway),
-            tuple(_route(way) for way in ways),
+            tuple(_parse_route(route) for route in routes),
         )
     except ValueError:
         return None
 
 
-def _route(text: str) -> Routed:
+def _parse_route(text: str) -> StaticRoute:
     """Raises ValueError."""
-    prefix, _, router = text.partition("=")
-    return Routed(IPv4Network(prefix), IPv4Address(router))
+    prefix, equals, router = text.partition("=")
+    if not equals:
+        raise ValueError(text)
+    return _static_route(prefix, router or ON_LINK)
 
 
-def awaits(policy: Policy) -> tuple[Awaits, ...]:
-    """The interfaces that are given an address, and what that must not overlap with."""
+def _static_route(prefix: str, router: str) -> StaticRoute:
+    """Raises ValueError."""
+    return StaticRoute(IPv4Network(prefix), None if router == ON_LINK else IPv4Address(router))
+
+
+def dynamic_interfaces(policy: Policy) -> tuple[DynamicInterface, ...]:
+    """The interfaces whose address is assigned, and the prefixes that it must not overlap."""
     return tuple(
-        Awaits(family, interface.name, interface.device, tuple(_taken(policy, family)))
+        DynamicInterface(family, interface.name, interface.device, tuple(_taken(policy, family)))
         for family in Family
         for interface in policy.interfaces
-        if family in interface.asks
+        if family in interface.dynamic_families
     )
 
 
 def _taken(policy: Policy, family: Family) -> Iterator[tuple[int, int]]:
-    """The prefixes of other interfaces; and of the one that asks those of its routes that a link's
-    prefix must not have in it. Around it a route may be.
+    """The prefixes of other interfaces and their routes; of the dynamic interface itself those
+    routes that the prefix of a link must not contain. A route may contain the prefix of a link.
     """
     for interface in policy.interfaces:
-        asks = family in interface.asks
-        near: list[Prefix] = [] if asks else [a.network for a in interface.own(family)]
-        near += [
+        dynamic = family in interface.dynamic_families
+        prefixes: list[Prefix] = (
+            [] if dynamic else [address.network for address in interface.addresses_of(family)]
+        )
+        prefixes += [
             route.prefix
             for route in interface.routes_of(family)
-            if not asks or route.prefix.prefixlen >= address.LENGTH
+            if not dynamic or route.prefix.prefixlen >= advertised.LENGTH
         ]
-        for prefix in near:
+        for prefix in prefixes:
             yield int(prefix.network_address), prefix.prefixlen
 
 
-def states(policy: Policy) -> Iterator[tuple[str, Policy]]:
-    """What the policy is in turn, with words for it: all that can be given is shown for an
-    example, and without.
+def assignment_states(
+    policy: Policy, given: Iterable[Assignment] = ()
+) -> Iterator[tuple[str, Policy]]:
+    """Every state of the policy, each with a description: with and without each assignment that it
+    can have; with those `given`, and with an example of the others.
+
+    Raises AssignmentError where no example fits: then nothing could be said of that state.
     """
-    families = [one.family for one in awaits(policy)]
-    for found in product(*(dict.fromkeys((None, _example(policy, f))) for f in families)):
+    known = {assignment.family: assignment for assignment in given}
+    families = [interface.family for interface in dynamic_interfaces(policy)]
+    examples = [known.get(family) or _example(policy, family) for family in families]
+    for assignments in product(*((None, example) for example in examples)):
         words = (
-            f"with {NAMES[family]} of {one}" if one else f"without {NAMES[family]}"
-            for family, one in zip(families, found, strict=True)
+            f"with {NAMES[family]} of {assignment}" if assignment else f"without {NAMES[family]}"
+            for family, assignment in zip(families, assignments, strict=True)
         )
-        yield ", ".join(words), configured(policy, *found)
+        yield ", ".join(words), with_assignments(policy, *assignments)
 
 
-def whole(policy: Policy) -> Policy:
-    """The policy as it is when all of it matters: with all that is to be given."""
-    *_, (_, found) = states(policy)
-    return found
+def with_example_assignments(policy: Policy) -> Policy:
+    """The policy with an example of every assignment that it can have.
+
+    Raises AssignmentError.
+    """
+    *_, (_, assigned) = assignment_states(policy)
+    return assigned
 
 
-def _example(policy: Policy, family: Family) -> Given | None:
+def _example(policy: Policy, family: Family) -> Assignment:
     for text in EXAMPLES[family]:
         try:
-            return given(policy, text)
-        except GivenError:
+            return parse_assignment(policy, text)
+        except AssignmentError:
             continue
-    return None
+    raise AssignmentError(
+        f"no example of {NAMES[family]} fits the policy, since its other prefixes leave no room for"
+        " one: the state with it is unknown; give one that fits, or take a route out"
+    )
 
 
-def configured(policy: Policy, *found: Given | None) -> Policy:
-    """The policy with what is given to the interfaces that ask for it; without that, as it is in
-    its file.
-    """
-    for one in found:
-        if one is not None:
-            policy = _with(policy, one)
+def with_assignments(policy: Policy, *assignments: Assignment | None) -> Policy:
+    """The policy with what its dynamic interfaces are assigned; None changes nothing."""
+    for assignment in assignments:
+        if assignment is not None:
+            policy = _with_assignment(policy, assignment)
     return policy
 
 
-def _with(policy: Policy, one: Given) -> Policy:
-    family = one.family
-    waiting = next((interface for interface in policy.interfaces if family in interface.asks), None)
-    if waiting is None:
+def _with_assignment(policy: Policy, assignment: Assignment) -> Policy:
+    family = assignment.family
+    dynamic = next(
+        (interface for interface in policy.interfaces if family in interface.dynamic_families), None
+    )
+    if dynamic is None:
         return policy
-    gateway = (one.gateway,) if one.gateway else ()
-    found = replace(
-        waiting,
-        addresses=tuple(sorted((*waiting.addresses, one.address), key=Family.of)),
-        gateways=tuple(sorted((*waiting.gateways, *gateway), key=Family.of)),
-        routes=(*waiting.routes, *one.routes),
+    gateway = (assignment.gateway,) if assignment.gateway else ()
+    assigned = replace(
+        dynamic,
+        addresses=tuple(sorted((*dynamic.addresses, assignment.address), key=family_of)),
+        gateways=tuple(sorted((*dynamic.gateways, *gateway), key=family_of)),
+        routes=(*dynamic.routes, *assignment.routes),
     )
 
-    def now(interfaces: Iterable[Interface]) -> tuple[Interface, ...]:
-        return tuple(found if interface == waiting else interface for interface in interfaces)
+    def with_address(interfaces: Iterable[Interface]) -> tuple[Interface, ...]:
+        return tuple(assigned if interface == dynamic else interface for interface in interfaces)
 
     return replace(
         policy,
-        given=tuple(sorted((*policy.given, one.text))),
-        interfaces=now(policy.interfaces),
-        entries=(
+        assignments=tuple(sorted((*policy.assignments, assignment.text))),
+        interfaces=with_address(policy.interfaces),
+        allows=(
             *(
-                replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
-                for e in policy.entries
+                replace(
+                    e,
+                    interfaces=with_address(e.interfaces),
+                    egress_interfaces=with_address(e.egress_interfaces),
+                )
+                for e in policy.allows
             ),
-            *((_more_time(found, one.server),) if family is Family.V4 else ()),
+            *((_renewal(assigned, assignment.server),) if family is Family.V4 else ()),
         ),
-        denies=tuple(replace(d, interfaces=now(d.interfaces)) for d in policy.denies),
+        denies=tuple(replace(d, interfaces=with_address(d.interfaces)) for d in policy.denies),
         expectations=tuple(
-            replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
+            replace(
+                e,
+                interfaces=with_address(e.interfaces),
+                egress_interfaces=with_address(e.egress_interfaces),
+            )
             for e in policy.expectations
         ),
     )
 
 
-def _more_time(interface: Interface, server: IPv4Address | None) -> Entry:
-    """What asks for more time: from the one port to the other, by a socket that root opened. Its
-    answers come to the address; a refusal comes to everybody, and is heard from whom root may ask.
+def _renewal(interface: Interface, server: IPv4Address | None) -> Allow:
+    """The entry for the renewal of a lease: from the client's port to the server's, sent by root.
+    Answers come to the address. A DHCPNAK is broadcast, and is accepted from the hosts that root
+    may send requests to.
     """
-    only = AddressSet.of(Family.V4, [server]) if server else ANYBODY.four
-    return Entry(
+    servers = AddressSet.from_prefixes(Family.V4, [server]) if server else ANYBODY.four
+    return Allow(
         key=f"interface.{interface.name}.address",
         direction=Direction.OUTPUT,
         interfaces=(interface,),
-        ways_out=(),
+        egress_interfaces=(),
         sources=ANYBODY,
-        destinations=Peers(str(server or ANYBODY.text), only, AddressSet(Family.V6)),
+        destinations=AddressGroup(str(server or ANYBODY.text), servers, AddressSet(Family.V6)),
         services=(Service(Protocol.UDP, DHCP_SERVER),),
-        clients=DHCP_CLIENT,
+        client_ports=DHCP_CLIENT,
         user=User("root", ROOT),
     )
 
 
 @dataclass(frozen=True)
-class Awaits:
-    """An interface whose address of a family is given to it on its link, and the prefixes of the
-    others, as (number, length), with which what is given must not overlap.
+class DynamicInterface:
+    """An interface whose address of a family is assigned at run time, and the prefixes, as
+    (number, length), that the assigned prefix must not overlap.
     """
 
     family: Family

@@ -1,7 +1,7 @@
-"""What the person asked for, checked: names resolved, prefixes parsed, nothing left to doubt.
+"""What an administrator requests, checked: names are resolved, prefixes are parsed.
 
-In: nothing (values only).  Out: `Policy` and its parts.  `language` makes them from a
-file, `compiler` takes them.
+In: nothing (values only).  Out: `Policy` and its parts.  `reader` makes them from a file, the
+compiler and the semantics take them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import enum
 from dataclasses import dataclass
 
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.net.services import EPHEMERAL, Ports, Service
+from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Service
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.programs import Run, User, Way
+from pbrinit.policy.programs import Program, User, Zone
 
 
 @dataclass(frozen=True)
-class Peers:
-    """A set of addresses of both families, with the words that the policy has for it."""
+class AddressGroup:
+    """A set of addresses of both families, with the name that the policy gives it."""
 
     text: str
     four: AddressSet
@@ -25,46 +25,48 @@ class Peers:
 
     @property
     def both(self) -> tuple[AddressSet, AddressSet]:
-        """The addresses of either family."""
+        """The addresses of IPv4, and those of IPv6."""
         return self.four, self.six
 
-    def of(self, family: Family) -> AddressSet:
+    def in_family(self, family: Family) -> AddressSet:
         """The addresses of one family."""
         return self.four if family is Family.V4 else self.six
 
 
 class Direction(enum.Enum):
-    """Who opens the exchange that an entry is about: others, this machine, others through it."""
+    """Who opens the exchange of an entry: other hosts with this machine, this machine, or other
+    hosts through this machine.
+    """
 
     INPUT = "input"
     OUTPUT = "output"
     FORWARD = "forward"
 
 
-ANYBODY = Peers("anywhere", *(AddressSet.everything(family) for family in Family))
+ANYBODY = AddressGroup("anywhere", *(AddressSet.everything(family) for family in Family))
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One exchange that is allowed: the packets it names, and their answers.
+class Allow:
+    """An allow entry: the exchange that it allows, which is requests and their answers.
 
-    `interfaces` are those it comes or goes by; of a forwarded one those it comes by, and
-    `ways_out` those it leaves by.  `sources` ask, `destinations` are asked; this machine's own
-    end of an exchange is ANYBODY.  `clients` are the ports that those who ask take where both
-    ends are elsewhere, or one of this machine's does.  `user` None is any user of this machine.
-    With `room` it is about the one program in that room, and without about the machine itself.
+    Requests arrive or leave by `interfaces`; forwarded requests arrive by `interfaces` and leave by
+    `egress_interfaces`.  `sources` send requests, `destinations` get them; this machine's own end
+    is ANYBODY.  `client_ports` are the source ports of requests that are forwarded or that this
+    machine sends.  `user` None is any user of this machine.  With `room` the entry is about the
+    program in that room, and without about the machine itself.
     """
 
     key: str
     direction: Direction
     interfaces: tuple[Interface, ...]
-    ways_out: tuple[Interface, ...]
-    sources: Peers
-    destinations: Peers
+    egress_interfaces: tuple[Interface, ...]
+    sources: AddressGroup
+    destinations: AddressGroup
     services: tuple[Service, ...]
-    clients: Ports
+    client_ports: Ports
     user: User | None
-    room: Run | None = None
+    room: Program | None = None
 
     def __str__(self) -> str:
         names = ", ".join(interface.name for interface in self.interfaces)
@@ -72,48 +74,48 @@ class Entry:
         user = f", as {self.user.name} only" if self.user else ""
         user = f", {self.room.name} only" if self.room else user
         if self.direction is Direction.FORWARD:
-            out = ", ".join(interface.name for interface in self.ways_out)
+            out = ", ".join(interface.name for interface in self.egress_interfaces)
             ends = f"from {names} to {out}: {self.sources.text} to {self.destinations.text}"
             return f"forward {ends}: {services}"
         side = "from" if self.direction is Direction.INPUT else "to"
         return f"{self.direction.value} by {names} {side} {self.peers.text}: {services}{user}"
 
     @property
-    def peers(self) -> Peers:
-        """The other end, of an exchange that has one here."""
+    def peers(self) -> AddressGroup:
+        """The hosts at the other end of an exchange with this machine."""
         return self.sources if self.direction is Direction.INPUT else self.destinations
 
 
 @dataclass(frozen=True)
-class Between:
-    """What the program in one room may ask of the one in another."""
+class RoomAllow:
+    """The services that the program in one room may request of the program in another."""
 
     key: str
-    asking: Run
-    asked: Run
+    client: Program
+    server: Program
     services: tuple[Service, ...]
 
     def __str__(self) -> str:
         services = ", ".join(str(service) for service in self.services)
-        return f"between {self.asking.name} and {self.asked.name}: {services}"
+        return f"between {self.client.name} and {self.server.name}: {services}"
 
 
 @dataclass(frozen=True)
 class Deny:
-    """Exchanges that are refused although an entry allows them, and their answers.
+    """A deny entry: exchanges that are denied although an allow entry allows them.
 
-    Only the other end counts where one is this machine's: with `sources` alone it is about
-    what others open, here or through here; with `destinations` alone about what is opened from
-    here or through here; with both about what passes through; with neither about everything.
-    No service is every packet.  With a user, only what that user's programs send is refused.
-    `reject` tells who is refused: by ICMP, where it is forwarded.  `log` writes down who asks, of
-    others, for what is refused.
+    Where one end is this machine, only the other end counts: `sources` alone denies what these
+    hosts open with this machine or through it; `destinations` alone denies what is opened from
+    this machine or through it; both deny what is forwarded; neither denies all of these.  No
+    service is every packet.  With a user, only what that user's programs send is denied.  `reject`:
+    the sender of a packet that would be forwarded gets an ICMP error.  `log`: denied requests of
+    other hosts are logged.
     """
 
     key: str
     interfaces: tuple[Interface, ...]
-    sources: Peers | None
-    destinations: Peers | None
+    sources: AddressGroup | None
+    destinations: AddressGroup | None
     services: tuple[Service, ...]
     user: User | None
     reject: bool
@@ -131,26 +133,28 @@ class Deny:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What must hold for all packets that open an exchange: that none is let through
-    (`always` False), or that each is, and its answer (`always` True).
+    """What must hold for all requests that it names: none is allowed (`always` False), or each
+    is, and so is its answer (`always` True).
 
-    It is about each of `directions`; the other fields are as an Entry's, no service is any.
+    It is about each of `directions`; the other fields are those of `Allow`. No service is any.
+    With `answers` packets that entries allow as answers may pass all the same.
     """
 
     key: str
     always: bool
     directions: tuple[Direction, ...]
     interfaces: tuple[Interface, ...]
-    ways_out: tuple[Interface, ...]
-    sources: Peers
-    destinations: Peers
+    egress_interfaces: tuple[Interface, ...]
+    sources: AddressGroup
+    destinations: AddressGroup
     services: tuple[Service, ...]
     user: User | None
-    room: Run | None = None
+    room: Program | None = None
+    answers: bool = False
 
 
-class Ending(enum.Enum):
-    """What a machine does whose interfaces are down because something failed."""
+class FailureAction(enum.Enum):
+    """What the machine does after a failure, when all interfaces are down."""
 
     STAY = "stay"
     REBOOT = "reboot"
@@ -159,9 +163,9 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True)
 class OnFailure:
-    """What a closed machine does, and after how many seconds."""
+    """The failure action, and after how many seconds."""
 
-    ending: Ending = Ending.STAY
+    action: FailureAction = FailureAction.STAY
     seconds: int = 0
 
 
@@ -170,7 +174,7 @@ STAY = OnFailure()
 
 @dataclass(frozen=True)
 class Metrics:
-    """The status page for Prometheus: its TCP port, and the user whose program serves it."""
+    """The status page for Prometheus: its TCP port, and the user that serves it."""
 
     port: int
     user: User
@@ -178,46 +182,48 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Policy:
-    """The whole file. `password` is the console's, hashed; `log` says who was refused."""
+    """A policy file. `password` is the hash of the console's password; `log`: refused packets are
+    logged.
+    """
 
     hostname: str
     interfaces: tuple[Interface, ...]
     users: tuple[User, ...]
-    entries: tuple[Entry, ...]
+    allows: tuple[Allow, ...]
     denies: tuple[Deny, ...] = ()
     expectations: tuple[Expectation, ...] = ()
     on_failure: OnFailure = STAY
-    runs: tuple[Run, ...] = ()
-    betweens: tuple[Between, ...] = ()
-    clients: Ports = EPHEMERAL
-    """The ports that clients outside of rooms take."""
+    programs: tuple[Program, ...] = ()
+    room_allows: tuple[RoomAllow, ...] = ()
+    client_ports: Ports = LOCAL_EPHEMERAL_PORTS
+    """The ephemeral ports of clients that are in no room."""
     password: str | None = None
     metrics: Metrics | None = None
     log: bool = False
-    given: tuple[str, ...] = ()
-    """What it is configured with, of all that its interfaces ask for (`configured.Given.text`)."""
+    assignments: tuple[str, ...] = ()
+    """What its dynamic interfaces are assigned (`assigned.Assignment.text`)."""
 
     @property
     def logged(self) -> tuple[Deny, ...]:
-        """The deny entries that are logged by themselves; none where all that is refused is."""
+        """The deny entries with a log of their own; none where every refused packet is logged."""
         return () if self.log else tuple(deny for deny in self.denies if deny.log)
 
     @property
     def logs(self) -> bool:
-        """Whether anybody who is refused is written down."""
+        """Whether any refused packet is logged."""
         return self.log or bool(self.logged)
 
     @property
-    def allowing(self) -> tuple[Entry | Between, ...]:
-        """All that lets something pass."""
-        return (*self.entries, *self.betweens)
+    def all_allows(self) -> tuple[Allow | RoomAllow, ...]:
+        """All entries that allow something."""
+        return (*self.allows, *self.room_allows)
 
     @property
-    def rooms(self) -> tuple[Run, ...]:
-        """The programs that have a room each."""
-        return tuple(run for run in self.runs if run.isolated)
+    def rooms(self) -> tuple[Program, ...]:
+        """The programs that have a room."""
+        return tuple(program for program in self.programs if program.isolated)
 
     @property
-    def ways(self) -> tuple[Way, ...]:
-        """All that a packet can come or go by."""
+    def zones(self) -> tuple[Zone, ...]:
+        """The zones that packets arrive from or leave to: interfaces and rooms."""
         return (*self.interfaces, *self.rooms)

@@ -1,6 +1,6 @@
-"""What is wrong with a policy file, gathered so that all of it is said at once.
+"""What is wrong with a policy file, collected so that all of it is reported at once.
 
-In: findings, each with the key it is about.  Out: `PolicyError`, whose text a person reads.
+In: problems, each with the key that it is about.  Out: `PolicyError`, whose text a person reads.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 SHOWN = 10
-"""How many findings of one set are said one by one."""
+"""How many problems of one set are reported one by one."""
 
 LONGEST = 400
-"""How much of one text of a policy is said again."""
+"""How many characters of a text of the policy are quoted."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding: `key` is the path in the file (`input[2].from`), `hint` the way out."""
+    """One problem: `key` is the path in the file (`input[2].from`), `hint` a way to mend it."""
 
     file: str
     key: str
@@ -32,7 +32,7 @@ class Problem:
 
 
 class PolicyError(Exception):
-    """A policy that cannot be compiled, with every reason found."""
+    """A policy that cannot be compiled, with all of its problems."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -40,51 +40,48 @@ class PolicyError(Exception):
 
 
 def as_json(problems: Sequence[Problem]) -> dict[str, Any]:
-    """What every command says to a program instead of its answer, the first file for its name."""
+    """The JSON that every command prints instead of its result; `file` is that of the first."""
     return {"file": problems[0].file, "problems": [vars(problem) for problem in problems]}
 
 
 class Problems:
-    """Collects the findings of one file."""
+    """Collects the problems of one file."""
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self.found: list[Problem] = []
-        self._known: set[Problem] = set()
+        self.reported: list[Problem] = []
+        self._seen: set[Problem] = set()
 
-    def add(self, key: str, what: str, hint: str | None = None) -> None:
-        """Take note of one finding and go on; what two checks find of one cause is said once."""
+    def report(self, key: str, what: str, hint: str | None = None) -> None:
+        """Add one problem; what two checks report with the same words is added once."""
         hint = _plain(hint) if hint else None
         problem = Problem(self.file, _plain(key), _plain(what), hint)
-        if problem not in self._known:
-            self._known.add(problem)
-            self.found.append(problem)
+        if problem not in self._seen:
+            self._seen.add(problem)
+            self.reported.append(problem)
 
-    def unknown(
-        self, key: str, what: str, word: str, known: Iterable[str], meant: str | None = None
+    def report_unknown(
+        self, key: str, what: str, name: str, defined: Iterable[str], hint: str | None = None
     ) -> None:
-        """Take note of a word that names nothing, with what was likely meant."""
-        known = sorted(known)
-        near = difflib.get_close_matches(word[:LONGEST], known, n=1)
-        if meant:
-            hint = meant
-        elif near:
-            hint = f'did you mean "{near[0]}"?'
-        else:
-            hint = f"there is {', '.join(known)}" if known else "there is none"
-        self.add(key, what, hint)
-
-    def stop(self) -> None:
-        """Raise where anything was found.
-
-        Raises PolicyError with all findings.
+        """Add a problem with a name that is not defined; without a hint, the closest name that is
+        defined becomes the hint.
         """
-        if self.found:
-            raise PolicyError(self.found)
+        defined = sorted(defined)
+        close = difflib.get_close_matches(name[:LONGEST], defined, n=1)
+        if hint is None and close:
+            hint = f'did you mean "{close[0]}"?'
+        elif hint is None:
+            hint = f"there is {', '.join(defined)}" if defined else "there is none"
+        self.report(key, what, hint)
+
+    def raise_if_any(self) -> None:
+        """Raise PolicyError with all problems, if there are any."""
+        if self.reported:
+            raise PolicyError(self.reported)
 
 
 def _plain(text: str) -> str:
-    """The text on one line that does nothing to a terminal, its middle left out if it is long."""
+    """The text on one line and without control characters, shortened in the middle if long."""
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]}…{text[-LONGEST // 2 :]}"
     return "".join(

@@ -1,6 +1,6 @@
 """Programs of a policy, each with its user, and its room where it has one.
 
-In: nothing (values only).  Out: `Run` and its parts.  `reader.programs` makes them from a file.
+In: nothing (values only).  Out: `Program` and its parts.  `reader.programs` makes them from a file.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class User:
 
 
 ROOM_DEVICE = "r-"
-"""How the devices that lead into rooms begin."""
+"""The first letters of the device that leads into a room."""
 
 
 class Restart(enum.Enum):
-    """When a program that has ended is started again."""
+    """When a program that has ended is restarted."""
 
     ALWAYS = "always"
     ON_FAILURE = "on-failure"
     NEVER = "never"
 
 
-class Ask(enum.Enum):
-    """What a program may ask of the machine, by `pbrctl`."""
+class ControlAccess(enum.Enum):
+    """What a program may do with the machine by `pbrctl`."""
 
     NOTHING = ""
     STATUS = "status"
@@ -43,13 +43,29 @@ class Ask(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Run:
+class Share:
+    """What a program may use up of the machine, with all that it starts.
+
+    `memory` is in bytes, None for an equal part of what the programs with a number leave.
+    `open_files` is for each process.  `cpu_weight` is its part of the processors where there is not
+    enough for all (cpu.weight, Documentation/admin-guide/cgroup-v2.rst).
+    """
+
+    memory: int | None = None
+    processes: int = 64
+    open_files: int = 1024
+    cpu_weight: int = 100
+
+
+@dataclass(frozen=True)
+class Program:
     """A program that PID 1 keeps running.
 
-    `clients` are the ports that its own clients take, no other program's: what arrives there is
-    an answer to it.  `capabilities` are those it keeps, by their names in capabilities(7) without
-    CAP_; `packages` of Debian have it, and `files` are put into the image, as (path there, path
-    of the source).  Unless `isolated` it runs beside PID 1, and is told from others by its user.
+    `client_ports` are the ephemeral ports that only this program uses: a packet that arrives there
+    is an answer to it.  `capabilities` are those that it keeps, by their names in capabilities(7)
+    without CAP_.  `packages` are Debian packages that it needs.  `files` are for the image, as
+    (path in the image, path of the source).  A program that is not `isolated` runs beside PID 1,
+    and rules recognise it by its user.
     """
 
     name: str
@@ -60,9 +76,10 @@ class Run:
     capabilities: tuple[str, ...]
     packages: tuple[str, ...]
     files: tuple[tuple[str, str], ...]
-    ask: Ask
+    control: ControlAccess
     isolated: bool
-    clients: Ports
+    client_ports: Ports
+    share: Share = Share()
 
     @property
     def device(self) -> str:
@@ -71,9 +88,9 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What its room is called; no interface has such a name."""
+        """The name of its room in texts; no interface has such a name."""
         return f"room {self.name}"
 
 
-Way = Interface | Run
-"""By which a packet comes or goes: an interface, or the door of a room."""
+Zone = Interface | Program
+"""Where packets arrive from or leave to: an interface, or a room."""

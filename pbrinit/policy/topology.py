@@ -1,6 +1,7 @@
-"""Who lives where: the addresses behind each interface of a policy, in one family.
+"""Which addresses are behind which interface, in one family, as the compiler computes it.
 
-In: the interfaces and a `Family`.  Out: `Places`.  docs/meaning.md has the definition.
+In: the interfaces and a `Family`.  Out: `Topology`.  Definition: docs/meaning.md, "Which addresses
+are behind which interface".  `semantics.topology` computes the same independently.
 """
 
 from __future__ import annotations
@@ -17,30 +18,36 @@ LAST_WITH_BROADCAST = 30
 """The longest IPv4 prefix that has a broadcast address (RFC 3021)."""
 
 
-class Places:
-    """The addresses behind each interface, in one family; behind none are those that rooms have
-    `inside` of the machine.
+class Topology:
+    """The addresses behind each interface, in one family. The inside addresses of rooms,
+    `room_prefixes`, are behind none.
     """
 
     def __init__(
-        self, interfaces: Iterable[Interface], family: Family, inside: Iterable[Prefix] = ()
+        self, interfaces: Iterable[Interface], family: Family, room_prefixes: Iterable[Prefix] = ()
     ) -> None:
         self.family = family
-        self.inside = tuple(inside)
-        self.interfaces = tuple(i for i in interfaces if i.own(family))
-        self.told_apart = cache(self._told_apart)
-        self._behind = {interface.name: self._find(interface) for interface in self.interfaces}
+        self.room_prefixes = tuple(room_prefixes)
+        self.interfaces = tuple(i for i in interfaces if i.addresses_of(family))
+        self.discriminating_prefixes = cache(self._discriminating_prefixes)
+        self._behind = {
+            interface.name: self._hosts_behind(interface) for interface in self.interfaces
+        }
 
     @cached_property
-    def own(self) -> AddressSet:
-        """This machine's own addresses."""
-        found = (a.ip for interface in self.interfaces for a in interface.own(self.family))
-        return AddressSet.of(self.family, found)
+    def own_addresses(self) -> AddressSet:
+        """The addresses of this machine."""
+        addresses = (
+            address.ip
+            for interface in self.interfaces
+            for address in interface.addresses_of(self.family)
+        )
+        return AddressSet.from_prefixes(self.family, addresses)
 
     @property
-    def nobody(self) -> tuple[Prefix, ...]:
-        """What is no one host's address beyond this machine."""
-        return (*NO_HOST[self.family], *self.inside)
+    def reserved(self) -> tuple[Prefix, ...]:
+        """The prefixes whose addresses belong to no single host outside of this machine."""
+        return (*NO_HOST[self.family], *self.room_prefixes)
 
     @cached_property
     def broadcasts(self) -> tuple[Prefix, ...]:
@@ -48,68 +55,70 @@ class Places:
         return tuple(
             IPv4Network(network.broadcast_address)
             for interface in self.interfaces
-            for network in self.links(interface)
+            for network in self.link_prefixes(interface)
             if isinstance(network, IPv4Network) and network.prefixlen <= LAST_WITH_BROADCAST
         )
 
-    def links(self, interface: Interface) -> tuple[Prefix, ...]:
+    def link_prefixes(self, interface: Interface) -> tuple[Prefix, ...]:
         """The prefixes of an interface's own addresses."""
-        return tuple(dict.fromkeys(a.network for a in interface.own(self.family)))
+        return tuple(dict.fromkeys(a.network for a in interface.addresses_of(self.family)))
 
     @cached_property
     def prefixes(self) -> tuple[tuple[Prefix, Interface], ...]:
-        """The prefixes of all links, and those beyond routers of these, each with its interface.
-        No two are the same; of those that hold an address the longest decides.
+        """The prefixes of all links and of all routes, each with its interface. No two are the
+        same; of those that contain an address the longest decides.
         """
         return tuple(
             (prefix, interface)
             for interface in self.interfaces
             for prefix in (
-                *self.links(interface),
-                *(route.prefix for route in interface.routed(self.family)),
+                *self.link_prefixes(interface),
+                *(route.prefix for route in interface.active_routes(self.family)),
             )
         )
 
-    def _told_apart(self, interface: Interface) -> tuple[tuple[Prefix, Interface], ...]:
-        """By which prefixes those behind an interface are told from all others, and behind which
-        those in one live; the first that holds an address decides, and where none does, whether
-        the gateway is here.
+    def _discriminating_prefixes(
+        self, interface: Interface
+    ) -> tuple[tuple[Prefix, Interface], ...]:
+        """The prefixes, longest first, that tell the addresses behind this interface from all
+        others, each with the interface that its addresses are behind. The first one that contains
+        an address decides; if none does, the address is here if the gateway is.
         """
-        asked: list[tuple[int, Prefix, Interface]] = []
-        default = interface.gateway(self.family) is not None
+        prefixes: list[tuple[int, Prefix, Interface]] = []
+        has_gateway = interface.gateway(self.family) is not None
         for prefix, owner in self.prefixes:
             wider = [(p, i) for p, i in self.prefixes if p != prefix and holds(p, prefix)]
-            around = max(wider, key=lambda each: each[0].prefixlen, default=None)
-            here = default if around is None else around[1] is interface
-            if here != (owner is interface):
-                asked.append((len(wider), prefix, owner))
-        asked.sort(key=lambda each: -each[0])
-        return tuple((prefix, owner) for _, prefix, owner in asked)
+            longest = max(wider, key=lambda each: each[0].prefixlen, default=None)
+            without_it = has_gateway if longest is None else longest[1] is interface
+            if without_it != (owner is interface):
+                prefixes.append((len(wider), prefix, owner))
+        prefixes.sort(key=lambda each: -each[0])
+        return tuple((prefix, owner) for _, prefix, owner in prefixes)
 
-    def behind(self, *interfaces: Interface) -> AddressSet:
-        """Everybody who lives behind one of these."""
-        found = AddressSet(self.family)
+    def hosts_behind(self, *interfaces: Interface) -> AddressSet:
+        """The addresses behind any of these interfaces."""
+        hosts = AddressSet(self.family)
         for interface in interfaces:
-            found = found | self._behind.get(interface.name, AddressSet(self.family))
-        return found
+            hosts = hosts | self._behind.get(interface.name, AddressSet(self.family))
+        return hosts
 
     @cached_property
-    def everybody(self) -> AddressSet:
-        """Everybody who can be reached at all."""
-        return self.behind(*self.interfaces)
+    def reachable(self) -> AddressSet:
+        """The addresses behind any interface."""
+        return self.hosts_behind(*self.interfaces)
 
     @cached_property
-    def elsewhere(self) -> AddressSet:
-        """Everybody who may live somewhere, but those whom prefixes put behind an interface."""
-        near = (prefix for prefix, _ in self.prefixes)
-        return ~AddressSet.of(self.family, (*near, *self.nobody))
+    def unassigned(self) -> AddressSet:
+        """The addresses that a host can have and that no prefix puts behind an interface."""
+        prefixes = (prefix for prefix, _ in self.prefixes)
+        return ~AddressSet.from_prefixes(self.family, (*prefixes, *self.reserved))
 
-    def _find(self, interface: Interface) -> AddressSet:
-        found = AddressSet(self.family)
+    def _hosts_behind(self, interface: Interface) -> AddressSet:
+        hosts = AddressSet(self.family)
         if interface.gateway(self.family) is not None:
-            found = AddressSet.everything(self.family)
-        for prefix, owner in reversed(self.told_apart(interface)):
-            there = AddressSet.of(self.family, [prefix])
-            found = found | there if owner is interface else found - there
-        nobody = AddressSet.of(self.family, (*self.nobody, *self.broadcasts))
-        return found - nobody - self.own
+            hosts = AddressSet.everything(self.family)
+        for prefix, owner in reversed(self.discriminating_prefixes(interface)):
+            addresses = AddressSet.from_prefixes(self.family, [prefix])
+            hosts = hosts | addresses if owner is interface else hosts - addresses
+        reserved = AddressSet.from_prefixes(self.family, (*self.reserved, *self.broadcasts))
+        return hosts - reserved - self.own_addresses

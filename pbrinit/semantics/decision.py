@@ -1,7 +1,7 @@
 """What a policy says of one packet.
 
-In: a `Policy`, a `Packet` and its direction.  Out: a `Ruling`: where it gets to, and which entries
-name it.
+In: a `Policy`, a `Packet` and its direction.  Out: a `Decision`: where it gets to, and which
+entries name it.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pbrinit.net.addresses import AddressSet, Family
+from pbrinit.net.addresses import AddressSet, Family, family_of
 from pbrinit.net.martians import UNSPECIFIED
-from pbrinit.net.packet import Direction, In, Out, Packet
+from pbrinit.net.packet import Egress, Ingress, Origin, Packet
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.programs import Way
-from pbrinit.semantics.header_space import Part, Seen
-from pbrinit.semantics.paths import Meaning
+from pbrinit.policy.programs import Zone
+from pbrinit.semantics.header_space import Flow, PathPolicy
+from pbrinit.semantics.paths import PolicySemantics
 
-HERE = "here"
-NOWHERE = "nowhere"
+LOCAL = "here"
+DROPPED = "nowhere"
 
 
 @dataclass(frozen=True)
-class Ruling:
+class Decision:
     """Where a packet gets to: `here`, `nowhere`, or the label of an interface or a room.
 
     `names` are the keys of the entries that name it, allow and deny, and of what passes whatever
@@ -33,78 +33,89 @@ class Ruling:
     """
 
     where: str
-    names: tuple[str, ...]
-    tells: bool | None = False
+    keys: tuple[str, ...]
+    reports: bool | None = False
     answers: frozenset[str] = frozenset()
 
 
-class Rulings:
+class PolicyDecider:
     """A policy, ready to be asked about many packets."""
 
     def __init__(self, policy: Policy) -> None:
-        self._meaning = Meaning(policy)
-        self.homes = self._meaning.homes
-        self._ways = {way.device: way for way in policy.ways}
-        self._parts: dict[tuple[Family, str | None, str | None], Part] = {}
+        self._semantics = PolicySemantics(policy)
+        self.topology = self._semantics.topology
+        self._ways = {way.device: way for way in policy.zones}
+        self._parts: dict[tuple[Family, str | None, str | None], PathPolicy] = {}
 
-    def of(self, packet: Packet, direction: Direction) -> Ruling:
+    def decide(self, packet: Packet, direction: Origin) -> Decision:
         """What the policy says of a packet; of one that is sent, to one look-up for it."""
         family = packet.family
         ways = self._ways.values()
-        if isinstance(direction, Out):
+        if isinstance(direction, Egress):
             if packet.destination in self._here[family]:
                 kept = direction.device is None and any(
-                    box.holds(seen(packet, direction))
-                    for box in self._meaning.hearing.not_here(family)
+                    space.holds(lookup_flow(packet, direction))
+                    for space in self._semantics.refusal_log.log_only(family)
                 )
-                return Ruling(NOWHERE, ("log",)) if kept else Ruling(HERE, ("to ourselves",))
-            parts = [(way.label, self.part(family, None, way)) for way in ways]
-        elif (way_in := self._ways.get(direction.device)) is not None:
-            parts = [(HERE, self.part(family, way_in, None))]
-            parts += [
-                (out.label, self.part(family, way_in, out)) for out in ways if out is not way_in
+                return Decision(DROPPED, ("log",)) if kept else Decision(LOCAL, ("to ourselves",))
+            path_policies = [(way.label, self.path_policy(family, None, way)) for way in ways]
+        elif (ingress := self._ways.get(direction.device)) is not None:
+            path_policies = [(LOCAL, self.path_policy(family, ingress, None))]
+            path_policies += [
+                (out.label, self.path_policy(family, ingress, out))
+                for out in ways
+                if out is not ingress
             ]
         else:
-            parts = []
-        packet_seen = seen(packet, direction)
-        where = next((name for name, part in parts if part.passes(packet_seen)), NOWHERE)
-        names = dict.fromkeys(key for _, part in parts for key in part.names(packet_seen))
-        asks = {key for _, part in parts for key in part.asks(packet_seen)}
-        told = {part.tells(packet_seen) for name, part in parts if name != HERE}
-        if isinstance(direction, In) and way_in is not None:
-            told |= self._spoken_of(packet_seen, way_in, parts, where)
+            path_policies = []
+        flow = lookup_flow(packet, direction)
+        where = next(
+            (name for name, path_policy in path_policies if path_policy.passes(flow)), DROPPED
+        )
+        names = dict.fromkeys(
+            key for _, path_policy in path_policies for key in path_policy.matching_keys(flow)
+        )
+        asks = {key for _, path_policy in path_policies for key in path_policy.request_keys(flow)}
+        told = {path_policy.rejects(flow) for name, path_policy in path_policies if name != LOCAL}
+        if isinstance(direction, Ingress) and ingress is not None:
+            told |= self._spoken_of(flow, ingress, path_policies, where)
         tells = True if True in told else None if None in told else False
-        return Ruling(where, tuple(names), tells, frozenset(names) - asks)
+        return Decision(where, tuple(names), tells, frozenset(names) - asks)
 
     def _spoken_of(
-        self, packet: Seen, way_in: Way, parts: Sequence[tuple[str, Part]], where: str
+        self,
+        packet: Flow,
+        ingress: Zone,
+        path_policies: Sequence[tuple[str, PathPolicy]],
+        where: str,
     ) -> set[bool | None]:
         """Whether the log hears of it: True, or None where it may."""
-        named = (box for _, part in parts for box in part.logged)
-        if where == NOWHERE and any(box.holds(packet) for box in named):
+        if where == DROPPED and any(path_policy.logs(packet) for _, path_policy in path_policies):
             return {True}
-        family = Family.of(packet.destination)
-        may = any(box.holds(packet) for box in self._meaning.hearing.spoken_of(family, way_in))
+        family = family_of(packet.destination)
+        may = any(
+            space.holds(packet) for space in self._semantics.refusal_log.loggable(family, ingress)
+        )
         return {None} if may else set()
 
-    def part(self, family: Family, way_in: Way | None, way_out: Way | None) -> Part:
-        """`Meaning.part`, made once."""
-        key = (family, way_in.device if way_in else None, way_out.device if way_out else None)
+    def path_policy(self, family: Family, ingress: Zone | None, egress: Zone | None) -> PathPolicy:
+        """`PolicySemantics.path_policy`, made once."""
+        key = (family, ingress.device if ingress else None, egress.device if egress else None)
         if key not in self._parts:
-            self._parts[key] = self._meaning.part(family, way_in, way_out)
+            self._parts[key] = self._semantics.path_policy(family, ingress, egress)
         return self._parts[key]
 
     @cached_property
     def _here(self) -> dict[Family, AddressSet]:
-        return {family: self._meaning.here(family) for family in Family}
+        return {family: self._semantics.local_addresses(family) for family in Family}
 
 
-def seen(packet: Packet, direction: Direction) -> Seen:
+def lookup_flow(packet: Packet, direction: Origin) -> Flow:
     """A packet as the kernel looks it up: without ports where it arrives as a fragment, with
     ICMP's type and code for a port where it is sent (`Packet.ports`, `Packet.flow_ports`).
     """
     ends = (packet.source, packet.destination, packet.protocol)
-    if isinstance(direction, In):
-        return Seen(*ends, *packet.ports)
+    if isinstance(direction, Ingress):
+        return Flow(*ends, *packet.ports)
     chosen = packet.source if packet.source != UNSPECIFIED else None
-    return Seen(chosen, *ends[1:], *packet.flow_ports, direction.uid)
+    return Flow(chosen, *ends[1:], *packet.flow_ports, direction.uid)

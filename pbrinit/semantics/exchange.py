@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pbrinit.net.addresses import Family
 from pbrinit.net.icmp import ANY_PORT, ECHO_REPLY, ECHO_REQUEST, NO_PORT, PROTOCOL, IcmpType
 from pbrinit.net.services import Ports, PortSet, Protocol, Service
-from pbrinit.policy.policy import Entry
+from pbrinit.policy.policy import Allow
 from pbrinit.policy.programs import ROOT
 
 
 @dataclass(frozen=True)
-class Form:
+class PacketPattern:
     """What packets look like. Protocol None is any.
 
     ICMP's type and code stand, on the way out, where the destination port is: type x 256 + code.
@@ -28,74 +28,81 @@ class Form:
     destination_ports: PortSet = ANY_PORT
 
     @property
-    def turned(self) -> Form:
+    def reversed(self) -> PacketPattern:
         """The same with the ends changed."""
-        return Form(self.protocol, self.destination_ports, self.source_ports)
+        return PacketPattern(self.protocol, self.destination_ports, self.source_ports)
 
 
-def icmp(family: Family, message: IcmpType) -> Form:
+def icmp_pattern(family: Family, message: IcmpType) -> PacketPattern:
     """ICMP of one type and code, on the way out."""
-    return Form(PROTOCOL[family], destination_ports=message.ports)
+    return PacketPattern(PROTOCOL[family], destination_ports=message.ports)
 
 
-def asks(services: Sequence[Service], family: Family, clients: PortSet) -> Iterator[Form]:
+def service_patterns(
+    services: Sequence[Service], family: Family, clients: PortSet
+) -> Iterator[PacketPattern]:
     """What those send who ask, as it looks where it arrives. No service is every packet."""
     if not services:
-        yield Form(None)
+        yield PacketPattern(None)
     for service in services:
         if service.ports is None:
-            yield Form(service.number(family))
+            yield PacketPattern(service.number(family))
         else:
-            yield Form(service.protocol, clients, (service.ports,))
+            yield PacketPattern(service.protocol, clients, (service.ports,))
 
 
-def arriving(
+def input_patterns(
     services: Sequence[Service], family: Family, clients: Ports, *, answer: bool
-) -> Iterator[Form]:
+) -> Iterator[PacketPattern]:
     """What an entry lets arrive here, or in a room: what others ask from any port, or answer to
     one of our clients'.
     """
-    yield from passing(services, family, (clients,) if answer else ANY_PORT, answer=answer)
+    yield from forward_patterns(services, family, (clients,) if answer else ANY_PORT, answer=answer)
 
 
-def departing(
+def room_output_patterns(
     services: Sequence[Service], family: Family, clients: Ports, *, answer: bool
-) -> Iterator[Form]:
+) -> Iterator[PacketPattern]:
     """What an entry lets leave a room: what its clients ask, or answers to any port. No type of
     ICMP is seen there.
     """
-    yield from passing(services, family, ANY_PORT if answer else (clients,), answer=answer)
+    yield from forward_patterns(services, family, ANY_PORT if answer else (clients,), answer=answer)
 
 
-def passing(
+def forward_patterns(
     services: Sequence[Service], family: Family, clients: PortSet, *, answer: bool
-) -> Iterator[Form]:
+) -> Iterator[PacketPattern]:
     """What passes through, one way or the other."""
-    for form in asks(services, family, clients):
-        yield form.turned if answer else form
+    for pattern in service_patterns(services, family, clients):
+        yield pattern.reversed if answer else pattern
 
 
-def asking(service: Service, family: Family, clients: Ports) -> Form:
+def request_pattern(
+    service: Service, family: Family, clients: Ports, ephemeral: Ports
+) -> PacketPattern:
     """What a program of this machine sends to ask for a service, from the ports of its clients.
 
-    A TCP socket that connects is looked up once with port 0, before it has one.
+    A TCP socket that connects from an ephemeral port is looked up once with port 0, before it has
+    one; a socket that is bound to another port of `clients` is not.
     """
     if service.echo:
-        return icmp(family, ECHO_REQUEST[family])
-    tcp = service.protocol == Protocol.TCP
-    (form,) = asks([service], family, (clients, *NO_PORT) if tcp else (clients,))
-    return form
+        return icmp_pattern(family, ECHO_REQUEST[family])
+    tcp = service.protocol == Protocol.TCP and ephemeral in clients
+    (pattern,) = service_patterns([service], family, (clients, *NO_PORT) if tcp else (clients,))
+    return pattern
 
 
-def answering(service: Service, family: Family) -> Form:
+def reply_pattern(service: Service, family: Family) -> PacketPattern:
     """What this machine sends to answer those who asked for a service."""
     if service.echo:
-        return icmp(family, ECHO_REPLY[family])
-    (form,) = asks([service], family, ANY_PORT)
-    return form.turned
+        return icmp_pattern(family, ECHO_REPLY[family])
+    (pattern,) = service_patterns([service], family, ANY_PORT)
+    return pattern.reversed
 
 
-def leaving(entry: Entry, family: Family, *, answer: bool) -> Iterator[tuple[Form, int | None]]:
+def output_patterns(
+    entry: Allow, family: Family, ephemeral: Ports, *, answer: bool
+) -> Iterator[tuple[PacketPattern, int | None]]:
     """What an entry lets leave, and who alone may send it; None is anybody.
 
     The kernel answers ICMP, and it is root.
@@ -103,27 +110,29 @@ def leaving(entry: Entry, family: Family, *, answer: bool) -> Iterator[tuple[For
     uid = entry.user.uid if entry.user else None
     for service in entry.services:
         if not answer:
-            yield asking(service, family, entry.clients), uid
+            yield request_pattern(service, family, entry.client_ports, ephemeral), uid
             continue
-        yield answering(service, family), ROOT if service.protocol == Protocol.ICMP else uid
+        yield reply_pattern(service, family), ROOT if service.protocol == Protocol.ICMP else uid
 
 
-def refused(services: Sequence[Service], family: Family, *, answer: bool) -> Iterator[Form]:
+def denied_output_patterns(
+    services: Sequence[Service], family: Family, *, answer: bool
+) -> Iterator[PacketPattern]:
     """What a deny entry takes away of what leaves: client's ports are all ports."""
     for service in services:
         if service.echo:
-            yield icmp(family, (ECHO_REPLY if answer else ECHO_REQUEST)[family])
+            yield icmp_pattern(family, (ECHO_REPLY if answer else ECHO_REQUEST)[family])
         else:
-            (form,) = asks([service], family, ANY_PORT)
-            yield form.turned if answer else form
+            (pattern,) = service_patterns([service], family, ANY_PORT)
+            yield pattern.reversed if answer else pattern
     if not services:
-        yield Form(None)
+        yield PacketPattern(None)
 
 
-def spoken(form: Form, family: Family) -> Iterator[Form]:
+def logged_patterns(pattern: PacketPattern, family: Family) -> Iterator[PacketPattern]:
     """What of a logged entry's form is logged for sure: in IPv4, of every protocol, three."""
-    if form.protocol is None and family is Family.V4:
+    if pattern.protocol is None and family is Family.V4:
         for protocol in (Protocol.TCP, Protocol.UDP, Protocol.ICMP):
-            yield replace(form, protocol=protocol)
+            yield replace(pattern, protocol=protocol)
     else:
-        yield form
+        yield pattern

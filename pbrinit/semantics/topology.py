@@ -1,7 +1,7 @@
 """Who lives where: docs/meaning.md, "Who lives where", as code.
 
-In: a `Policy`.  Out: `Whereabouts`: for each interface the addresses that this machine has there,
-and those who live behind it.  The compiler has its own account of this, `places`.
+In: a `Policy`.  Out: `Topology`: for each interface the addresses that this machine has there, and
+those who live behind it.  The compiler has its own account of this, `policy.topology`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pbrinit.net.addresses import Address, AddressSet, Family, Prefix
 from pbrinit.policy import room_addresses
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.policy import Peers, Policy
-from pbrinit.policy.programs import Run
+from pbrinit.policy.policy import AddressGroup, Policy
+from pbrinit.policy.programs import Program
 
-NOWHERE: dict[Family, tuple[Prefix, ...]] = {
+NEVER_BEHIND: dict[Family, tuple[Prefix, ...]] = {
     Family.V4: tuple(
         map(IPv4Network, ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"))
     ),
@@ -26,33 +26,35 @@ NOWHERE: dict[Family, tuple[Prefix, ...]] = {
 LONGEST_WITH_BROADCAST = 30
 
 
-class Whereabouts:
+class Topology:
     """Who lives where under one policy."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.own = cache(self._own)
-        self.behind = cache(self._behind)
+        self.addresses_of = cache(self._own)
+        self.hosts_behind = cache(self._behind)
         self.routers = cache(self._routers)
-        self.peers = cache(self._peers)
-        self.inside = cache(self._inside)
+        self.peers_behind = cache(self._peers)
+        self.room_address = cache(self._inside)
 
     def _own(self, interface: Interface, family: Family) -> AddressSet:
         """This machine's addresses on an interface."""
-        return AddressSet.of(family, (address.ip for address in interface.own(family)))
+        return AddressSet.from_prefixes(
+            family, (address.ip for address in interface.addresses_of(family))
+        )
 
-    def ours(self, family: Family) -> AddressSet:
+    def own_addresses(self, family: Family) -> AddressSet:
         """This machine's addresses on all of its interfaces."""
         own = (a.ip for interface in self._policy.interfaces for a in interface.addresses)
-        return AddressSet.of(family, own)
+        return AddressSet.from_prefixes(family, own)
 
     def _behind(self, interface: Interface, family: Family) -> AddressSet:
         """Those who live behind an interface."""
-        if not interface.own(family):
+        if not interface.addresses_of(family):
             return AddressSet(family)
         found, decided = AddressSet(family), AddressSet(family)
         for prefix, owner in self._longest_first(family):
-            there = AddressSet.of(family, [prefix]) - decided
+            there = AddressSet.from_prefixes(family, [prefix]) - decided
             found = found | there if owner is interface else found
             decided = decided | there
         if interface.gateway(family) is not None:
@@ -63,8 +65,8 @@ class Whereabouts:
         """The prefixes of links and of routes, each with its interface."""
         found: list[tuple[Prefix, Interface]] = []
         for interface in self._policy.interfaces:
-            found += [(address.network, interface) for address in interface.own(family)]
-            found += [(route.prefix, interface) for route in interface.routed(family)]
+            found += [(address.network, interface) for address in interface.addresses_of(family)]
+            found += [(route.prefix, interface) for route in interface.active_routes(family)]
         return sorted(found, key=lambda each: -each[0].prefixlen)
 
     def _routers(
@@ -73,12 +75,12 @@ class Whereabouts:
         """By whom those behind an interface are reached: the routers of its link, each with those
         beyond it, the gateway with all that are left; None stands for the link itself.
         """
-        left = self.behind(interface, family)
+        left = self.hosts_behind(interface, family)
         found: dict[Address | None, AddressSet] = {}
-        routers = {route.prefix: route.via for route in interface.routed(family)}
+        routers = {route.prefix: route.via for route in interface.active_routes(family)}
         for prefix in (p for p, owner in self._longest_first(family) if owner is interface):
             router = routers.get(prefix)
-            there = left & AddressSet.of(family, [prefix])
+            there = left & AddressSet.from_prefixes(family, [prefix])
             found[router] = found.get(router, AddressSet(family)) | there
             left = left - there
         gateway = interface.gateway(family)
@@ -86,19 +88,21 @@ class Whereabouts:
             found[gateway] = found.get(gateway, AddressSet(family)) | left
         return tuple(found.items())
 
-    def servers(self, interface: Interface) -> AddressSet:
+    def dhcp_servers(self, interface: Interface) -> AddressSet:
         """Those who may give an interface its IPv4 address: all but those behind the others."""
         family = Family.V4
         others = (p for p, owner in self._longest_first(family) if owner is not interface)
-        return ~AddressSet.of(family, others) - self._nowhere[family]
+        return ~AddressSet.from_prefixes(family, others) - self._nowhere[family]
 
-    def _peers(self, peers: Peers, interface: Interface, family: Family) -> AddressSet:
+    def _peers(self, peers: AddressGroup, interface: Interface, family: Family) -> AddressSet:
         """Those of some peers who live behind an interface."""
-        return peers.of(family) & self.behind(interface, family)
+        return peers.in_family(family) & self.hosts_behind(interface, family)
 
-    def _inside(self, room: Run, family: Family) -> AddressSet:
+    def _inside(self, room: Program, family: Family) -> AddressSet:
         """The address of a room that exists inside alone."""
-        return AddressSet.of(family, [room_addresses.address(self._policy, room, family)])
+        return AddressSet.from_prefixes(
+            family, [room_addresses.room_address(self._policy, room, family)]
+        )
 
     @cached_property
     def _nowhere(self) -> dict[Family, AddressSet]:
@@ -111,8 +115,13 @@ class Whereabouts:
             if a.version == Family.V4.version and a.network.prefixlen <= LONGEST_WITH_BROADCAST
         ]
         return {
-            family: AddressSet.of(
-                family, [*ours, *NOWHERE[family], *room_addresses.prefixes(self._policy, family)]
+            family: AddressSet.from_prefixes(
+                family,
+                [
+                    *ours,
+                    *NEVER_BEHIND[family],
+                    *room_addresses.reserved_prefixes(self._policy, family),
+                ],
             )
             for family in Family
         }

@@ -54,10 +54,11 @@ class Identity(Record):
 
 class AddressClient:
     """What is held, and what is to be done about it: `due` is when to `tick` next. `rejection` says
-    why the last assignment was not accepted.
+    why the last assignment was not accepted, `remarks` what of the one that is held was left out.
     """
 
     rejection: str
+    remarks: tuple[str, ...] = ()
     due: float
 
     @property
@@ -67,6 +68,10 @@ class AddressClient:
 
     def tick(self, now: float) -> Sent:
         """What is due: datagrams, each with the address that it goes to."""
+        raise NotImplementedError
+
+    def reconnect(self, now: float) -> None:
+        """The cable came back, perhaps to another network: ask at once."""
         raise NotImplementedError
 
 

@@ -4,11 +4,12 @@ In: a `BootPlan`.  Out: its bytes; and from bytes the same `BootPlan`, or an err
 in the image: its values are namespaces, since to import dataclasses or typing takes longer than to
 put the rules in force.
 
-The file is a magic word, a head and a body. Head and body are tuples in marshal's format, each
-after its length and its CRC-32, so that PID 1 needs no parser.  The head says what to do on
-failure, and can be read where the body is damaged.  Version 2 of marshal's format is used because
-every Python reads it; later versions depend on reference counts and do not give the same bytes
-twice.  The checksums detect damage, not an attack: whoever can change this file can change PID 1.
+The form is a magic word and three parts, each a tuple in marshal's format after its length and its
+CRC-32: no parser stands between PID 1 and the rules.  The first part says what to do on failure, so
+that it is known where the others are damaged.  The second has what PID 1 looks at while the machine
+runs, the outline, so that it never unpacks the rest.  It is version 2 of marshal's format,
+which every Python reads; later ones depend on reference counts and are not the same bytes
+twice.  The checksums find damage, not malice: who can change this file can change PID 1.
 """
 
 from __future__ import annotations
@@ -19,12 +20,24 @@ from binascii import crc32
 
 from pbrinit.wire.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PATH = "/etc/pbrinit/plan"
 """The file in an image."""
 
-MAGIC = b"pbrinit plan 6\n"
+MAGIC = b"pbrinit plan 7\n"
 PART = struct.Struct("!II")
 MARSHAL_VERSION = 2
+LONGEST_OUTLINE = 1 << 20
+"""In bytes, from the beginning of the file; a hundred programs in rooms take some 100 KiB."""
+
+PREFERENCE_BLANK, GOTO_BLANK, TABLE_BLANK = "{preference}", "{goto}", "{table}"
+"""Blanks in the plan's `ip` commands, for the numbers that differ between the two places of a plan
+(boot.network.slots); the message of the command has these numbers. No device has such a name.
+"""
+
 ROOM_READY_GROUP = 28770
 """The group of a room's device once it has everything that the plan gives it; nothing else sets
 this group (IFLA_GROUP in linux/if_link.h)."""
@@ -55,14 +68,16 @@ class LinkPlan(Record):
 
 
 class RoomPlan(Record):
-    """The network namespace of a program. `device` is the machine's end of the veth, `clients` are
-    the first and the last port of its ephemeral range. `veth` makes the pair of devices, and its
-    offsets are for the namespace's descriptor; `removal` removes the pair. Inside come the sysctls,
+    """The namespaces of a program. `device` is the machine's end of the veth, `client_ports` are
+    the first and the last port of its ephemeral range. `ids` are the number on the machine of the
+    room's user 0, and how many users follow it. `veth` makes the pair of devices, and its offsets
+    are for the network namespace's descriptor; `removal` removes the pair. Inside come the sysctls,
     then the messages, whose offsets are for the index of the inner end.
     """
 
     device: str
-    clients: tuple[int, int]
+    client_ports: tuple[int, int]
+    ids: tuple[int, int]
     removal: bytes
     veth: tuple[str, bytes, tuple[int, ...]]
     sysctls: tuple[tuple[str, str], ...]
@@ -70,18 +85,25 @@ class RoomPlan(Record):
 
 
 class ProgramPlan(Record):
-    """A program. Its group has the number of its user, `capabilities` has a bit for each capability
-    that it keeps, `restart` is "always", "on-failure" or "never", and `ask` is "status", "try" or
-    "".
+    """A program. Its user is `uid` on the machine, and its group has the same number. `files` are
+    the paths of those that the policy gives it, `capabilities` has a bit for each capability that
+    it keeps, `restart` is "always", "on-failure" or "never", and `control` is "status", "try" or
+    "". `memory`, in bytes and 0 for an equal part, and the three after it are its share of the
+    machine (`policy.programs.Share`).
     """
 
     name: str
     command: tuple[str, ...]
     uid: int
     environment: tuple[tuple[str, str], ...]
+    files: tuple[str, ...]
     capabilities: int
+    memory: int
+    processes: int
+    open_files: int
+    cpu_weight: int
     restart: str
-    ask: str
+    control: str
     room: RoomPlan | None
 
 
@@ -92,7 +114,8 @@ class BootPlan(Record):
     - `on_failure`: "stay", "reboot" or "poweroff", and after how many seconds.
     - `summary`: what the policy allows, in words.
     - `rules`: netlink messages, highest preference first; `rule_commands`: the `ip` command of
-      each; `kernel_rule_removals`: messages that remove the rules that a kernel starts with.
+      each, with blanks; `kernel_rule_removals`: messages that remove the rules that a kernel starts
+      with.
     - `forwarding_sysctls`: those that switch forwarding on; `programs` are started after that.
     - `metrics`: the port of the page for Prometheus, and the user that serves it.
     - `log`: whether refused packets are logged.
@@ -120,7 +143,16 @@ class BootPlan(Record):
     assignments: tuple[str, ...]
 
 
+class Outline(Record):
+    """What PID 1 looks at of a plan that is put in force while the machine runs."""
+
+    log: bool
+    programs: tuple[ProgramPlan, ...]
+
+
 FIELDS = tuple(BootPlan.__annotations__)
+OUTLINE_FIELDS = tuple(Outline.__annotations__)
+BODY_FIELDS = tuple(name for name in FIELDS if name not in OUTLINE_FIELDS)
 LINK_FIELDS = tuple(LinkPlan.__annotations__)
 PROGRAM_FIELDS = tuple(ProgramPlan.__annotations__)
 ROOM_FIELDS = tuple(RoomPlan.__annotations__)
@@ -128,16 +160,9 @@ ROOM_FIELDS = tuple(RoomPlan.__annotations__)
 
 def pack(plan: BootPlan) -> bytes:
     """The bytes of the file; the same for the same plan."""
-    values = {
-        **vars(plan),
-        "links": tuple(_values(link, LINK_FIELDS) for link in plan.links),
-        "programs": tuple(_program_values(program) for program in plan.programs),
-    }
-    body = tuple(values[name] for name in FIELDS)
-    return MAGIC + b"".join(
-        PART.pack(len(part), crc32(part)) + part
-        for part in (marshal.dumps(part, MARSHAL_VERSION) for part in (plan.on_failure, body))
-    )
+    values = _plain(plan)
+    head, body = (tuple(values[name] for name in names) for names in (OUTLINE_FIELDS, BODY_FIELDS))
+    return MAGIC + sealed(plan.on_failure) + sealed(head) + sealed(body)
 
 
 def unpack(data: bytes) -> BootPlan:
@@ -146,13 +171,89 @@ def unpack(data: bytes) -> BootPlan:
     Raises BootFileError where a byte is missing, changed or too many.
     """
     _, at = _read(data, _start(data))
-    body, end = _read(data, at)
+    head, at = _read(data, at)
+    body = unsealed(data[at:])
+    try:
+        if not isinstance(body, tuple):
+            raise TypeError("its values are no tuple")
+        values = {
+            **dict(zip(OUTLINE_FIELDS, marshal.loads(head), strict=True)),  # noqa: S302  checked
+            **dict(zip(BODY_FIELDS, body, strict=True)),
+        }
+        return _from_plain(values)
+    except (ValueError, TypeError, EOFError, KeyError) as error:
+        raise BootFileError(f"it holds no plan: {error}") from None
+
+
+def sealed(values: object) -> bytes:
+    """Plain values as bytes, after their length and checksum."""
+    part = marshal.dumps(values, MARSHAL_VERSION)  # type: ignore[arg-type]  # plain values
+    return PART.pack(len(part), crc32(part)) + part
+
+
+def unsealed(data: bytes) -> object:
+    """The values that `sealed` made these bytes of; no more than them.
+
+    Raises BootFileError where a byte is missing or changed.
+    """
+    part, end = _read(data, 0)
     if end != len(data):
         raise BootFileError("it is longer than it says")
-    values = dict(zip(FIELDS, marshal.loads(body), strict=True))  # noqa: S302  checked
-    links = (LinkPlan(**dict(zip(LINK_FIELDS, link, strict=True))) for link in values["links"])
-    programs = (_program(program) for program in values["programs"])
-    return BootPlan(**{**values, "links": tuple(links), "programs": tuple(programs)})
+    try:
+        values: object = marshal.loads(part)  # noqa: S302  checked
+    except (ValueError, TypeError, EOFError) as error:
+        raise BootFileError(f"it holds no values: {error}") from None
+    return values
+
+
+def outline(data: bytes) -> Outline:
+    """The outline of the plan; the first LONGEST_OUTLINE bytes of its file are enough.
+
+    Raises BootFileError where a byte of it is missing or changed.
+    """
+    _, at = _read(data, _start(data))
+    part, _ = _read(data, at)
+    try:
+        values = dict(zip(OUTLINE_FIELDS, marshal.loads(part), strict=True))  # noqa: S302  checked
+        programs = tuple(_program(program) for program in values["programs"])
+        return Outline(**{**values, "programs": programs})
+    except (ValueError, TypeError, EOFError, KeyError) as error:
+        raise BootFileError(f"it holds no outline: {error}") from None
+
+
+def to_values(plan: BootPlan) -> tuple[object, ...]:
+    """The plan as tuples of plain values."""
+    values = _plain(plan)
+    return tuple(values[name] for name in FIELDS)
+
+
+def from_values(given: Sequence[object]) -> BootPlan:
+    """The plan that `to_values` made these of.
+
+    Raises ValueError, TypeError or KeyError where they are of another shape.
+    """
+    return _from_plain(dict(zip(FIELDS, given, strict=True)))
+
+
+def _plain(plan: BootPlan) -> dict[str, object]:
+    return {
+        **vars(plan),
+        "links": tuple(_values(link, LINK_FIELDS) for link in plan.links),
+        "programs": tuple(_program_values(program) for program in plan.programs),
+    }
+
+
+def _from_plain(values: dict[str, object]) -> BootPlan:
+    links, programs = values["links"], values["programs"]
+    if not isinstance(links, tuple) or not isinstance(programs, tuple):
+        raise TypeError("its links and programs are no tuples")
+    return BootPlan(
+        **{
+            **values,
+            "links": tuple(LinkPlan(**dict(zip(LINK_FIELDS, link, strict=True))) for link in links),
+            "programs": tuple(_program(program) for program in programs),
+        }
+    )
 
 
 def on_failure(data: bytes) -> tuple[str, int]:
@@ -161,8 +262,11 @@ def on_failure(data: bytes) -> tuple[str, int]:
     Raises BootFileError where the head is damaged.
     """
     head, _ = _read(data, _start(data))
-    ending, seconds = marshal.loads(head)  # noqa: S302  checked
-    return str(ending), int(seconds)
+    try:
+        ending, seconds = marshal.loads(head)  # noqa: S302  checked
+        return str(ending), int(seconds)
+    except (ValueError, TypeError, EOFError) as error:
+        raise BootFileError(f"its head holds nothing: {error}") from None
 
 
 def _values(record: Record, names: tuple[str, ...]) -> tuple[object, ...]:

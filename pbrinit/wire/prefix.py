@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     Prefix = tuple[int, int]
 
 BITS = 32
+ROOMS: Prefix = (169 << 24 | 254 << 16 | 77 << 8, 24)
+"""The addresses by which rooms reach each other (policy/room_addresses.py)."""
+
+LINK_LOCAL: Prefix = (169 << 24 | 254 << 16, 16)
 RESERVED: tuple[Prefix, ...] = (
-    (0, 8), (127 << 24, 8), (169 << 24 | 254 << 16, 16), (224 << 24, 4), (240 << 24, 4),
+    (0, 8), (127 << 24, 8), LINK_LOCAL, (224 << 24, 4), (240 << 24, 4),
 )  # fmt: skip
 """IPv4 addresses that no host has: this network, loopback, link-local, multicast, reserved
 (RFC 6890)."""
+
+NOWHERE = (ROOMS, *(prefix for prefix in RESERVED if prefix != LINK_LOCAL))
+"""IPv4 addresses to which no router leads, or that lead to this machine itself."""
 
 
 def as_int(address: str) -> int:
@@ -47,12 +54,16 @@ def is_host(address: bytes) -> bool:
     return not any(overlap((number, BITS), prefix, BITS) for prefix in RESERVED)
 
 
+def is_unicast(address: bytes) -> bool:
+    """Whether it is the IPv4 address of one machine that is not this one. Link-local ones are:
+    clouds have a DHCP server, a resolver or a router at one.
+    """
+    number = int.from_bytes(address, "big")
+    return not any(overlap((number, BITS), prefix, BITS) for prefix in NOWHERE)
+
+
 def is_network_or_broadcast(address: int, length: int) -> bool:
-    """Whether the IPv4 address is the first or the last one of its prefix."""
-    return address & host_mask(length) in (0, host_mask(length))
-
-
-def is_other_host_on_link(hop: int, address: int, length: int) -> bool:
-    """Whether `hop` is a host in the prefix of `address`, and not that address itself."""
-    is_on_link = overlap((hop, BITS), (address, length), BITS)
-    return is_on_link and hop != address and not is_network_or_broadcast(hop, length)
+    """Whether the IPv4 address is the first or the last one of its prefix; one of a /31 or /32 is a
+    host's (RFC 3021).
+    """
+    return length < BITS - 1 and address & host_mask(length) in (0, host_mask(length))

@@ -6,7 +6,7 @@ import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import Packet, Raw
 
-from tests.support.attack.range import Bench
+from tests.support.attack.range import AttackRange
 from tests.support.attack.shot import MAGIC, ether, ip
 from tests.support.host_example import MGMT, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
@@ -43,14 +43,14 @@ def _frames(version: int, protocol: str, who: str) -> dict[int, bytes]:
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("version", [4, 6])
 def test_no_port_but_the_allowed_one_is_reached(
-    gate: Bench, version: int, protocol: str, who: str
+    gate: AttackRange, version: int, protocol: str, who: str
 ) -> None:
-    gate.inside.do("tapped")
-    gate.fence()
+    gate.agent.do("tapped_tags")
+    gate.wait_for_marker()
     arrived: set[int] = set()
     for port, frame in _frames(version, protocol, who).items():
         assert gate.wires[0].send(frame), port
         if port % CHUNK == 0 or port == PORTS[-1]:
-            gate.fence()
-            arrived |= {number for number, _, _ in gate.inside.do("tapped")}
+            gate.wait_for_marker()
+            arrived |= {number for number, _, _ in gate.agent.do("tapped_tags")}
     assert arrived == ({22} if (who, protocol) == ("mgmt", "tcp") else set())

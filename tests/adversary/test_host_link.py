@@ -20,8 +20,8 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP
 from scapy.packet import Packet
 
-from tests.support.attack.observation import told
-from tests.support.attack.range import Bench
+from tests.support.attack.observation import reply_words
+from tests.support.attack.range import AttackRange
 from tests.support.attack.shot import Shot, echo, ether, ip, tcp, udp
 from tests.support.host_example import MGMT, NEIGHBOUR, ROUTER, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
@@ -82,16 +82,16 @@ def _arps() -> list[tuple[str, Packet]]:
     ]  # fmt: skip
 
 
-def _state(bench: Bench) -> dict[str, list[list[str]]]:
+def _state(attack_range: AttackRange) -> dict[str, list[list[str]]]:
     """What is in the files, but for IPv6's counts of references and of use."""
     found = {}
     for path in ROUTES:
-        rows = [line.split() for line in bench.inside.do("read", path).splitlines()]
+        rows = [line.split() for line in attack_range.agent.do("read", path).splitlines()]
         found[path] = [[*row[:6], *row[8:]] if "ipv6_route" in path else row for row in rows]
     return found
 
 
-def test_nobody_on_the_link_changes_a_route_or_an_address(gate: Bench) -> None:
+def test_nobody_on_the_link_changes_a_route_or_an_address(gate: AttackRange) -> None:
     mac, everybody = GUEST_MACS[0], "ff:ff:ff:ff:ff:ff"
     before = _state(gate)
     shots = [
@@ -136,7 +136,7 @@ BELIEVED = {"unasked, to everybody": False, "an answer": True, "a question": Tru
 @pytest.mark.parametrize("how", BELIEVED)
 @pytest.mark.parametrize("version", [4, 6])
 def test_who_claims_the_address_of_the_gateway_gets_what_is_for_it_and_no_more(
-    gate: Bench, version: int, how: str
+    gate: AttackRange, version: int, how: str
 ) -> None:
     """A way out that is left, docs/ways-out.md, 11: a neighbour's answers and questions are
     believed (arp_process, ndisc_recv_na, ndisc_recv_ns). What he gets the policy lets out anyhow.
@@ -149,25 +149,25 @@ def test_who_claims_the_address_of_the_gateway_gets_what_is_for_it_and_no_more(
         [refused] = gate.fire(
             [Shot("link", "ssh", (bytes(ether(OTHER_MAC, GUEST_MACS[0]) / ssh),))]
         )
-        assert refused.good
+        assert refused.as_expected
     finally:
         time.sleep(LOCKED_SECONDS)
         gate.wires[0].send(_claims(version, PEER_MACS[0])["a question"])
     assert _answered_to(gate, version) == PEER_MACS[0]
 
 
-def _answered_to(bench: Bench, version: int) -> str:
+def _answered_to(attack_range: AttackRange, version: int) -> str:
     """The hardware address to which the answer to a ping from beyond the gateway goes."""
     ping = bytes(ether(PEER_MACS[0], GUEST_MACS[0]) / ip(MGMT[version], SELF[version])
                  / echo(version))  # fmt: skip
-    [seen] = bench.fire([Shot("link", "a ping", (ping,), True, "reply")])
-    assert seen.good, seen.answer
-    [mac] = {frame.packet.dst for _, frame in seen.frames if told(frame.packet) == "reply"}
+    [seen] = attack_range.fire([Shot("link", "a ping", (ping,), True, "reply")])
+    assert seen.as_expected, seen.answer
+    [mac] = {frame.packet.dst for _, frame in seen.frames if reply_words(frame.packet) == "reply"}
     return str(mac)
 
 
 def test_during_a_flood_who_is_allowed_is_answered_and_afterwards_memory_is_back(
-    gate: Bench,
+    gate: AttackRange,
 ) -> None:
     """As fast as the guest takes it: refused, forged, in fragments, and half-open calls."""
     peer, mac = PEER_MACS[0], GUEST_MACS[0]
@@ -192,7 +192,7 @@ def test_during_a_flood_who_is_allowed_is_answered_and_afterwards_memory_is_back
         if number < len(fragment):
             gate.wires[0].send(fragment[number])
         if number % EVERY == 0:
-            gate.fence()
+            gate.wait_for_marker()
     give_up = time.monotonic() + FREED_SECONDS + 30
     while _available(gate) < before - SPARE_KIB and time.monotonic() < give_up:
         time.sleep(1)
@@ -201,8 +201,8 @@ def test_during_a_flood_who_is_allowed_is_answered_and_afterwards_memory_is_back
     assert gate.peers[0].tcp(MGMT[6], SELF[6], 22).verdict == "syn-ack"
 
 
-def _available(bench: Bench) -> int:
+def _available(attack_range: AttackRange) -> int:
     """Kibibytes that the guest can still give, once the taps are empty."""
-    bench.inside.do("tapped")
-    text = bench.inside.do("read", "/proc/meminfo")
+    attack_range.agent.do("tapped_tags")
+    text = attack_range.agent.do("read", "/proc/meminfo")
     return int(text.partition("MemAvailable:")[2].split()[0])

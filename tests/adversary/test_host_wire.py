@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from pbrinit.cli.build import load
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.adversary.tables import host_fields, host_tricks, host_wire
 from tests.support.attack.images import HOST
 from tests.support.attack.model_opinion import verdict
-from tests.support.attack.range import Bench
+from tests.support.attack.range import AttackRange
 from tests.support.attack.report import report
 from tests.support.attack.shot import Shot
 
@@ -22,10 +22,10 @@ tables = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name
 
 @tables
 def test_what_comes_of_each_is_what_its_line_says(
-    gate: Bench, table: Callable[[], Iterable[Shot]]
+    gate: AttackRange, table: Callable[[], Iterable[Shot]]
 ) -> None:
-    wrong = [seen for seen in gate.fire(list(table())) if not seen.good]
-    assert not wrong, report(wrong, PLAN, read(HOST), ["eth0"])
+    wrong = [seen for seen in gate.fire(list(table())) if not seen.as_expected]
+    assert not wrong, report(wrong, PLAN, read_policy(HOST), ["eth0"])
 
 
 @tables

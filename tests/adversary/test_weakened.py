@@ -19,7 +19,7 @@ from pbrinit.plan.plan import Plan, Rule
 from tests.adversary.tables import host_inside, host_tricks, host_wire
 from tests.support.attack import images
 from tests.support.attack.act import NOBODY
-from tests.support.attack.range import Bench
+from tests.support.attack.range import AttackRange
 from tests.support.generate.plan_mutants import without_notes
 
 PLAN = load(images.HOST)
@@ -41,22 +41,32 @@ def portless() -> Plan:
     return replace(PLAN, rules=rules)
 
 
-def spoofed(bench: Bench) -> list[str]:
-    return [seen.shot.what for seen in bench.fire(list(host_wire.spoofed())) if not seen.good]
+def spoofed(attack_range: AttackRange) -> list[str]:
+    return [
+        seen.shot.what
+        for seen in attack_range.fire(list(host_wire.spoofed()))
+        if not seen.as_expected
+    ]
 
 
-def fragments(bench: Bench) -> list[str]:
-    return [seen.shot.what for seen in bench.fire(list(host_tricks.fragments())) if not seen.good]
+def fragments(attack_range: AttackRange) -> list[str]:
+    return [
+        seen.shot.what
+        for seen in attack_range.fire(list(host_tricks.fragments()))
+        if not seen.as_expected
+    ]
 
 
-def bound(bench: Bench) -> list[str]:
+def bound(attack_range: AttackRange) -> list[str]:
     acts = [act for act in host_inside.sockets() if act.uid == NOBODY]
-    return [act.what for act, (_, left) in bench.act(acts) if left != act.leaves]
+    return [act.what for act, (_, left) in attack_range.perform(acts) if left != act.leaves]
 
 
-WEAKENED: dict[str, tuple[Callable[[], Plan], Callable[[Bench], list[str]], tuple[str, ...]]] = {
+WEAKENED: dict[
+    str, tuple[Callable[[], Plan], Callable[[AttackRange], list[str]], tuple[str, ...]]
+] = {
     "anti-spoofing": (
-        lambda: without_notes(PLAN, "forged"),
+        lambda: without_notes(PLAN, "spoofed"),
         spoofed,
         ("an answer of https from 2001:db8::2",),
     ),
@@ -78,5 +88,5 @@ def test_a_weaker_plan_is_found_out(
     name: str, artefacts: Artefacts, accelerated: Accelerator
 ) -> None:
     make, probe, caught = WEAKENED[name]
-    with images.gate(f"weak-{name}", artefacts, accelerated, make()) as bench:
-        assert set(caught) <= set(probe(bench))
+    with images.gate(f"weak-{name}", artefacts, accelerated, make()) as attack_range:
+        assert set(caught) <= set(probe(attack_range))

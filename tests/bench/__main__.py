@@ -83,7 +83,7 @@ def with_rules(*, isolated: bool) -> Iterator[tuple[Lab, Namespace]]:
     with tempfile.TemporaryDirectory() as folder, Lab(PEER, ()) as lab:
         policy = Path(folder, "bench.toml")
         policy.write_text(POLICY.format(isolate=str(isolated).lower()))
-        inside = room_netns.in_force(lab.machine, load(policy))
+        inside = room_netns.enforce(lab.machine, load(policy))
         try:
             yield lab, inside.get("echo", lab.machine)
         finally:
@@ -104,10 +104,15 @@ def measure(way: str) -> Iterator[Cost]:
         where.do(bench_acts.serve, PORT, UID)
         try:
             for version, address in ADDRESSES.items():
-                lab.peer.do(bench_acts.ask, address, PORT, 100)
+                lab.peer.do(bench_acts.round_trips, address, PORT, 100)
                 rounds = range(ROUNDS)
-                asked = [lab.peer.do(bench_acts.ask, address, PORT, QUESTIONS) for _ in rounds]
-                made = [lab.peer.do(bench_acts.connect, address, PORT, CONNECTIONS) for _ in rounds]
+                asked = [
+                    lab.peer.do(bench_acts.round_trips, address, PORT, QUESTIONS) for _ in rounds
+                ]
+                made = [
+                    lab.peer.do(bench_acts.connection_times, address, PORT, CONNECTIONS)
+                    for _ in rounds
+                ]
                 where.do(bench_acts.signal_all, signal.SIGSTOP)
                 sent = [lab.peer.do(bench_acts.send, address, PORT, PACKETS) for _ in rounds]
                 where.do(bench_acts.signal_all, signal.SIGCONT)

@@ -30,11 +30,13 @@ def bastion() -> Iterator[TwoSided]:
 
 
 def ask_out(bastion: TwoSided, protocol: str, address: str, port: int) -> str:
-    return bastion.machine.do(in_namespace.ask, in_namespace.Question(protocol, address, port))
+    return bastion.machine.do(in_namespace.send_probe, in_namespace.Probe(protocol, address, port))
 
 
 def ask_in(side: Namespace, address: str, source: str) -> str:
-    return side.do(in_namespace.ask, in_namespace.Question("tcp", address, 22, source=(source, 0)))
+    return side.do(
+        in_namespace.send_probe, in_namespace.Probe("tcp", address, 22, source=(source, 0))
+    )
 
 
 @versions
@@ -67,16 +69,16 @@ def test_it_reaches_nothing_else(bastion: TwoSided, version: int) -> None:
 
 @versions
 def test_nothing_passes_through(bastion: TwoSided, version: int) -> None:
-    bastion.outside.do(in_namespace.watch)
-    question = in_namespace.Question("tcp", ELSEWHERE[version], 22, source=(SERVER[version], 0))
-    assert bastion.inside.do(in_namespace.ask, question) == "silence"
-    assert bastion.outside.do(in_namespace.seen_from, SERVER[version], ELSEWHERE[version]) == 0
+    bastion.outside.do(in_namespace.capture)
+    probe = in_namespace.Probe("tcp", ELSEWHERE[version], 22, source=(SERVER[version], 0))
+    assert bastion.inside.do(in_namespace.send_probe, probe) == "silence"
+    assert bastion.outside.do(in_namespace.count_captured, SERVER[version], ELSEWHERE[version]) == 0
 
 
 @pytest.mark.parametrize("destination", ["224.0.0.1", "255.255.255.255", "192.0.2.255"])
 def test_whom_anybody_may_ask_shouts_to_no_program(bastion: TwoSided, destination: str) -> None:
     """The clock may be asked by any user, so its port is on the return path for everybody."""
-    before = bastion.machine.do(in_namespace.counted, "Udp InDatagrams")
-    bastion.outside.do(in_namespace.shout, (CLOCK[4], 123), (destination, 123))
-    bastion.outside.do(in_namespace.seen)
-    assert bastion.machine.do(in_namespace.counted, "Udp InDatagrams") == before
+    before = bastion.machine.do(in_namespace.snmp_counter, "Udp InDatagrams")
+    bastion.outside.do(in_namespace.send_to_all, (CLOCK[4], 123), (destination, 123))
+    bastion.outside.do(in_namespace.captured_frames)
+    assert bastion.machine.do(in_namespace.snmp_counter, "Udp InDatagrams") == before

@@ -17,15 +17,15 @@ from tests.support.namespaces.lab import Lab
 def test_a_shout_reaches_no_program(
     lab: Lab, destination: str, who: str, own_port: int, port: int
 ) -> None:
-    before = lab.machine.do(in_namespace.counted, "Udp InDatagrams")
-    lab.peer.do(in_namespace.shout, (PEER[4][who], own_port), (destination, port))
-    lab.peer.do(in_namespace.seen)
-    assert lab.machine.do(in_namespace.counted, "Udp InDatagrams") == before
+    before = lab.machine.do(in_namespace.snmp_counter, "Udp InDatagrams")
+    lab.peer.do(in_namespace.send_to_all, (PEER[4][who], own_port), (destination, port))
+    lab.peer.do(in_namespace.captured_frames)
+    assert lab.machine.do(in_namespace.snmp_counter, "Udp InDatagrams") == before
 
 
 def test_a_shout_from_nobody_is_heard(lab: Lab) -> None:
     """What is left open, and DHCP lives by it: no look-up is made for source 0.0.0.0."""
-    before = lab.machine.do(in_namespace.counted, "Udp InDatagrams")
-    lab.peer.do(in_namespace.shout, ("0.0.0.0", 68), ("255.255.255.255", 53))
-    lab.peer.do(in_namespace.seen)
-    assert lab.machine.do(in_namespace.counted, "Udp InDatagrams") == before + 1
+    before = lab.machine.do(in_namespace.snmp_counter, "Udp InDatagrams")
+    lab.peer.do(in_namespace.send_to_all, ("0.0.0.0", 68), ("255.255.255.255", 53))
+    lab.peer.do(in_namespace.captured_frames)
+    assert lab.machine.do(in_namespace.snmp_counter, "Udp InDatagrams") == before + 1

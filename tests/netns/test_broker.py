@@ -1,11 +1,11 @@
-"""A program in a room asks the machine at its desk: as far as the policy says, and no further."""
+"""A program in a room asks the control broker: as far as the policy says, and no further."""
 
 from __future__ import annotations
 
 import json
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -13,17 +13,23 @@ import pytest
 from pbrinit.boot.control import broker, broker_protocol
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.namespaces import run_broker, run_supervisor
-from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.lab import Lab, wait_until
 from tests.support.namespaces.two_room_machine import plan_of, running
 
-USER = 1001
 ONCE = 'restart = "never"\n'
+TOKEN = "0123456789abcdef"  # noqa: S105  of a trial
+USER = run_supervisor.with_ids(plan_of()).programs[0].uid
+"""The program's user, as the machine sees it: its room has user IDs of its own."""
 
 
 @contextmanager
-def at_a_desk(plan: BootPlan, hear_seconds: float = 10.0) -> Iterator[Lab]:
-    """A machine whose programs may ask."""
+def at_a_broker(
+    plan: BootPlan, hear_seconds: float = 10.0, before: Callable[[], None] | None = None
+) -> Iterator[Lab]:
+    """A machine whose programs may ask; `before` is done there before the broker starts."""
     with running(plan) as lab:
+        if before is not None:
+            lab.machine.do(before)
         lab.machine.do(run_broker.start, plan, hear_seconds)
         try:
             yield lab
@@ -33,9 +39,9 @@ def at_a_desk(plan: BootPlan, hear_seconds: float = 10.0) -> Iterator[Lab]:
 
 def answers(ask: str, *asked: tuple[str, ...]) -> list[tuple[int, str, str]]:
     """What a program with this `ask` hears from its room."""
-    plan = plan_of(one=run_broker.program(*asked), more=f'{ONCE}ask = "{ask}"')
-    with at_a_desk(plan) as lab:
-        return run_broker.heard(lab.machine.do(run_supervisor.wait_for, "one: [["))
+    plan = plan_of(one=run_broker.client_program(*asked), more=f'{ONCE}ask = "{ask}"')
+    with at_a_broker(plan) as lab:
+        return run_broker.answers_in(lab.machine.do(run_supervisor.wait_for, "one: [["))
 
 
 def test_it_hears_of_the_machine_and_not_of_its_room() -> None:
@@ -61,8 +67,12 @@ def test_who_may_only_read_changes_nothing() -> None:
         assert told == (2, "", refused)
 
 
-def test_who_may_try_may_confirm_too() -> None:
-    assert answers("try", ("confirm",)) == [(1, "", "error: no policy is on trial\n")]
+def test_a_program_that_may_try_may_confirm_what_it_names() -> None:
+    assert answers("try", ("confirm",), ("confirm", TOKEN), ("confirm", "me")) == [
+        (2, "", "error: confirm TOKEN: `try` prints the token\n"),
+        (1, "", "error: no policy is on trial\n"),
+        (2, "", "error: a token has 16 hexadecimal digits: `try` prints it\n"),
+    ]
 
 
 def test_nobody_asks_for_what_is_no_command() -> None:
@@ -72,16 +82,16 @@ def test_nobody_asks_for_what_is_no_command() -> None:
         assert told == (2, "", f"error: there is no command {named!r}; --help lists them\n")
 
 
-def test_a_program_without_it_sees_no_desk() -> None:
+def test_a_program_without_it_sees_no_broker() -> None:
     look = "import os, time; print(os.listdir('/run'), os.path.exists('/run/brokers')); "
-    with at_a_desk(plan_of(more=f'{ONCE}ask = "try"', two=look + "time.sleep(60)")) as lab:
+    with at_a_broker(plan_of(more=f'{ONCE}ask = "try"', two=look + "time.sleep(60)")) as lab:
         assert "two: [] False" in lab.machine.do(run_supervisor.wait_for, "two: [")
 
 
 OUTLIVES = """
 def answers():
     try:
-        return ask("confirm")[0] is not None
+        return run("confirm")[0] is not None
     except OSError:
         return False
 for awaited in (False, True):
@@ -92,9 +102,11 @@ time.sleep(60)
 """
 
 
-def test_a_desk_that_is_started_again_is_seen_from_the_room_that_was_there() -> None:
-    plan = plan_of(one=run_broker.program(("drops",), then=OUTLIVES), more=f'{ONCE}ask = "try"')
-    with at_a_desk(plan) as lab:
+def test_a_broker_that_is_started_again_is_seen_from_the_room_that_was_there() -> None:
+    plan = plan_of(
+        one=run_broker.client_program(("drops",), then=OUTLIVES), more=f'{ONCE}ask = "try"'
+    )
+    with at_a_broker(plan) as lab:
         lab.machine.do(run_supervisor.wait_for, "one: [[")
         lab.machine.do(run_broker.stop)
         assert "one: back" not in lab.machine.do(run_supervisor.wait_for, "one: gone")
@@ -105,7 +117,7 @@ def test_a_desk_that_is_started_again_is_seen_from_the_room_that_was_there() -> 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Lab]:
     """One whose program may ask and does not; others do, let to its socket, in a short time."""
-    with at_a_desk(plan_of(more=f'{ONCE}ask = "status"'), 1.0) as lab:
+    with at_a_broker(plan_of(more=f'{ONCE}ask = "status"'), 1.0) as lab:
         yield lab
 
 
@@ -115,8 +127,8 @@ def request(*words: str) -> bytes:
 
 
 def test_its_user_is_heard_and_root_is_not(machine: Lab) -> None:
-    assert "as planned" in machine.machine.do(run_broker.said_by, USER, request("audit"))
-    told = machine.machine.do(run_broker.said_by, 0, request("audit"))
+    assert "as planned" in machine.machine.do(run_broker.reply_to, USER, request("audit"))
+    told = machine.machine.do(run_broker.reply_to, 0, request("audit"))
     assert "error: user 0 is not the user of one" in told
     assert "as planned" not in told
 
@@ -131,22 +143,22 @@ def test_its_user_is_heard_and_root_is_not(machine: Lab) -> None:
     ],
 )
 def test_more_than_is_allowed_is_not_even_read(machine: Lab, said: bytes) -> None:
-    assert "more is asked than is allowed" in machine.machine.do(run_broker.said_by, USER, said)
+    assert "more is asked than is allowed" in machine.machine.do(run_broker.reply_to, USER, said)
 
 
 @pytest.mark.parametrize("said", [b"", b"\0", request("status")[:-1], struct.pack("!II", 9, 99)])
 def test_who_is_slow_is_not_waited_for(machine: Lab, said: bytes) -> None:
     start = time.monotonic()
-    assert machine.machine.do(run_broker.said_by, USER, said).startswith("b'")
+    assert machine.machine.do(run_broker.reply_to, USER, said).startswith("b'")
     assert time.monotonic() - start < 3
 
 
 def test_who_holds_many_connections_has_so_many_and_no_longer(machine: Lab) -> None:
-    holder = machine.machine.do(run_broker.hold, USER, 50)
+    holder = machine.machine.do(run_broker.hold_connections, USER, 50)
     try:
         attending = [(broker.NICE, 500)] * broker.AT_ONCE
-        assert until(lambda: machine.machine.do(run_broker.workers) == attending, 5)
-        assert "as planned" in machine.machine.do(run_broker.said_by, USER, request("audit"))
+        assert wait_until(lambda: machine.machine.do(run_broker.workers) == attending, 5)
+        assert "as planned" in machine.machine.do(run_broker.reply_to, USER, request("audit"))
     finally:
-        machine.machine.do(run_broker.let_go, holder)
-    assert until(lambda: machine.machine.do(run_broker.workers) == [], 5)
+        machine.machine.do(run_broker.end_process, holder)
+    assert wait_until(lambda: machine.machine.do(run_broker.workers) == [], 5)

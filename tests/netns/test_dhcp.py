@@ -14,27 +14,27 @@ from scapy.packet import Packet as Layer
 
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
-from pbrinit.policy.assigned import Given, configured
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.assigned import Assignment, with_assignments
+from pbrinit.policy.reader.reader import read_policy
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.namespaces import dhcp_server, in_namespace
-from tests.support.namespaces.in_namespace import Question
-from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.in_namespace import Probe
+from tests.support.namespaces.lab import Lab, wait_until
 from tests.support.policy_text import by_dhcp
 
-POLICY = by_dhcp(read(Path("examples/host.toml")))
+POLICY = by_dhcp(read_policy(Path("examples/host.toml")))
 SERVER, OTHER = "192.0.2.1", "192.0.2.9"
 MGMT, STRANGER = "198.51.100.9", "203.0.113.7"
 OWN = "192.0.2.77"
-GIVEN = Given(IPv4Interface(f"{OWN}/24"), IPv4Address(SERVER), IPv4Address(SERVER))
+GIVEN = Assignment(IPv4Interface(f"{OWN}/24"), IPv4Address(SERVER), IPv4Address(SERVER))
 WRITTEN = f"{OWN}/24,{SERVER},{SERVER}"
 POOL = f"--dhcp-range={OWN},{OWN},2m"
 SERVED = (("tcp", 22), ("udp", 22), ("udp", 67), ("udp", 69), ("udp", 40000), ("tcp", 40000))
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
 
 
-def in_force(folder: Path, given: Given | None) -> BootPlan:
-    return encode(compile_policy(configured(POLICY, given)), folder.name)
+def in_force(folder: Path, given: Assignment | None) -> BootPlan:
+    return encode(compile_policy(with_assignments(POLICY, given)), folder.name)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def waiting(tmp_path: Path) -> Iterator[Lab]:
     """A machine without an address, its plan in force, that may be asking; and a peer."""
     with Lab([f"{SERVER}/24"], [MGMT, STRANGER]) as lab:
         assert lab.machine.do(in_namespace.enforce, in_force(tmp_path, None)) == []
-        lab.peer.do(in_namespace.watch)
+        lab.peer.do(in_namespace.capture)
         yield lab
 
 
@@ -57,7 +57,7 @@ def holding(tmp_path: Path) -> Iterator[Lab]:
 def leaves(lab: Lab) -> list[Layer]:
     """The IPv4 and ARP frames that the machine put on the wire."""
     hardware = lab.machine.do(in_namespace.mac)
-    frames = [Ether(frame) for frame in lab.peer.do(in_namespace.seen)]
+    frames = [Ether(frame) for frame in lab.peer.do(in_namespace.captured_frames)]
     return [f for f in frames if f.src == hardware and (IP in f or ARP in f)]
 
 
@@ -72,22 +72,22 @@ def is_dhcp(frame: Layer) -> bool:
 def test_the_routes_of_a_real_server_come_with_the_lease(waiting: Lab, tmp_path: Path) -> None:
     ways = f"203.0.113.0/25,{OTHER},10.99.0.0/16,{OTHER},192.0.2.0/25,{OTHER},0.0.0.0/0,{SERVER}"
     option = f"--dhcp-option=option:classless-static-route,{ways}"
-    with dhcp_server.served(waiting.peer, tmp_path, POOL, option):
-        waiting.machine.do(dhcp_server.ask, str(tmp_path / "told"))
+    with dhcp_server.dnsmasq(waiting.peer, tmp_path, POOL, option):
+        waiting.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"))
         told = f"{WRITTEN},203.0.113.0/25={OTHER},10.99.0.0/16={OTHER}"
-        assert until(lambda: dhcp_server.leases(tmp_path) == ["none", told], 8)
+        assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path) == ["none", told], 8)
 
 
 def test_a_lease_is_given_and_nothing_but_dhcp_leaves(waiting: Lab, tmp_path: Path) -> None:
-    with dhcp_server.served(waiting.peer, tmp_path, POOL):
-        waiting.machine.do(dhcp_server.ask, str(tmp_path / "told"))
+    with dhcp_server.dnsmasq(waiting.peer, tmp_path, POOL):
+        waiting.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"))
         given = ["none", WRITTEN]
-        assert until(lambda: dhcp_server.leases(tmp_path) == given, 8)
-        assert dhcp_server.log(tmp_path) == ["DISCOVER", "OFFER", "REQUEST", "ACK"]
-        asker = waiting.machine.do(dhcp_server.asker)
-        status = waiting.machine.do(dhcp_server.status, asker)
+        assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path) == given, 8)
+        assert dhcp_server.dhcp_messages(tmp_path) == ["DISCOVER", "OFFER", "REQUEST", "ACK"]
+        asker = waiting.machine.do(dhcp_server.reading_process)
+        status = waiting.machine.do(dhcp_server.process_status, asker)
         root = waiting.machine.run("readlink", f"/proc/{asker}/root").strip()
-        waiting.machine.do(dhcp_server.stop_asking)
+        waiting.machine.do(dhcp_server.stop_client)
     frames = leaves(waiting)
     assert len(frames) == 2
     assert all(is_dhcp(frame) for frame in frames)
@@ -121,7 +121,7 @@ def test_nobody_reaches_a_machine_that_waits_and_nothing_is_answered(waiting: La
     waiting.peer.do(in_namespace.transmit, [bytes(Ether(dst=hardware) / answer)])
     assert leaves(waiting) == []
     heard = {
-        what: waiting.machine.do(in_namespace.heard_by, *what) for what in (*SERVED, ("udp", 68))
+        what: waiting.machine.do(in_namespace.clients_of, *what) for what in (*SERVED, ("udp", 68))
     }
     assert not any(heard.values()), heard
 
@@ -134,8 +134,8 @@ def test_a_server_is_heard_where_it_answers_everybody(
 ) -> None:
     """Also where it answers a group: of those, too, only the return path is asked."""
     waiting.machine.do(in_namespace.serve, "udp", 68)
-    waiting.peer.do(in_namespace.shout, (source, 67), (destination, 68))
-    assert until(lambda: waiting.machine.do(in_namespace.heard_by, "udp", 68) == [source], 2)
+    waiting.peer.do(in_namespace.send_to_all, (source, 67), (destination, 68))
+    assert wait_until(lambda: waiting.machine.do(in_namespace.clients_of, "udp", 68) == [source], 2)
 
 
 @pytest.mark.parametrize("device", [None, "eth0"])
@@ -145,7 +145,7 @@ def test_no_program_sends_anything_from_a_machine_that_waits(
 ) -> None:
     told = {
         (protocol, address, port): waiting.machine.do(
-            in_namespace.ask, Question(protocol, address, port, uid, device=device)
+            in_namespace.send_probe, Probe(protocol, address, port, uid, device=device)
         )
         for protocol in ("tcp", "udp")
         for address in (SERVER, MGMT)
@@ -158,54 +158,91 @@ def test_no_program_sends_anything_from_a_machine_that_waits(
 def test_a_server_that_gives_what_another_interface_has_is_not_taken(
     waiting: Lab, tmp_path: Path
 ) -> None:
-    with dhcp_server.served(waiting.peer, tmp_path, POOL):
+    with dhcp_server.dnsmasq(waiting.peer, tmp_path, POOL):
         taken = ((192 << 24 | 2 << 8, 25),)
-        waiting.machine.do(dhcp_server.ask, str(tmp_path / "told"), False, taken)
-        assert until(lambda: dhcp_server.log(tmp_path).count("OFFER") > 1, 12)
-        waiting.machine.do(dhcp_server.stop_asking)
-    assert dhcp_server.leases(tmp_path) == ["none"]
-    assert "REQUEST" not in dhcp_server.log(tmp_path)
+        waiting.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), False, taken)
+        assert wait_until(lambda: dhcp_server.dhcp_messages(tmp_path).count("OFFER") > 1, 12)
+        waiting.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.recorded_leases(tmp_path) == ["none"]
+    assert "REQUEST" not in dhcp_server.dhcp_messages(tmp_path)
 
 
 def test_who_asks_is_started_again_and_goes_on_with_the_lease(waiting: Lab, tmp_path: Path) -> None:
-    with dhcp_server.served(waiting.peer, tmp_path, POOL):
-        waiting.machine.do(dhcp_server.ask, str(tmp_path / "told"))
+    with dhcp_server.dnsmasq(waiting.peer, tmp_path, POOL):
+        waiting.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"))
         given = ["none", WRITTEN]
-        assert until(lambda: dhcp_server.leases(tmp_path) == given, 8)
-        first = waiting.machine.do(dhcp_server.asker)
+        assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path) == given, 8)
+        first = waiting.machine.do(dhcp_server.reading_process)
         waiting.machine.run("kill", "-KILL", str(first))
-        assert until(lambda: waiting.machine.do(dhcp_server.asker) not in (0, first), 4)
+        assert wait_until(
+            lambda: waiting.machine.do(dhcp_server.reading_process) not in (0, first), 4
+        )
         time.sleep(4)
-        waiting.machine.do(dhcp_server.stop_asking)
-    assert dhcp_server.leases(tmp_path) == given
-    assert dhcp_server.log(tmp_path) == ["DISCOVER", "OFFER", "REQUEST", "ACK"]
+        waiting.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.recorded_leases(tmp_path) == given
+    assert dhcp_server.dhcp_messages(tmp_path) == ["DISCOVER", "OFFER", "REQUEST", "ACK"]
 
 
 def test_with_a_lease_its_server_gives_more_time_from_address_to_address(
     holding: Lab, tmp_path: Path
 ) -> None:
-    with dhcp_server.served(holding.peer, tmp_path, POOL, "--dhcp-option=option:T1,5"):
-        holding.peer.do(in_namespace.watch)
-        holding.machine.do(dhcp_server.ask, str(tmp_path / "told"), True)
-        assert until(lambda: dhcp_server.log(tmp_path).count("ACK") == 2, 14)
-        holding.machine.do(dhcp_server.stop_asking)
-    assert dhcp_server.log(tmp_path) == ["REQUEST", "ACK", "REQUEST", "ACK"]
-    assert dhcp_server.leases(tmp_path) == [WRITTEN]
+    with dhcp_server.dnsmasq(holding.peer, tmp_path, POOL, "--dhcp-option=option:T1,5"):
+        holding.peer.do(in_namespace.capture)
+        holding.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), True)
+        assert wait_until(lambda: dhcp_server.dhcp_messages(tmp_path).count("ACK") == 2, 14)
+        holding.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.dhcp_messages(tmp_path) == ["REQUEST", "ACK", "REQUEST", "ACK"]
+    assert dhcp_server.recorded_leases(tmp_path) == [WRITTEN]
     frames = [frame for frame in leaves(holding) if UDP in frame]
     assert {(f[IP].src, f[IP].dst, f[UDP].sport, f[UDP].dport) for f in frames} == {
         (OWN, SERVER, 68, 67)
     }
 
 
+def pull_cable(lab: Lab, seconds: float) -> None:
+    """Take the peer's end down for a while: the machine's end has no carrier then."""
+    lab.peer.run("ip", "link", "set", "eth0", "down")
+    time.sleep(seconds)
+    lab.peer.run("ip", "link", "set", "eth0", "up")
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_when_the_cable_comes_back_the_lease_is_asked_for_anew(
+    holding: Lab, tmp_path: Path, seconds: float
+) -> None:
+    with dhcp_server.dnsmasq(holding.peer, tmp_path, POOL):
+        holding.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), True)
+        assert wait_until(lambda: dhcp_server.dhcp_messages(tmp_path) == ["REQUEST", "ACK"], 9)
+        pull_cable(holding, seconds)
+        again = ["REQUEST", "ACK"] * 2
+        assert wait_until(lambda: dhcp_server.dhcp_messages(tmp_path) == again, 8)
+        holding.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.recorded_leases(tmp_path) == [WRITTEN]
+
+
+def test_when_the_cable_comes_back_elsewhere_the_lease_is_let_go(
+    holding: Lab, tmp_path: Path
+) -> None:
+    """The server there is another one, with other addresses."""
+    holding.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), True)
+    other = "--dhcp-range=192.0.2.90,192.0.2.99,2m"
+    with dhcp_server.dnsmasq(holding.peer, tmp_path, other):
+        assert wait_until(lambda: holding.machine.do(dhcp_server.reading_process) != 0, 4)
+        pull_cable(holding, 0)
+        assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path)[-1:] == ["none"], 3)
+        holding.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.dhcp_messages(tmp_path)[:2] == ["REQUEST", "NAK"]
+
+
 def test_with_a_lease_its_server_may_take_it_away(holding: Lab, tmp_path: Path) -> None:
     """The refusal comes to everybody (RFC 2131, section 4.3.2)."""
     other = "--dhcp-range=192.0.2.90,192.0.2.99,2m"
-    with dhcp_server.served(holding.peer, tmp_path, other):
-        holding.machine.do(dhcp_server.ask, str(tmp_path / "told"), True)
-        assert until(lambda: dhcp_server.leases(tmp_path)[-1:] == ["none"], 9)
-        holding.machine.do(dhcp_server.stop_asking)
-    assert dhcp_server.leases(tmp_path) == [WRITTEN, "none"]
-    assert dhcp_server.log(tmp_path)[:2] == ["REQUEST", "NAK"]
+    with dhcp_server.dnsmasq(holding.peer, tmp_path, other):
+        holding.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"), True)
+        assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path)[-1:] == ["none"], 9)
+        holding.machine.do(dhcp_server.stop_client)
+    assert dhcp_server.recorded_leases(tmp_path) == [WRITTEN, "none"]
+    assert dhcp_server.dhcp_messages(tmp_path)[:2] == ["REQUEST", "NAK"]
 
 
 def test_with_a_lease_the_machine_does_what_the_policy_says(holding: Lab) -> None:
@@ -215,7 +252,7 @@ def test_with_a_lease_the_machine_does_what_the_policy_says(holding: Lab) -> Non
     holding.peer.do(in_namespace.serve, "udp", 67, (SERVER, OTHER))
     reached = {
         (source, port): holding.peer.do(
-            in_namespace.ask, Question("tcp", OWN, port, source=(source, 0))
+            in_namespace.send_probe, Probe("tcp", OWN, port, source=(source, 0))
         )
         for source in (MGMT, STRANGER)
         for port in (22, 80)
@@ -223,21 +260,23 @@ def test_with_a_lease_the_machine_does_what_the_policy_says(holding: Lab) -> Non
     assert reached.pop((MGMT, 22)) == "answered"
     assert set(reached.values()) == {"silence"}
     assert holding.peer.do(in_namespace.ping, OWN, MGMT)
-    assert holding.machine.do(in_namespace.ask, Question("tcp", SERVER, 443, 1001)) == "answered"
-    assert holding.machine.do(in_namespace.ask, Question("tcp", SERVER, 443, 1002)) == "EACCES"
+    assert (
+        holding.machine.do(in_namespace.send_probe, Probe("tcp", SERVER, 443, 1001)) == "answered"
+    )
+    assert holding.machine.do(in_namespace.send_probe, Probe("tcp", SERVER, 443, 1002)) == "EACCES"
 
 
 def test_with_a_lease_only_its_server_is_spoken_to_by_dhcp(holding: Lab) -> None:
     holding.machine.do(in_namespace.serve, "udp", 68)
     hardware = holding.machine.do(in_namespace.mac)
     for server in (OTHER, SERVER):
-        holding.peer.do(in_namespace.forge, hardware, (server, 67), (OWN, 68), "udp")
-    assert until(lambda: holding.machine.do(in_namespace.heard_by, "udp", 68) == [SERVER], 2)
-    holding.peer.do(in_namespace.watch)
+        holding.peer.do(in_namespace.send_forged, hardware, (server, 67), (OWN, 68), "udp")
+    assert wait_until(lambda: holding.machine.do(in_namespace.clients_of, "udp", 68) == [SERVER], 2)
+    holding.peer.do(in_namespace.capture)
     for server in (OTHER, SERVER):
         for port, device in ((68, "eth0"), (69, None), (69, "eth0")):
-            asked = Question("udp", server, 67, source=("0.0.0.0", port), device=device)
-            assert holding.machine.do(in_namespace.ask, asked) != "answered"
+            asked = Probe("udp", server, 67, source=("0.0.0.0", port), device=device)
+            assert holding.machine.do(in_namespace.send_probe, asked) != "answered"
     frames = [frame for frame in leaves(holding) if UDP in frame]
     assert {(frame[IP].dst, frame[UDP].sport) for frame in frames} == {(SERVER, 68)}
 
@@ -246,17 +285,17 @@ def test_beside_another_interface_the_question_carries_its_address(tmp_path: Pat
     """inet_select_addr (net/ipv4/devinet.c) takes any device's where the right one has none; a
     server gives a lease all the same, and is answered by nothing else (docs/ways-out.md).
     """
-    router = by_dhcp(read(Path("examples/router.toml")))
-    (lan,) = (i for i in router.interfaces if not i.asks)
+    router = by_dhcp(read_policy(Path("examples/router.toml")))
+    (lan,) = (i for i in router.interfaces if not i.dynamic_families)
     with Lab([f"{SERVER}/24"], []) as lab:
         lab.connect(lan.device, [], [])
         assert lab.machine.do(in_namespace.enforce, encode(compile_policy(router), "router")) == []
-        lab.peer.do(in_namespace.watch)
-        with dhcp_server.served(lab.peer, tmp_path, POOL):
-            lab.machine.do(dhcp_server.ask, str(tmp_path / "told"))
+        lab.peer.do(in_namespace.capture)
+        with dhcp_server.dnsmasq(lab.peer, tmp_path, POOL):
+            lab.machine.do(dhcp_server.start_dhcp_client, str(tmp_path / "record"))
             given = ["none", WRITTEN]
-            assert until(lambda: dhcp_server.leases(tmp_path) == given, 8)
-            lab.machine.do(dhcp_server.stop_asking)
+            assert wait_until(lambda: dhcp_server.recorded_leases(tmp_path) == given, 8)
+            lab.machine.do(dhcp_server.stop_client)
         sent = {(frame[IP].src, frame[IP].dst, frame[UDP].dport) for frame in leaves(lab)}
     own = next(str(address.ip) for address in lan.addresses if address.version == 4)
     assert sent == {(own, "255.255.255.255", 67)}

@@ -17,12 +17,12 @@ from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 
-from pbrinit.analysis.conformance import Judge
+from pbrinit.analysis.conformance import ConformanceChecker
 from pbrinit.cli.build import loaded
-from pbrinit.model.kernel import Model
+from pbrinit.model.kernel import KernelModel
 from pbrinit.model.verdict import Outcome
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import Direction, In, Out, Packet
+from pbrinit.net.packet import Egress, Ingress, Origin, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
@@ -43,7 +43,7 @@ def worth_it(seed: str) -> tuple[Policy, Plan]:
     source = seeded(f"wire.{seed}")
     made = (policies.compiled(source)[1:] for _ in itertools.count())
     if seed.startswith("rooms"):
-        spoken = ((p, plan) for p, plan in made if any(entry.room for entry in p.entries))
+        spoken = ((p, plan) for p, plan in made if any(entry.room for entry in p.allows))
         return next((policy, plan) for policy, plan in spoken if policy.rooms[1:])
     logs = seed.startswith("logged")
     return next((policy, plan) for policy, plan in made
@@ -53,7 +53,7 @@ def worth_it(seed: str) -> tuple[Policy, Plan]:
 
 def passes(plan: Plan, seed: str) -> bool:
     """Whether something that is sent passes through."""
-    model = Model(plan, {})
+    model = KernelModel(plan, {})
     sent = ((packet, direction) for _, packet, direction in drawn(plan, seed))
     return any(model.decide(*each).outcome is Outcome.FORWARDED for each in sent)
 
@@ -71,13 +71,15 @@ def has_ports(packet: Packet) -> bool:
     return bool(packet.source_port and packet.destination_port)
 
 
-def drawn(plan: Plan, seed: str) -> Iterator[tuple[int, Packet, Direction]]:
+def drawn(plan: Plan, seed: str) -> Iterator[tuple[int, Packet, Origin]]:
     """Packets that arrive, and datagrams that programs send."""
     packets = ((p, d) for p, d in Packets(plan, seeded(f"packets.{seed}")) if to_one_host(p))
     for count, (packet, direction) in enumerate(itertools.islice(packets, 4 * PACKETS)):
-        if isinstance(direction, In) and packet.source is not None:
+        if isinstance(direction, Ingress) and packet.source is not None:
             yield count, packet, direction
-        elif isinstance(direction, Out) and packet.protocol == Protocol.UDP and has_ports(packet):
+        elif (
+            isinstance(direction, Egress) and packet.protocol == Protocol.UDP and has_ports(packet)
+        ):
             yield count, replace(packet, source=None), replace(direction, device=None, bound=False)
 
 
@@ -100,7 +102,7 @@ def compare(policy: Policy, plan: Plan, seed: str) -> None:
     others = [interface.device for interface in policy.interfaces[1:]]
     with Lab([], []) as lab, ExitStack() as stack:
         sides = {"eth0": lab.peer, **{d: lab.connect(d, [], []) for d in others}}
-        inside = room_netns.in_force(lab.machine, plan)
+        inside = room_netns.enforce(lab.machine, plan)
         for device in sides:
             # Then nobody has to say where he is: every neighbour has the device's own address.
             lab.machine.run("ip", "link", "set", device, "arp", "off")
@@ -108,41 +110,43 @@ def compare(policy: Policy, plan: Plan, seed: str) -> None:
             stack.callback(room.close)
             sides[f"r-{name}"] = room
         for side in sides.values():
-            side.do(in_namespace.watch)
+            side.do(in_namespace.capture)
         lab.machine.do(taps.tap_all, TAPPED)
         macs = {device: lab.machine.do(in_namespace.mac, device) for device in devices}
         asked = {n: (packet, direction) for n, packet, direction in drawn(plan, seed)}
         for n, (packet, direction) in asked.items():
-            if isinstance(direction, In):
+            if isinstance(direction, Ingress):
                 data = frame(packet, n, macs[direction.device])
                 sides[direction.device].do(in_namespace.transmit, [data])
             else:
                 ports = (packet.source_port, packet.destination_port)
-                lab.machine.do(taps.emit, direction.uid, str(packet.destination), ports, n)
-        delivered = {mark_of(data) for data in lab.machine.do(taps.tapped_all)}
+                lab.machine.do(taps.send_marked, direction.uid, str(packet.destination), ports, n)
+        delivered = {mark_of(data) for data in lab.machine.do(taps.delivered_packets)}
         passed = {
             mark: device
             for device, side in sides.items()
-            for mark, data in ((mark_of(data), data) for data in side.do(in_namespace.seen))
+            for mark, data in (
+                (mark_of(data), data) for data in side.do(in_namespace.captured_frames)
+            )
             if mark is not None and came_out(data, asked[mark][0], macs[device])
         }
-    model, judge = Model(plan, {}), Judge(policy, plan, {})
+    model, judge = KernelModel(plan, {}), ConformanceChecker(policy, plan, {})
     outcomes = set()
     for n, (packet, direction) in asked.items():
         verdict = model.decide(packet, direction)
         outcomes.add(verdict.outcome)
         through = verdict.outcome in (Outcome.FORWARDED, Outcome.SENT)
         assert passed.get(n) == (verdict.device if through else None), (packet, direction, verdict)
-        if isinstance(direction, In):
+        if isinstance(direction, Ingress):
             assert (n in delivered) == (verdict.outcome is Outcome.DELIVERED), (packet, verdict)
-            judgement = judge.judge(packet, direction)
+            judgement = judge.check(packet, direction)
             assert not judgement.wrong
-            assert not judgement.mistold
+            assert not judgement.wrong_notice
     assert {Outcome.FORWARDED, Outcome.DROPPED} <= outcomes
     ways = {(asked[n][1].device, device) for n, device in passed.items()}
     doors = {f"r-{name}" for name in inside}
-    assert not doors or doors & {way_in for way_in, _ in ways}
-    assert not doors or doors & {way_out for _, way_out in ways}
+    assert not doors or doors & {ingress for ingress, _ in ways}
+    assert not doors or doors & {egress for _, egress in ways}
 
 
 def came_out(data: bytes, packet: Packet, mac: str) -> bool:

@@ -59,16 +59,16 @@ def test_a_source_is_heard_only_where_it_lives(open_to_all: TwoSided, version: i
             (SERVER, outer, False),
         ],
     }
-    open_to_all.machine.do(in_namespace.tap)
+    open_to_all.machine.do(in_namespace.tap_tcp)
     expected = set()
     for side, probes in sent.items():
         peer = getattr(open_to_all, side)
         hardware = open_to_all.machine.do(in_namespace.mac, "eth0" if side == "outside" else "eth1")
         for number, (who, own, heard) in enumerate(probes, 9):
-            peer.do(in_namespace.forge, hardware, (who[version], number), (own, 22))
+            peer.do(in_namespace.send_forged, hardware, (who[version], number), (own, 22))
             if heard:
                 expected.add((who[version], number, 22))
-    assert set(open_to_all.machine.do(in_namespace.tapped)) == expected
+    assert set(open_to_all.machine.do(in_namespace.tapped_segments)) == expected
 
 
 @versions
@@ -76,7 +76,9 @@ def test_what_is_allowed_by_one_interface_does_not_leave_by_the_other(
     open_to_all: TwoSided, version: int
 ) -> None:
     def asked(address: str) -> str:
-        return open_to_all.machine.do(in_namespace.ask, in_namespace.Question("tcp", address, 22))
+        return open_to_all.machine.do(
+            in_namespace.send_probe, in_namespace.Probe("tcp", address, 22)
+        )
 
     assert asked(SERVER[version]) == "answered"
     assert asked(ELSEWHERE[version]) == "EACCES"
@@ -87,6 +89,6 @@ def test_ipv4_in_ipv6s_clothes_is_not_heard(open_to_all: TwoSided) -> None:
     hardware = open_to_all.machine.do(in_namespace.mac)
     own = (SELF_OUTER[6], 123)
     for source in ("::ffff:127.0.0.1", "::ffff:198.51.100.9", ELSEWHERE[6]):
-        open_to_all.outside.do(in_namespace.forge, hardware, (source, 9), own, "udp")
-    open_to_all.outside.do(in_namespace.seen)
-    assert open_to_all.machine.do(in_namespace.heard_by, "udp", 123) == [ELSEWHERE[6]]
+        open_to_all.outside.do(in_namespace.send_forged, hardware, (source, 9), own, "udp")
+    open_to_all.outside.do(in_namespace.captured_frames)
+    assert open_to_all.machine.do(in_namespace.clients_of, "udp", 123) == [ELSEWHERE[6]]

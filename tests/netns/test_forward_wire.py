@@ -15,7 +15,7 @@ from scapy.layers.l2 import Ether
 from pbrinit.model.kernel import decide
 from pbrinit.model.verdict import Outcome, Verdict
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.packet import Fragment, In, Packet
+from pbrinit.net.packet import Fragment, Ingress, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN, Action, Plan, Rule
@@ -77,7 +77,7 @@ def wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
         lab.machine.run("ip", "link", "set", "eth0", "mtu", str(MTU))
         sides = {"eth0": lab.peer, "eth1": inside}
         for side in sides.values():
-            side.do(in_namespace.watch)
+            side.do(in_namespace.capture)
         yield Wire(
             request.param,
             plan,
@@ -138,8 +138,8 @@ def _from_lan(family: Family) -> Iterator[Packet]:
     for kind in (echo, place.errors[0]):
         for host in (7, router_plan.LAST):
             yield Packet(place.icmp, None, place.server(host), icmp=kind)
-    yield replace(web, hops=1)
-    yield replace(web, hops=2)
+    yield replace(web, ttl=1)
+    yield replace(web, ttl=2)
     yield replace(web, too_big=True)
     for source in FORGED[family]:
         yield replace(web, source=ip_address(source))
@@ -173,7 +173,7 @@ def _from_wan(family: Family) -> Iterator[Packet]:
     echo = (0, 0) if family is Family.V4 else (129, 0)
     for source in (there, place.gateway):
         yield Packet(place.icmp, source, here, icmp=echo)
-    yield replace(answer, hops=1)
+    yield replace(answer, ttl=1)
     yield replace(answer, destination=place.server(9))
 
 
@@ -192,7 +192,7 @@ def seen(wire: Wire, family: Family) -> dict[int, list[Seen]]:
     """What the router sent, by the number of the packet that is in it."""
     found: dict[int, list[Seen]] = {}
     for device, side in wire.sides.items():
-        for data in side.do(in_namespace.seen):
+        for data in side.do(in_namespace.captured_frames):
             ethernet = Ether(data)
             marked = mark_of(data)
             if ethernet.src != wire.macs[device] or marked is None:
@@ -214,9 +214,9 @@ def seen(wire: Wire, family: Family) -> dict[int, list[Seen]]:
 
 def expected(case: Case, verdict: Verdict) -> list[tuple[object, ...]]:
     """What is to be seen of a packet, as the model has it."""
-    packet, notice = case.packet, verdict.notice
+    packet, notice = case.packet, verdict.icmp_error
     if verdict.outcome is Outcome.FORWARDED:
-        return [(verdict.device, packet.source, packet.destination, packet.hops - 1, packet.icmp)]
+        return [(verdict.device, packet.source, packet.destination, packet.ttl - 1, packet.icmp)]
     if notice is not None and notice.verdict.outcome is Outcome.SENT:
         return [(notice.verdict.device, packet.source, notice.packet.icmp)]
     return []
@@ -241,7 +241,9 @@ def test_what_leaves_the_router_is_what_the_model_says(wire: Wire, family: Famil
         wire.sides[case.device].do(in_namespace.transmit, [data])
         time.sleep(0.005)
     found = seen(wire, family)
-    verdicts = {n: decide(wire.plan, case.packet, In(case.device)) for n, case in asked.items()}
+    verdicts = {
+        n: decide(wire.plan, case.packet, Ingress(case.device)) for n, case in asked.items()
+    }
     for number, case in asked.items():
         told = observed(case, found.get(number, []))
         assert told == expected(case, verdicts[number]), (case, verdicts[number])
@@ -269,7 +271,7 @@ def test_the_outside_is_told_nothing_but_what_a_prohibit_says(wire: Wire, family
         "back out": replace(answer, destination=stranger, source_port=444),
         "in pieces": replace(answer, fragment=Fragment.FIRST),
         "of another protocol": Packet(132, server, client),
-        "out of hops": replace(answer, hops=1),
+        "out of hops": replace(answer, ttl=1),
     }
     numbers = dict(enumerate(refused, first))
     for number, name in numbers.items():

@@ -12,7 +12,7 @@ import pytest
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_guard
-from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.lab import Lab, wait_until
 
 PLAN = encode(load(Path("examples/host.toml")), "host")
 PEER = ("192.0.2.1/24", "2001:db8::1/64")
@@ -25,7 +25,7 @@ def guarded_machine() -> Iterator[Lab]:
     with Lab(PEER, ()) as lab:
         assert lab.machine.do(in_namespace.enforce, PLAN) == []
         lab.machine.do(run_guard.start, PLAN)
-        assert until(lambda: lab.machine.do(run_guard.seen).verified > 0, 10)
+        assert wait_until(lambda: lab.machine.do(run_guard.record).verified > 0, 10)
         yield lab
         lab.machine.do(run_guard.stop)
 
@@ -67,29 +67,31 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_is_changed_is_put_right_within_a_second(guarded: Lab, change: str) -> None:
-    before = guarded.machine.do(run_guard.seen)
+    before = guarded.machine.do(run_guard.record)
     start = time.monotonic()
     guarded.machine.run("sh", "-c", CHANGES[change])
-    assert until(lambda: guarded.machine.do(run_guard.seen).repairs > before.repairs, 3 * SECOND)
-    assert until(lambda: guarded.machine.do(run_guard.differences, PLAN) == [], 3 * SECOND)
+    assert wait_until(
+        lambda: guarded.machine.do(run_guard.record).repairs > before.repairs, 3 * SECOND
+    )
+    assert wait_until(lambda: guarded.machine.do(run_guard.differences, PLAN) == [], 3 * SECOND)
     assert time.monotonic() - start < 4 * SECOND
-    assert until(lambda: lines(guarded)[-1] not in before.lines, SECOND)
+    assert wait_until(lambda: lines(guarded)[-1] not in before.lines, SECOND)
     assert guarded.machine.do(run_guard.is_alive)
 
 
 def test_a_link_that_is_replaced_comes_back_filtered(guarded: Lab) -> None:
     guarded.machine.run("ip", "link", "del", "eth0")
-    assert until(lambda: any("eth0 is gone" in line for line in lines(guarded)), 3)
-    repairs = guarded.machine.do(run_guard.seen).repairs
+    assert wait_until(lambda: any("eth0 is gone" in line for line in lines(guarded)), 3)
+    repairs = guarded.machine.do(run_guard.record).repairs
     guarded.machine.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
-    assert until(lambda: guarded.machine.do(run_guard.seen).repairs > repairs, 3 * SECOND)
-    assert until(lambda: "eth0 is up again, as planned" in "".join(lines(guarded)[-3:]), 3)
-    assert until(lambda: guarded.machine.do(run_guard.differences, PLAN) == [], 3)
+    assert wait_until(lambda: guarded.machine.do(run_guard.record).repairs > repairs, 3 * SECOND)
+    assert wait_until(lambda: "eth0 is up again, as planned" in "".join(lines(guarded)[-3:]), 3)
+    assert wait_until(lambda: guarded.machine.do(run_guard.differences, PLAN) == [], 3)
     assert guarded.machine.run("ip", "route", "show", "table", "1000").startswith("local default")
 
 
 def lines(lab: Lab) -> list[str]:
-    return lab.machine.do(run_guard.seen).lines
+    return lab.machine.do(run_guard.record).lines
 
 
 def test_what_comes_back_again_and_again_closes_the_machine(guarded: Lab) -> None:
@@ -100,9 +102,9 @@ def test_what_comes_back_again_and_again_closes_the_machine(guarded: Lab) -> Non
         " done; true"
     )
     guarded.machine.run("sh", "-c", again)
-    assert until(lambda: not guarded.machine.do(run_guard.is_alive), 20)
+    assert wait_until(lambda: not guarded.machine.do(run_guard.is_alive), 20)
     assert "comes back again and again: not in the plan: family 2" in guarded.machine.do(
-        run_guard.why
+        run_guard.close_reason
     )
     assert guarded.machine.run("ip", "-br", "link", "show", "up").strip() == ""
 
@@ -115,6 +117,6 @@ def test_who_is_faster_than_the_guard_closes_the_machine_too() -> None:
     )
     with guarded_machine() as lab:
         lab.machine.run("sh", "-c", always)
-        assert until(lambda: not lab.machine.do(run_guard.is_alive), 20)
-        assert "not in the plan: family 2, preference 5" in lab.machine.do(run_guard.why)
+        assert wait_until(lambda: not lab.machine.do(run_guard.is_alive), 20)
+        assert "not in the plan: family 2, preference 5" in lab.machine.do(run_guard.close_reason)
         assert lab.machine.run("ip", "-br", "link", "show", "up").strip() == ""

@@ -20,17 +20,17 @@ from scapy.utils6 import in6_mactoifaceid, in6_ptop
 from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
 from pbrinit.plan.plan import Action, Plan, Rule
-from pbrinit.policy.room_addresses import address
-from tests.support.attack.room_frames import WEB, Attempt, World, attempts
+from pbrinit.policy.room_addresses import room_address
+from tests.support.attack.room_frames import WEB, Attempt, RoomAddresses, attempts
 from tests.support.host_example import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 from tests.support.namespaces.marked_frames import mark_of
 
 POLICY, PLAN = loaded(Path("examples/rooms.toml"))
-CLIENTS = next(run.clients for run in POLICY.runs if run.name == "updater")
+CLIENTS = next(run.client_ports for run in POLICY.programs if run.name == "updater")
 INSIDE = {
-    (run.name, family.version): str(address(POLICY, run, family))
+    (run.name, family.version): str(room_address(POLICY, run, family))
     for run in POLICY.rooms
     for family in Family
 }
@@ -124,23 +124,23 @@ def made(stack: ExitStack, plan: Plan) -> Appliance:
     on_link = [f"{a}/{LENGTH[v]}" for v, named in ON_LINK.items() for a in named.values()]
     behind = [address for named in BEHIND.values() for address in named.values()]
     lab = stack.enter_context(Lab(on_link, behind))
-    inside = room_netns.in_force(lab.machine, plan)
+    inside = room_netns.enforce(lab.machine, plan)
     for room in inside.values():
         stack.callback(room.close)
     return Appliance(lab.machine, inside, lab.peer)
 
 
-def world(appliance: Appliance, version: int) -> World:
+def world(appliance: Appliance, version: int) -> RoomAddresses:
     """Who is where for root in the updater's room."""
     behind, on_link = BEHIND[version].values(), ON_LINK[version].values()
     reached = (*behind, *ANYWHERE[version], *on_link)
-    return World(
+    return RoomAddresses(
         version=version,
         own=SELF[version],
-        reached=reached,
+        reachable=reached,
         inside=INSIDE["updater", version],
-        others_inside=tuple(INSIDE[name, version] for name in appliance.others),
-        odd=ODD[version],
+        other_rooms=tuple(INSIDE[name, version] for name in appliance.others),
+        unusual=ODD[version],
         first_port=CLIENTS.first,
         last_port=CLIENTS.last,
         mac=appliance.rooms["updater"].do(in_namespace.mac),
@@ -178,16 +178,18 @@ def _is_allowed(packet: Ether, hardware: str) -> bool:
 def fired(appliance: Appliance, tried: list[Attempt]) -> tuple[list[bytes], dict[str, list[str]]]:
     """Send all; what came out by the wire, and how much came into each other room."""
     for side in (appliance.peer, *appliance.others.values()):
-        side.do(in_namespace.watch, True)
+        side.do(in_namespace.capture, True)
     appliance.rooms["updater"].do(in_namespace.transmit, [attempt.data for attempt in tried])
-    return appliance.peer.do(in_namespace.seen), came_in(appliance)
+    return appliance.peer.do(in_namespace.captured_frames), came_in(appliance)
 
 
 def came_in(appliance: Appliance) -> dict[str, list[str]]:
     """The frames that came into each other room, but for the groups of the machine's own end."""
     return {
         name: [
-            Ether(data).summary() for data in side.do(in_namespace.seen) if not _is_own_word(data)
+            Ether(data).summary()
+            for data in side.do(in_namespace.captured_frames)
+            if not _is_own_word(data)
         ]
         for name, side in appliance.others.items()
     }
@@ -220,7 +222,7 @@ def test_of_all_frames_only_those_that_are_allowed_get_out(appliance: Appliance)
 def test_whatever_root_changes_in_its_room_nothing_else_gets_out(appliance: Appliance) -> None:
     """Devices, addresses, routes, rules, neighbours, and then the same frames again."""
     for side in (appliance.peer, *appliance.others.values()):
-        side.do(in_namespace.watch, True)
+        side.do(in_namespace.capture, True)
     room = appliance.rooms["updater"]
     before = {version: world(appliance, version) for version in (4, 6)}
     names = {f"near{version}": named["neighbour"] for version, named in ON_LINK.items()}
@@ -230,7 +232,7 @@ def test_whatever_root_changes_in_its_room_nothing_else_gets_out(appliance: Appl
     time.sleep(1)
     devices = room.run("ip", "-br", "link")
     assert all(f"\n{name}" in devices for name in ("eth0", "mac0", "v0", "v1", "tap0"))
-    assert beyond(appliance, appliance.peer.do(in_namespace.seen)) == []
+    assert beyond(appliance, appliance.peer.do(in_namespace.captured_frames)) == []
     assert came_in(appliance) == nothing(appliance)
     for there in before.values():
         out, into = fired(appliance, list(attempts(there)))
@@ -239,8 +241,8 @@ def test_whatever_root_changes_in_its_room_nothing_else_gets_out(appliance: Appl
     appliance.rooms["sshd"].do(in_namespace.serve, "tcp", 22)
     for version in (4, 6):
         source = (BEHIND[version]["mgmt"], 0)
-        question = in_namespace.Question("tcp", SELF[version], 22, source=source)
-        assert appliance.peer.do(in_namespace.ask, question) == "answered"
+        probe = in_namespace.Probe("tcp", SELF[version], 22, source=source)
+        assert appliance.peer.do(in_namespace.send_probe, probe) == "answered"
 
 
 def weakened(what: str) -> Plan:

@@ -14,9 +14,9 @@ from pbrinit.boot.system import landlock
 
 ATTEMPTS = """
 import errno, json, os, socket, sys
-from pbrinit.boot.system import landlock, syscalls as calls
+from pbrinit.boot.system import landlock, syscalls
 if sys.argv[1] == "restricted":
-    calls.prctl(38, 1)  # no new privileges
+    syscalls.prctl(38, 1)  # no new privileges
     landlock.restrict()
 
 def attempt(what, *words):
@@ -48,7 +48,7 @@ def attempts(how: str, *words: str) -> list[str]:
 
 
 def test_files_signals_and_abstract_sockets_of_others_are_out_of_reach() -> None:
-    version = landlock.version()
+    version = landlock.abi_version()
     file, other = ("EACCES" if version else "done"), ("EPERM" if version >= 6 else "done")
     outside, inside = Path("/var/tmp/landlock-test"), Path("/tmp/landlock-test")  # noqa: S108
     name = f"\0landlock-test-{id(outside)}"

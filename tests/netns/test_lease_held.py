@@ -55,31 +55,31 @@ def denied(lab: Lab, version: int, *selector: str) -> Iterator[None]:
 def test_who_was_let_in_is_not_heard_any_more(quiet_lab: Lab, version: int) -> None:
     """Early demultiplexing keeps a connection's way in (tcp_v4_early_demux): it must not last."""
     mgmt, own = BEHIND[version]["mgmt"], SELF[version]
-    theirs = quiet_lab.peer.do(agent.dial, 0, "tcp", mgmt, own, 22)
-    ours = quiet_lab.machine.do(agent.take, WHERE[version])
+    theirs = quiet_lab.peer.do(agent.connect, 0, "tcp", mgmt, own, 22)
+    ours = quiet_lab.machine.do(agent.accept, WHERE[version])
     for words in (b"one", b"two"):
-        assert quiet_lab.peer.do(agent.say, theirs, words) == "said"
-        assert quiet_lab.machine.do(agent.hear, ours) == words
+        assert quiet_lab.peer.do(agent.send, theirs, words) == "sent"
+        assert quiet_lab.machine.do(agent.receive, ours) == words
     with denied(quiet_lab, version, "from", mgmt, "iif", "eth0"):
-        quiet_lab.peer.do(agent.say, theirs, b"three")
-        assert quiet_lab.machine.do(agent.hear, ours) == b""
+        quiet_lab.peer.do(agent.send, theirs, b"three")
+        assert quiet_lab.machine.do(agent.receive, ours) == b""
     # The rule gone, it is sent again and heard: the packet was held back, the call is there still.
-    assert quiet_lab.machine.do(agent.hear, ours) == b"three"
+    assert quiet_lab.machine.do(agent.receive, ours) == b"three"
 
 
 @both
 def test_who_called_out_is_not_heard_any_more(quiet_lab: Lab, version: int) -> None:
     """A connected socket keeps its route (sk_dst_check): it must not last either."""
     stranger = BEHIND[version]["stranger"]
-    ours = quiet_lab.machine.do(agent.dial, UPDATER, "tcp", "", stranger, 443)
-    theirs = quiet_lab.peer.do(agent.take, WHERE[version])
+    ours = quiet_lab.machine.do(agent.connect, UPDATER, "tcp", "", stranger, 443)
+    theirs = quiet_lab.peer.do(agent.accept, WHERE[version])
     for words in (b"one", b"two"):
-        assert quiet_lab.machine.do(agent.say, ours, words) == "said"
-        assert quiet_lab.peer.do(agent.hear, theirs) == words
+        assert quiet_lab.machine.do(agent.send, ours, words) == "sent"
+        assert quiet_lab.peer.do(agent.receive, theirs) == words
     with denied(quiet_lab, version, "to", stranger, "iif", "lo"):
-        quiet_lab.machine.do(agent.say, ours, b"three")
-        assert quiet_lab.peer.do(agent.hear, theirs) == b""
-    assert quiet_lab.peer.do(agent.hear, theirs) == b"three"
+        quiet_lab.machine.do(agent.send, ours, b"three")
+        assert quiet_lab.peer.do(agent.receive, theirs) == b""
+    assert quiet_lab.peer.do(agent.receive, theirs) == b"three"
 
 
 @both
@@ -87,11 +87,11 @@ def test_a_connected_datagram_socket_is_refused_at_its_next_word(
     quiet_lab: Lab, version: int
 ) -> None:
     resolver = ON_LINK[version]["resolver"]
-    ours = quiet_lab.machine.do(agent.dial, UPDATER, "udp", "", resolver, 53)
-    assert quiet_lab.machine.do(agent.say, ours, b"one") == "said"
+    ours = quiet_lab.machine.do(agent.connect, UPDATER, "udp", "", resolver, 53)
+    assert quiet_lab.machine.do(agent.send, ours, b"one") == "sent"
     with denied(quiet_lab, version, "to", resolver, "iif", "lo"):
-        assert quiet_lab.machine.do(agent.say, ours, b"two") == "EINVAL"
-    assert quiet_lab.machine.do(agent.say, ours, b"three") == "said"
+        assert quiet_lab.machine.do(agent.send, ours, b"two") == "EINVAL"
+    assert quiet_lab.machine.do(agent.send, ours, b"three") == "sent"
     time.sleep(0.1)
-    heard = quiet_lab.peer.do(agent.heard, 2 + WHERE[version])
+    heard = quiet_lab.peer.do(agent.received, 2 + WHERE[version])
     assert [words for words, _ in heard] == [b"one", b"three"]

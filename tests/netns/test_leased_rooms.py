@@ -11,17 +11,17 @@ import pytest
 
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
-from pbrinit.policy.assigned import Given, configured
+from pbrinit.policy.assigned import Assignment, with_assignments
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.namespaces import in_namespace, run_guard, run_supervisor, two_room_machine
-from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.lab import Lab, wait_until
 from tests.support.namespaces.leased_rooms import (
     SECONDS,
     client,
     is_reached,
-    restarts,
-    sends_by,
-    ssh,
+    restart_counts,
+    sends_from,
+    ssh_result,
 )
 from tests.support.policy_text import by_dhcp
 
@@ -34,8 +34,8 @@ POLICY = by_dhcp(
 
 
 def plan_with(address: str | None, server: IPv4Address | None = PEER) -> BootPlan:
-    given = Given(IPv4Interface(f"{address}/24"), PEER, server) if address else None
-    return encode(compile_policy(configured(POLICY, given)), "programs")
+    given = Assignment(IPv4Interface(f"{address}/24"), PEER, server) if address else None
+    return encode(compile_policy(with_assignments(POLICY, given)), "programs")
 
 
 @pytest.fixture
@@ -50,24 +50,24 @@ def waiting() -> Iterator[Lab]:
 def test_a_room_has_the_address_of_the_lease_and_no_more_that_of_the_one_before(
     waiting: Lab,
 ) -> None:
-    assert ssh(waiting, SIX, MGMT_SIX) == "answered"
-    assert ssh(waiting, FIRST) == "silence"
+    assert ssh_result(waiting, SIX, MGMT_SIX) == "answered"
+    assert ssh_result(waiting, FIRST) == "silence"
     waiting.machine.do(run_supervisor.wait_for, "two: none: Network is unreachable")
     for address, other in ((FIRST, SECOND), (SECOND, FIRST)):
-        waiting.machine.do(run_supervisor.lease, plan_with(address))
-        assert until(partial(sends_by, waiting, address), SECONDS)
-        assert until(partial(is_reached, waiting, address), SECONDS)
-        assert ssh(waiting, address, STRANGER) == "silence"
-        assert ssh(waiting, other) == "silence"
-        assert ssh(waiting, SIX, MGMT_SIX) == "answered"
-    before = restarts(waiting)
+        waiting.machine.do(run_supervisor.use_lease, plan_with(address))
+        assert wait_until(partial(sends_from, waiting, address), SECONDS)
+        assert wait_until(partial(is_reached, waiting, address), SECONDS)
+        assert ssh_result(waiting, address, STRANGER) == "silence"
+        assert ssh_result(waiting, other) == "silence"
+        assert ssh_result(waiting, SIX, MGMT_SIX) == "answered"
+    before = restart_counts(waiting)
     assert before == {"one": 2, "two": 2}
-    waiting.machine.do(run_supervisor.lease, plan_with(SECOND, server=None))
+    waiting.machine.do(run_supervisor.use_lease, plan_with(SECOND, server=None))
     time.sleep(3)
-    assert restarts(waiting) == before
-    assert ssh(waiting, SECOND) == "answered"
-    waiting.machine.do(run_supervisor.lease, plan_with(None))
-    assert until(lambda: set(restarts(waiting).values()) == {3}, SECONDS)
-    assert ssh(waiting, SECOND) == "silence"
-    assert until(lambda: ssh(waiting, SIX, MGMT_SIX) == "answered", SECONDS)
+    assert restart_counts(waiting) == before
+    assert ssh_result(waiting, SECOND) == "answered"
+    waiting.machine.do(run_supervisor.use_lease, plan_with(None))
+    assert wait_until(lambda: set(restart_counts(waiting).values()) == {3}, SECONDS)
+    assert ssh_result(waiting, SECOND) == "silence"
+    assert wait_until(lambda: ssh_result(waiting, SIX, MGMT_SIX) == "answered", SECONDS)
     assert waiting.machine.do(run_guard.is_alive)

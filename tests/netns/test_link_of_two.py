@@ -65,13 +65,15 @@ def lab(policy: Path) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("source", [OTHER, BEYOND])
 def test_the_lower_address_of_the_two_is_reached(lab: Lab, source: str) -> None:
-    asked = in_namespace.Question("tcp", OWN, 22, source=(source, 0))
-    assert lab.peer.do(in_namespace.ask, asked) == "answered"
+    asked = in_namespace.Probe("tcp", OWN, 22, source=(source, 0))
+    assert lab.peer.do(in_namespace.send_probe, asked) == "answered"
 
 
 def test_the_lower_address_of_the_two_reaches_the_other(lab: Lab) -> None:
-    assert lab.machine.do(in_namespace.ask, in_namespace.Question("tcp", OTHER, 80)) == "answered"
-    assert lab.machine.do(in_namespace.ask, in_namespace.Question("tcp", OTHER, 22)) == "EACCES"
+    assert (
+        lab.machine.do(in_namespace.send_probe, in_namespace.Probe("tcp", OTHER, 80)) == "answered"
+    )
+    assert lab.machine.do(in_namespace.send_probe, in_namespace.Probe("tcp", OTHER, 22)) == "EACCES"
 
 
 def test_it_is_no_address_of_all_routers_as_that_of_a_longer_link_is(lab: Lab) -> None:

@@ -110,9 +110,9 @@ def rested() -> None:
 def asks(sides: TwoSided, version: int) -> list[str]:
     """What comes of ssh to the machine, and through it."""
     ends = ((ADMIN, SELF_OUTER), (CLOCK, SERVER))
-    questions = (in_namespace.Question("tcp", there[version], 22, source=(own[version], 0))
+    probes = (in_namespace.Probe("tcp", there[version], 22, source=(own[version], 0))
                  for own, there in ends)  # fmt: skip
-    return [sides.outside.do(in_namespace.ask, question) for question in questions]
+    return [sides.outside.do(in_namespace.send_probe, probe) for probe in probes]
 
 
 def knock(sides: TwoSided, *packets: Packet) -> None:
@@ -124,7 +124,7 @@ def knock(sides: TwoSided, *packets: Packet) -> None:
 
 
 def told_of(machine: Namespace, before: tuple[int, int, list[str]]) -> list[str]:
-    return run_reject_log.told_in(machine.do(run_reject_log.told), before)
+    return run_reject_log.new_entries(machine.do(run_reject_log.entries), before)
 
 
 def packet(source: str, destination: str, rest: Packet) -> Packet:
@@ -144,7 +144,7 @@ def line(source: str, destination: str, port: int, protocol: str = "tcp") -> str
 @versions
 def test_who_is_denied_is_named_whatever_he_asks_for(sides: TwoSided, version: int) -> None:
     """What entries allow others, what they allow nobody, and what would pass through."""
-    before = sides.machine.do(run_reject_log.told)
+    before = sides.machine.do(run_reject_log.entries)
     bad, own, server = ELSEWHERE[version], SELF_OUTER[version], SERVER[version]
     knock(sides, syn(bad, own, 22), syn(bad, server, 80))
     knock(sides, packet(bad, own, UDP(sport=40000, dport=53) / b"?"))
@@ -155,19 +155,19 @@ def test_who_is_denied_is_named_whatever_he_asks_for(sides: TwoSided, version: i
 
 @versions
 def test_another_deny_and_what_nobody_allows_are_not_named(sides: TwoSided, version: int) -> None:
-    before = sides.machine.do(run_reject_log.told)
+    before = sides.machine.do(run_reject_log.entries)
     own, server = SELF_OUTER[version], SERVER[version]
     for source in (QUIET[version], LISTED[version], ADMIN[version]):
         knock(sides, syn(source, own, 23), syn(source, server, 23))
     for source in (QUIET[version], LISTED[version]):
         knock(sides, syn(source, own, 22), syn(source, server, 80))
     assert told_of(sides.machine, before) == []
-    assert sides.machine.do(run_reject_log.told)[0] == before[0]
+    assert sides.machine.do(run_reject_log.entries)[0] == before[0]
 
 
 @versions
 def test_who_is_let_in_is_not_named(sides: TwoSided, version: int) -> None:
-    before = sides.machine.do(run_reject_log.told)
+    before = sides.machine.do(run_reject_log.entries)
     assert asks(sides, version) == ["answered"] * 2
     assert told_of(sides.machine, before) == []
 
@@ -175,7 +175,7 @@ def test_who_is_let_in_is_not_named(sides: TwoSided, version: int) -> None:
 @versions
 def test_a_service_is_named_from_whoever_asks_for_it(sides: TwoSided, version: int) -> None:
     """A protocol that no port tells apart, and what others may not ask through here."""
-    before = sides.machine.do(run_reject_log.told)
+    before = sides.machine.do(run_reject_log.entries)
     source, own, server = ADMIN[version], SELF_OUTER[version], SERVER[version]
     header: dict[str, Any] = {"proto": 47} if version == 4 else {"nh": 47}
     kind = IP if version == 4 else IPv6
@@ -189,21 +189,23 @@ def test_a_service_is_named_from_whoever_asks_for_it(sides: TwoSided, version: i
 @versions
 def test_nothing_of_it_is_on_the_wire(sides: TwoSided, version: int) -> None:
     """Although root here may send all of ICMP to everybody."""
-    sides.outside.do(in_namespace.watch)
-    before = sides.machine.do(run_reject_log.told)
+    sides.outside.do(in_namespace.capture)
+    before = sides.machine.do(run_reject_log.entries)
     network = "203.0.113.{}" if version == 4 else "2001:db8:7::{:x}"
     for number in range(20, 40):
         source = network.format(number)
         target = SELF_OUTER[version] if number % 2 else SERVER[version]
         knock(sides, syn(source, target, 22), packet(source, target, UDP(dport=9) / (b"x" * 900)))
-    assert sides.machine.do(run_reject_log.told)[0] - before[0] >= 20
+    assert sides.machine.do(run_reject_log.entries)[0] - before[0] >= 20
     assert said_to(sides.outside, sides.machine.do(in_namespace.mac)) == []
 
 
 def said_to(peer: Namespace, by: str) -> list[str]:
     """What the machine said there, neighbour discovery left out."""
     machine = bytes.fromhex(by.replace(":", ""))
-    frames = [Ether(frame) for frame in peer.do(in_namespace.seen) if frame[6:12] == machine]
+    frames = [
+        Ether(frame) for frame in peer.do(in_namespace.captured_frames) if frame[6:12] == machine
+    ]
     spoken = [f for f in frames if f.haslayer(IP) or (f.haslayer(IPv6) and f[IPv6].nh != 58)]
     errors = [f for f in frames if f.haslayer(IPv6) and f[IPv6].nh == 58
               and bytes(f[IPv6].payload)[0] < 128]  # fmt: skip
@@ -212,7 +214,7 @@ def said_to(peer: Namespace, by: str) -> list[str]:
 
 @versions
 def test_who_claims_to_be_us_is_not_spoken_of(sides: TwoSided, version: int) -> None:
-    before = sides.machine.do(run_reject_log.told)
+    before = sides.machine.do(run_reject_log.entries)
     knock(sides, syn(SELF_OUTER[version], SERVER[version], 25))
     assert told_of(sides.machine, before) == []
 
@@ -220,17 +222,18 @@ def test_who_claims_to_be_us_is_not_spoken_of(sides: TwoSided, version: int) -> 
 @versions
 def test_a_flood_is_a_line_a_second(sides: TwoSided, version: int) -> None:
     before, lines = (
-        sides.machine.do(run_reject_log.told),
-        len(sides.machine.do(run_reject_log.said)),
+        sides.machine.do(run_reject_log.entries),
+        len(sides.machine.do(run_reject_log.console_lines)),
     )
     seconds = 3.0
     sent = sides.outside.do(run_reject_log.flood, SELF_OUTER[version], ELSEWHERE[version], seconds)
     assert sent > 3000
-    after = sides.machine.do(run_reject_log.told)
+    after = sides.machine.do(run_reject_log.entries)
     most = 60 if version == 4 else 50 + 1000 * (seconds + 1)
     assert 1 <= after[0] - before[0] <= most
     assert (
-        len(sides.machine.do(run_reject_log.said)) - lines <= reject_log.LINES_AT_ONCE + seconds + 2
+        len(sides.machine.do(run_reject_log.console_lines)) - lines
+        <= reject_log.LINES_AT_ONCE + seconds + 2
     )
     assert asks(sides, version) == ["answered"] * 2
 
@@ -238,9 +241,9 @@ def test_a_flood_is_a_line_a_second(sides: TwoSided, version: int) -> None:
 @versions
 def test_where_all_is_logged_who_is_forged_is_named(whole: TwoSided, version: int) -> None:
     """Those inside, outside; and nobody is told, there or here."""
-    whole.outside.do(in_namespace.watch)
-    whole.inside.do(in_namespace.watch)
-    before = whole.machine.do(run_reject_log.told)
+    whole.outside.do(in_namespace.capture)
+    whole.inside.do(in_namespace.capture)
+    before = whole.machine.do(run_reject_log.entries)
     own, server = SELF_OUTER[version], SERVER[version]
     inner = server.removesuffix("7") + "99"
     knock(whole, syn(inner, own, 22), syn(inner, server, 80))
@@ -252,7 +255,7 @@ def test_where_all_is_logged_who_is_forged_is_named(whole: TwoSided, version: in
 
 @versions
 def test_by_an_entry_alone_who_is_forged_is_not_spoken_of(sides: TwoSided, version: int) -> None:
-    before = sides.machine.do(run_reject_log.told)
+    before = sides.machine.do(run_reject_log.entries)
     inner = SERVER[version].removesuffix("7") + "99"
     knock(sides, syn(inner, SERVER[version], 25), syn(inner, SELF_OUTER[version], 25))
     assert told_of(sides.machine, before) == []

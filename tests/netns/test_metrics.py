@@ -121,8 +121,8 @@ def test_it_counts_what_is_refused(served: tuple[Lab, BootPlan]) -> None:
 
     before = count()
     for port in range(5000, 5005):
-        question = in_namespace.Question("udp", SELF[4], port, source=(STRANGER[4], 0))
-        assert served[0].peer.do(in_namespace.ask, question) == "silence"
+        probe = in_namespace.Probe("udp", SELF[4], port, source=(STRANGER[4], 0))
+        assert served[0].peer.do(in_namespace.send_probe, probe) == "silence"
     assert count() >= before + 5
 
 
@@ -154,7 +154,7 @@ def test_nobody_else_reaches_it(served: tuple[Lab, BootPlan], version: int) -> N
 def test_whatever_is_said_it_answers_shortly_and_lives(
     served: tuple[Lab, BootPlan], said: bytes, answer: bytes
 ) -> None:
-    heard = served[0].peer.do(run_pbrctl.say, SELF[4], PORT, MGMT[4], said)
+    heard = served[0].peer.do(run_pbrctl.exchange, SELF[4], PORT, MGMT[4], said)
     # Where more was said than is read, the rest may make a reset of the end.
     assert heard.startswith(answer) or (heard == b"" and len(said) > 8192)
     assert get(served)
@@ -162,7 +162,7 @@ def test_whatever_is_said_it_answers_shortly_and_lives(
 
 def test_a_head_is_the_page_without_it(served: tuple[Lab, BootPlan]) -> None:
     heard = served[0].peer.do(
-        run_pbrctl.say, SELF[4], PORT, MGMT[4], b"HEAD /metrics HTTP/1.1\r\n\r\n"
+        run_pbrctl.exchange, SELF[4], PORT, MGMT[4], b"HEAD /metrics HTTP/1.1\r\n\r\n"
     )
     assert heard.startswith(b"HTTP/1.1 200 OK\r\n")
     assert heard.endswith(b"\r\n\r\n")
@@ -171,14 +171,14 @@ def test_a_head_is_the_page_without_it(served: tuple[Lab, BootPlan]) -> None:
 def test_who_says_nothing_is_left_after_three_seconds(served: tuple[Lab, BootPlan]) -> None:
     start = time.monotonic()
     assert (
-        served[0].peer.do(run_pbrctl.say, SELF[4], PORT, MGMT[4], b"GET /metrics HTTP/1.1\r\n")
+        served[0].peer.do(run_pbrctl.exchange, SELF[4], PORT, MGMT[4], b"GET /metrics HTTP/1.1\r\n")
         == b""
     )
     assert 2.5 < time.monotonic() - start < 5
 
 
 def test_who_holds_all_connections_holds_them_for_seconds(served: tuple[Lab, BootPlan]) -> None:
-    served[0].peer.do(run_pbrctl.hold, SELF[4], PORT, MGMT[4], 24, b"GET ")
+    served[0].peer.do(run_pbrctl.hold_connections, SELF[4], PORT, MGMT[4], 24, b"GET ")
     time.sleep(0.5)
     sockets, before = served[0].machine.do(run_pbrctl.server_sockets), time.monotonic()
     assert sockets <= 2 + 16, "more than the two that listen and sixteen connections"

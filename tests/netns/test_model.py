@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pbrinit.cli.build import load
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
-from pbrinit.net.services import EPHEMERAL, Ports, Protocol
+from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Protocol
 from pbrinit.plan.plan import LOOPBACK, Action, Plan
-from pbrinit.policy.assigned import whole
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.assigned import with_example_assignments
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.generate.packets import Packets, seeded
 from tests.support.generate.plan_mutants import a_rule, changed, swapped, without
 from tests.support.model_vs_kernel import Host
@@ -39,7 +39,7 @@ def example() -> Iterator[Host]:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_kernel_decides_as_the_model_does_for_the_examples(path: Path) -> None:
     """With all that they are to be given."""
-    compared, passed = asked_alike(compile_policy(whole(read(path))))
+    compared, passed = asked_alike(compile_policy(with_example_assignments(read_policy(path))))
     assert compared > 4 * PACKETS
     assert passed > compared // 10
 
@@ -77,7 +77,11 @@ SSH = {"iif": "eth0", "note": "input[1]", "action": Action.LOOKUP, "family": Fam
 SSH_6 = {**SSH, "family": Family.V6}
 PORT_6 = {"destination_ports": Ports(22, 22), "action": Action.GOTO, "family": Family.V6}
 TCP_6 = {"iif": "eth0", "protocol": Protocol.TCP, "action": Action.GOTO, "family": Family.V6}
-FROM_CLIENTS = {"protocol": Protocol.UDP, "source_ports": EPHEMERAL, "action": Action.GOTO}
+FROM_CLIENTS = {
+    "protocol": Protocol.UDP,
+    "source_ports": LOCAL_EPHEMERAL_PORTS,
+    "action": Action.GOTO,
+}
 MUTANTS: dict[str, Callable[[Plan], Plan]] = {
     "input dropped": lambda plan: without(plan, **SSH),
     "IPv6 input dropped": lambda plan: without(plan, **SSH_6),
@@ -96,14 +100,16 @@ MUTANTS: dict[str, Callable[[Plan], Plan]] = {
         plan, note="input[1]", iif=LOOPBACK, family=Family.V6
     ),
     "our own address from outside": lambda plan: without(
-        plan, note="forged: our own address", family=Family.V6
+        plan, note="spoofed: our own address", family=Family.V6
     ),
-    "foreign source": lambda plan: without(plan, note="from a foreign source", family=Family.V6),
-    "no loopback": lambda plan: without(plan, note="ourselves"),
+    "foreign source": lambda plan: without(
+        plan, note="not an own source address", family=Family.V6
+    ),
+    "no loopback": lambda plan: without(plan, note="to this machine"),
     "dispatch swapped": lambda plan: swapped(
         plan,
         a_rule(plan, note="arrives by wan", family=Family.V4),
-        a_rule(plan, note="arrives by a device without a name", family=Family.V4),
+        a_rule(plan, note="arrives by a device that the policy does not name", family=Family.V4),
     ),
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Ports
-from pbrinit.plan.plan import Plan, RouteKind
+from pbrinit.plan.plan import Plan, RouteType
 from tests.support import router_plan
 from tests.support.generate.packets import Packets, seeded
 from tests.support.generate.plan_mutants import changed, rerouted, without
@@ -40,28 +40,30 @@ def test_the_kernel_decides_as_the_model_does(host: Host) -> None:
 
 
 MUTANTS: dict[str, Callable[[Plan], Plan]] = {
-    "nothing is passed on": lambda plan: replace(plan, last=()),
-    "one device passes nothing on": lambda plan: replace(plan, last=plan.last[1:]),
+    "nothing is passed on": lambda plan: replace(plan, forwarding_sysctls=()),
+    "one device passes nothing on": lambda plan: replace(
+        plan, forwarding_sysctls=plan.forwarding_sysctls[1:]
+    ),
     "answers by no rule": lambda plan: without(plan, preference=2010, family=Family.V4),
     "answers to other ports": lambda plan: changed(
         plan, {"destination_ports": Ports(32769, 60999)}, preference=2010, family=Family.V6
     ),
     "forged sources": lambda plan: without(plan, preference=3001, family=Family.V6),
     "another server": lambda plan: rerouted(
-        plan, {"destination": ip_network("203.0.113.11")}, kind=RouteKind.PROHIBIT,
+        plan, {"destination": ip_network("203.0.113.11")}, type=RouteType.PROHIBIT,
         family=Family.V4,
     ),
     "silent where it tells": lambda plan: rerouted(
-        plan, {"kind": RouteKind.BLACKHOLE}, kind=RouteKind.PROHIBIT, table=router_plan.HERE,
+        plan, {"type": RouteType.BLACKHOLE}, type=RouteType.PROHIBIT, table=router_plan.HERE,
         family=Family.V6,
     ),
     "an end where it goes on": lambda plan: rerouted(
-        plan, {"kind": RouteKind.PROHIBIT}, kind=RouteKind.THROW, family=Family.V4
+        plan, {"type": RouteType.PROHIBIT}, type=RouteType.THROW, family=Family.V4
     ),
     "another source": lambda plan: rerouted(
-        plan, {"source": ip_network("fd00:10::5:0/112")}, kind=RouteKind.UNICAST, **SOURCE
+        plan, {"source": ip_network("fd00:10::5:0/112")}, type=RouteType.UNICAST, **SOURCE
     ),
-    "any source": lambda plan: rerouted(plan, {"source": None}, kind=RouteKind.UNICAST, **SOURCE),
+    "any source": lambda plan: rerouted(plan, {"source": None}, type=RouteType.UNICAST, **SOURCE),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from scapy.packet import Raw
 
 from pbrinit.cli.build import load
 from pbrinit.model.kernel import decide
-from pbrinit.net.packet import Fragment, In, Packet
+from pbrinit.net.packet import Fragment, Ingress, Packet
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from tests.support.namespaces import in_namespace, route_get
@@ -92,10 +92,10 @@ def test_the_kernel_takes_in_what_the_model_says(
     ethernet = Ether(dst=lab.machine.do(in_namespace.mac), src="02:00:00:00:00:09")
     taken = []
     for packet, modelled in cases(version, who[version]):
-        before = lab.machine.do(route_get.taken_in, version)
+        before = lab.machine.do(route_get.accepted_count, version)
         lab.peer.do(in_namespace.transmit, [bytes(ethernet / packet)])
         time.sleep(0.02)
-        passed = lab.machine.do(route_get.taken_in, version) > before
-        assert passed == decide(plan, modelled, In("eth0")).allowed, modelled
+        passed = lab.machine.do(route_get.accepted_count, version) > before
+        assert passed == decide(plan, modelled, Ingress("eth0")).allowed, modelled
         taken.append(passed)
     assert any(taken) == (who is KNOWN)

@@ -23,7 +23,7 @@ from tests.support.namespaces import in_namespace, room_netns, tcp_bulk
 from tests.support.namespaces.lab import Lab, Namespace
 
 POLICY, PLAN = loaded(Path("examples/rooms.toml"))
-CLIENTS = next(run.clients for run in POLICY.runs if run.name == "updater")
+CLIENTS = next(run.client_ports for run in POLICY.programs if run.name == "updater")
 NARROW = 1300
 FRAGMENTATION_NEEDED = (3, 4)
 BYTES = 1_000_000
@@ -49,7 +49,7 @@ class Path1300:
 def path() -> Iterator[Path1300]:
     """The plan in force; router, narrow link, another router, and those who are far away."""
     with Lab((f"{ROUTER[4]}/24", f"{ROUTER[6]}/64"), ()) as lab, ExitStack() as stack:
-        inside = room_netns.in_force(lab.machine, PLAN)
+        inside = room_netns.enforce(lab.machine, PLAN)
         second, far = Namespace(), Namespace()
         for namespace in (*inside.values(), second, far):
             stack.callback(namespace.close)
@@ -123,14 +123,14 @@ class Moved:
 def upload(path: Path1300, *versions: int) -> Moved:
     """The updater sends a megabyte in each version, with everybody watched."""
     sides = everywhere(path)
-    before = {name: side.do(tcp_bulk.errors) for name, side in sides.items()}
+    before = {name: side.do(tcp_bulk.icmp_error_counts) for name, side in sides.items()}
     for side in sides.values():
-        side.do(in_namespace.watch)
+        side.do(in_namespace.capture)
     path.far.do(tcp_bulk.serve, tuple(FAR.values()), 443, BYTES)
     calls = [((FAR[version], 443), "") for version in versions]
-    arrived = path.rooms["updater"].do(tcp_bulk.ask, calls, "upload", BYTES)
-    seen = {name: too_big(side.do(in_namespace.seen)) for name, side in sides.items()}
-    after = {name: side.do(tcp_bulk.errors) for name, side in sides.items()}
+    arrived = path.rooms["updater"].do(tcp_bulk.transfer, calls, "upload", BYTES)
+    seen = {name: too_big(side.do(in_namespace.captured_frames)) for name, side in sides.items()}
+    after = {name: side.do(tcp_bulk.icmp_error_counts) for name, side in sides.items()}
     handed = {
         name: {version: after[name][version] - before[name][version] for version in versions}
         for name in sides
@@ -165,7 +165,7 @@ def test_a_room_that_asks_gets_a_megabyte(path: Path1300) -> None:
     forgotten(path)
     path.far.do(tcp_bulk.serve, tuple(FAR.values()), 443, BYTES)
     calls = [((there, 443), "") for there in FAR.values()]
-    assert path.rooms["updater"].do(tcp_bulk.ask, calls, "download", BYTES) == [BYTES, BYTES]
+    assert path.rooms["updater"].do(tcp_bulk.transfer, calls, "download", BYTES) == [BYTES, BYTES]
 
 
 @pytest.mark.parametrize("direction", ["upload", "download"])
@@ -173,7 +173,7 @@ def test_a_room_that_is_asked_moves_a_megabyte(path: Path1300, direction: str) -
     forgotten(path)
     path.rooms["sshd"].do(tcp_bulk.serve, tuple(SELF.values()), 22, BYTES)
     calls = [((SELF[version], 22), ADMIN[version]) for version in (4, 6)]
-    assert path.far.do(tcp_bulk.ask, calls, direction, BYTES) == [BYTES, BYTES]
+    assert path.far.do(tcp_bulk.transfer, calls, direction, BYTES) == [BYTES, BYTES]
 
 
 def forged(path: Path1300, version: int) -> list[bytes]:
@@ -193,11 +193,11 @@ def forged(path: Path1300, version: int) -> list[bytes]:
 def test_a_forged_error_is_heard_no_further_and_stops_nothing(path: Path1300) -> None:
     forgotten(path)
     sides = everywhere(path)
-    before = {name: side.do(tcp_bulk.errors) for name, side in sides.items()}
+    before = {name: side.do(tcp_bulk.icmp_error_counts) for name, side in sides.items()}
     for version in (4, 6):
         path.router.do(in_namespace.transmit, forged(path, version))
-    path.router.do(in_namespace.seen)
-    after = {name: side.do(tcp_bulk.errors) for name, side in sides.items()}
+    path.router.do(in_namespace.captured_frames)
+    after = {name: side.do(tcp_bulk.icmp_error_counts) for name, side in sides.items()}
     machine = before.pop("the machine")
     assert after.pop("the machine") == {4: machine[4], 6: machine[6] + 2}
     assert after == before

@@ -8,7 +8,7 @@ from pathlib import Path
 from pbrinit.plan import ip_commands
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_supervisor
-from tests.support.namespaces.in_namespace import Question
+from tests.support.namespaces.in_namespace import Probe
 from tests.support.namespaces.lab import Lab
 from tests.support.namespaces.two_room_machine import SERVER, compiled, plan_of, running
 
@@ -139,8 +139,8 @@ def test_rooms_are_reached_and_reach_as_the_policy_says() -> None:
             ("2001:db8::2", "2001:db8:5::9", "2001:db8:7::7"),
         ):
             for source, hears in ((friend, "answered"), (stranger, "silence")):
-                question = Question("tcp", own, 22, source=(source, 0))
-                assert lab.peer.do(in_namespace.ask, question) == hears
+                probe = Probe("tcp", own, 22, source=(source, 0))
+                assert lab.peer.do(in_namespace.send_probe, probe) == hears
         said = lab.machine.do(run_supervisor.wait_for, "two: done")
     told = {tuple(line.split()[1:3]): line.split()[3:] for line in said.splitlines()
             if line.startswith("two: ") and line != "two: done"}  # fmt: skip
@@ -153,7 +153,7 @@ def test_rooms_are_reached_and_reach_as_the_policy_says() -> None:
     assert {key: words[0] for key, words in told.items()} == answers
     room = plan_of().programs[1].room
     assert room is not None
-    first, last = room.clients
+    first, last = room.client_ports
     assert all(first <= int(words[1]) <= last for words in told.values())
 
 
@@ -162,11 +162,14 @@ SETTINGS = "sysctl net.ipv4.ip_local_port_range net.ipv4.tcp_mtu_probing net.ipv
 
 
 def test_the_commands_that_show_prints_make_the_same_room(tmp_path: Path) -> None:
-    told = f"{TELL}; {SETTINGS}; echo end"
-    plan = compiled(one=f"import os, time; os.system({told!r}); time.sleep(60)")
+    """Looked at from outside: a program that may not change its network has no netlink."""
+    told = f"{TELL}; {SETTINGS}"
+    plan = compiled()
     with running(encode(plan, "programs")) as lab:
-        said = lab.machine.do(run_supervisor.wait_for, "one: end").splitlines()
-        by_boot = [line.removeprefix("one: ") for line in said if line.startswith("one: ")]
+        lab.machine.do(run_supervisor.wait_for, "one: idle")
+        (process,) = (p.process for p in lab.machine.do(run_supervisor.statuses) if p.name == "one")
+        room = ("nsenter", f"--net=/proc/{process}/ns/net", "sh", "-c", told)
+        by_boot = lab.machine.run(*room).splitlines()
         door = lab.machine.run("ip", "route", "show", "table", "2000")
     with Lab(("192.0.2.1/24", "2001:db8::1/64"), ()) as lab:
         lab.machine.run("mount", "-t", "tmpfs", "run", "/run")

@@ -8,8 +8,8 @@ import pytest
 
 from pbrinit.boot.state.program_status import ProgramStatus
 from tests.support.namespaces import in_namespace, run_guard, run_supervisor
-from tests.support.namespaces.in_namespace import Question
-from tests.support.namespaces.lab import Lab
+from tests.support.namespaces.in_namespace import Probe
+from tests.support.namespaces.lab import Lab, wait_until
 from tests.support.namespaces.two_room_machine import plan_of, running
 
 PEER = ("192.0.2.1/24", "2001:db8::1/64")
@@ -19,12 +19,12 @@ def test_while_a_room_is_away_its_packets_go_nowhere() -> None:
     with running(plan_of(one="raise SystemExit(0)")) as lab:
         lab.machine.do(run_supervisor.wait_for, "two: idle")
         until_told(lab, "one", "ended with status 0")
-        assert "r-one" not in lab.machine.run("ip", "-br", "link")
-        lab.peer.do(in_namespace.watch)
+        assert wait_until(lambda: "r-one" not in lab.machine.run("ip", "-br", "link"), 5)
+        lab.peer.do(in_namespace.capture)
         for own, friend in (("192.0.2.2", "198.51.100.9"), ("2001:db8::2", "2001:db8:5::9")):
-            question = Question("tcp", own, 22, source=(friend, 0))
-            assert lab.peer.do(in_namespace.ask, question) == "silence"
-            assert lab.peer.do(in_namespace.seen_from, own, friend) == 0
+            probe = Probe("tcp", own, 22, source=(friend, 0))
+            assert lab.peer.do(in_namespace.send_probe, probe) == "silence"
+            assert lab.peer.do(in_namespace.count_captured, own, friend) == 0
 
 
 def until_told(lab: Lab, name: str, told: str) -> None:
@@ -55,13 +55,13 @@ def test_what_root_changed_in_a_room_is_gone_with_it() -> None:
     more = 'restart = "always"\nkeep = ["net_admin", "net_raw"]'
     with running(plan_of(one=code, more=more, user="root")) as lab:
         lab.machine.do(run_supervisor.wait_for, "one: upset")
-        lab.machine.do(run_supervisor.ask, "one")
+        lab.machine.do(run_supervisor.request_restart, "one")
         end = time.monotonic() + 10
         while (
-            lab.machine.do(run_supervisor.said).count("one: upset") < 2 and time.monotonic() < end
+            lab.machine.do(run_supervisor.output).count("one: upset") < 2 and time.monotonic() < end
         ):
             time.sleep(0.05)
-        said = lab.machine.do(run_supervisor.said).splitlines()
+        said = lab.machine.do(run_supervisor.output).splitlines()
         lines = [line.removeprefix("one: ") for line in said if line.startswith("one: ")]
         first, second = " ".join(lines).split("fresh")[:2]
         upset_, anew = second.split("upset")
@@ -108,7 +108,7 @@ def test_restarts_leave_nothing_behind(times: int) -> None:
             while leftovers(lab) != before and time.monotonic() < end:
                 time.sleep(0.1)
             assert leftovers(lab) == before
-            seen = lab.machine.do(run_guard.seen)
+            seen = lab.machine.do(run_guard.record)
             assert (seen.repairs, seen.carriers, seen.lines) == (0, 0, [])
             assert lab.machine.do(run_guard.is_alive)
         finally:

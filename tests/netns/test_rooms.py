@@ -18,15 +18,15 @@ from scapy.packet import Raw
 
 from pbrinit.cli.build import loaded
 from pbrinit.net.addresses import Family
-from pbrinit.policy.room_addresses import address
+from pbrinit.policy.room_addresses import room_address
 from tests.support.host_example import BEHIND, LENGTH, ON_LINK, SELF
 from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 
 POLICY, PLAN = loaded(Path("examples/rooms.toml"))
-SLICES = {run.name: run.clients for run in POLICY.runs}
+SLICES = {run.name: run.client_ports for run in POLICY.programs}
 INSIDE = {
-    (run.name, family.version): str(address(POLICY, run, family))
+    (run.name, family.version): str(room_address(POLICY, run, family))
     for run in POLICY.rooms
     for family in Family
 }
@@ -54,7 +54,7 @@ def appliance() -> Iterator[Appliance]:
     on_link = [f"{a}/{LENGTH[v]}" for v, named in ON_LINK.items() for a in named.values()]
     behind = [address for named in BEHIND.values() for address in named.values()]
     with Lab(on_link, behind) as lab, ExitStack() as stack:
-        inside = room_netns.in_force(lab.machine, PLAN)
+        inside = room_netns.enforce(lab.machine, PLAN)
         for room in inside.values():
             stack.callback(room.close)
         slice_ports = [("udp", ports.first) for ports in SLICES.values()]
@@ -70,14 +70,14 @@ def appliance() -> Iterator[Appliance]:
 
 def ask(side: Namespace, protocol: str, there: str, port: int, source: str = "") -> str:
     bound = (source, 0) if source else None
-    return side.do(in_namespace.ask, in_namespace.Question(protocol, there, port, source=bound))
+    return side.do(in_namespace.send_probe, in_namespace.Probe(protocol, there, port, source=bound))
 
 
 def heard(appliance: Appliance, protocol: str, port: int) -> dict[str, int]:
     """How many came to each who listens on a port."""
     sides = {"the machine": appliance.machine, **appliance.rooms}
     return {
-        name: len(side.do(in_namespace.heard_by, protocol, port)) for name, side in sides.items()
+        name: len(side.do(in_namespace.clients_of, protocol, port)) for name, side in sides.items()
     }
 
 
@@ -156,10 +156,13 @@ def test_a_strangers_answer_gets_to_nobody_but_who_may_have_asked(
     before = heard(appliance, "udp", port), heard(appliance, "tcp", port)
     source = NEIGHBOUR[version]
     told = appliance.peer.do(
-        in_namespace.ask, in_namespace.Question("tcp", SELF[version], port, source=(source, 443))
+        in_namespace.send_probe,
+        in_namespace.Probe("tcp", SELF[version], port, source=(source, 443)),
     )
-    appliance.peer.do(in_namespace.forge, hardware, (source, 443), (SELF[version], port), "udp")
-    appliance.peer.do(in_namespace.seen)
+    appliance.peer.do(
+        in_namespace.send_forged, hardware, (source, 443), (SELF[version], port), "udp"
+    )
+    appliance.peer.do(in_namespace.captured_frames)
     after = heard(appliance, "udp", port), heard(appliance, "tcp", port)
     reached = {"updater": before[1]["updater"] + 1} if name == "updater" else {}
     assert told == ("answered" if reached else "silence")
@@ -219,16 +222,16 @@ def test_root_in_a_room_gets_nothing_else_out_of_it(appliance: Appliance, versio
     room = appliance.rooms["updater"]
     others = {name: side for name, side in appliance.rooms.items() if name != "updater"}
     for side in (appliance.peer, *others.values()):
-        side.do(in_namespace.watch)
+        side.do(in_namespace.capture)
     mac = room.do(in_namespace.mac)
     allowed = Ether(src=mac, dst=mac) / (IP if version == Family.V4.version else IPv6)(
         src=SELF[version], dst=STRANGER[version]
     ) / TCP(sport=SLICES["updater"].last, dport=443, flags="S") / MARK  # fmt: skip
     room.do(in_namespace.transmit, [bytes(made) for made in (*frames(mac, version), allowed)])
-    out = [Ether(data) for data in appliance.peer.do(in_namespace.seen) if MARK in data]
+    out = [Ether(data) for data in appliance.peer.do(in_namespace.captured_frames) if MARK in data]
     assert {(made[TCP].sport, made[TCP].dport) for made in out} == {(SLICES["updater"].last, 443)}
     for side in others.values():
-        assert [data for data in side.do(in_namespace.seen) if MARK in data] == []
+        assert [data for data in side.do(in_namespace.captured_frames) if MARK in data] == []
 
 
 def test_from_nobody_to_all_reaches_the_machine_itself_and_nothing_beyond(
@@ -242,7 +245,7 @@ def test_from_nobody_to_all_reaches_the_machine_itself_and_nothing_beyond(
     room.do(in_namespace.transmit, [bytes(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / shout)])
     from_peer = IP(src=RESOLVER[4], dst="255.255.255.255") / UDP(sport=53, dport=53) / b"?"
     room.do(in_namespace.transmit, [bytes(Ether(src=mac, dst="ff:ff:ff:ff:ff:ff") / from_peer)])
-    room.do(in_namespace.seen)
+    room.do(in_namespace.captured_frames)
     assert heard(appliance, "udp", 53) == {**before, "the machine": before["the machine"] + 1}
 
 

@@ -24,7 +24,7 @@ from tests.support.office_addresses import (  # fmt: skip
 )
 
 versions = pytest.mark.parametrize("version", [4, 6])
-LENGTHS = {4: 24, 6: 64}
+LENGTHS = {4: 26, 6: 64}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def office() -> Iterator[Office]:
 
 def ask(who: Namespace, protocol: str, address: str, port: int, source: str) -> str:
     return who.do(
-        in_namespace.ask, in_namespace.Question(protocol, address, port, source=(source, 0))
+        in_namespace.send_probe, in_namespace.Probe(protocol, address, port, source=(source, 0))
     )
 
 
@@ -81,7 +81,7 @@ def test_a_branch_browses_through_the_machine(office: Office, version: int) -> N
 @versions
 def test_the_machine_asks_who_stands_in_a_branch(office: Office, version: int) -> None:
     def asked(address: str) -> str:
-        return office.machine.do(in_namespace.ask, in_namespace.Question("udp", address, 53))
+        return office.machine.do(in_namespace.send_probe, in_namespace.Probe("udp", address, 53))
 
     assert asked(NAMES[version]) == "answered"
     assert asked(SECOND[version]) == "EACCES"
@@ -90,13 +90,17 @@ def test_the_machine_asks_who_stands_in_a_branch(office: Office, version: int) -
 @versions
 def test_nobody_by_the_other_interface_is_one_of_a_branch(office: Office, version: int) -> None:
     """He would be let in by the inner one."""
-    office.machine.do(in_namespace.tap)
+    office.machine.do(in_namespace.tap_tcp)
     hardware = office.machine.do(in_namespace.mac, "eth0")
     for own in (SELF_LAN, SELF_WAN):
-        office.world.do(in_namespace.forge, hardware, (TECHNICIAN[version], 9), (own[version], 22))
+        office.world.do(
+            in_namespace.send_forged, hardware, (TECHNICIAN[version], 9), (own[version], 22)
+        )
     inner = office.machine.do(in_namespace.mac, "eth1")
-    office.office.do(in_namespace.forge, inner, (TECHNICIAN[version], 10), (SELF_LAN[version], 22))
-    assert set(office.machine.do(in_namespace.tapped)) == {(TECHNICIAN[version], 10, 22)}
+    office.office.do(
+        in_namespace.send_forged, inner, (TECHNICIAN[version], 10), (SELF_LAN[version], 22)
+    )
+    assert set(office.machine.do(in_namespace.tapped_segments)) == {(TECHNICIAN[version], 10, 22)}
 
 
 @versions

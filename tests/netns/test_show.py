@@ -12,7 +12,7 @@ from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.plan import ip_commands
 from pbrinit.plan.encode import encode
-from pbrinit.plan.plan import Plan, Route, RouteKind
+from pbrinit.plan.plan import Plan, Route, RouteType
 from tests.support.namespaces import in_namespace, room_netns
 from tests.support.namespaces.lab import Lab, Namespace
 
@@ -31,17 +31,17 @@ def with_every_kind_of_route() -> Plan:
     gateways = {Family.V4: ip_address("192.0.2.1"), Family.V6: ip_address("2001:db8::1")}
     routes = []
     for family in Family:
-        for number, kind in enumerate(RouteKind, TABLE):
-            gateway = gateways[family] if kind is RouteKind.UNICAST else None
+        for number, kind in enumerate(RouteType, TABLE):
+            gateway = gateways[family] if kind is RouteType.UNICAST else None
             default = Route(family, number, kind, gateway=gateway)
             routes += [default, replace(default, destination=ip_network(PEERS[family]))]
             if family is Family.V6:
                 routes.append(replace(default, source=SOURCE))
-    sink = Route(Family.V4, TABLE, RouteKind.UNICAST, destination=ip_network("203.0.113.0/24"))
+    sink = Route(Family.V4, TABLE, RouteType.UNICAST, destination=ip_network("203.0.113.0/24"))
     return replace(
         plan,
         links=(
-            replace(loopback, early_routes=(*loopback.early_routes, sink)),
+            replace(loopback, preaddress_routes=(*loopback.preaddress_routes, sink)),
             replace(link, routes=(*link.routes, *routes)),
         ),
     )
@@ -49,7 +49,7 @@ def with_every_kind_of_route() -> Plan:
 
 def without_rooms(plan: Plan) -> Plan:
     """Rooms come and go with their programs."""
-    return room_netns.outer(plan) if room_netns.doors(plan) else plan
+    return room_netns.without_rooms(plan) if room_netns.room_links(plan) else plan
 
 
 PLANS = {path.stem: without_rooms(load(path)) for path in EXAMPLES}
@@ -71,7 +71,7 @@ def test_the_commands_typed_give_the_same_rules_routes_and_addresses(
         typed = tmp_path / "typed"
         typed.write_text("\n".join(ip_commands.commands(plan)))
         by_hand.machine.run("unshare", "--uts", "sh", "-eu", str(typed))
-        by_hand.machine.do(in_namespace.settle)
+        by_hand.machine.do(in_namespace.wait_for_addresses)
         assert by_hand.machine.do(in_namespace.differences, boot_plan) == []
         assert told(by_hand.machine) == told(by_boot.machine)
 

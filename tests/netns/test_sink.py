@@ -22,11 +22,11 @@ def test_a_datagram_comes_back_and_none_leaves() -> None:
         lab.connect("eth1", [], [])
         plan = encode(with_rules(router_plan.PLAN, *RULES), "sink")
         assert lab.machine.do(in_namespace.enforce, plan) == []
-        lab.peer.do(in_namespace.watch)
+        lab.peer.do(in_namespace.capture)
         for address, heard in (("0.0.0.0", ["192.0.2.2"]), ("192.0.2.2", [])):
             port = 9000 + len(heard)
             lab.machine.do(in_namespace.serve, "udp", port, (address,))
-            question = in_namespace.Question("udp", SERVER, port, source=("192.0.2.2", 40000))
-            assert lab.machine.do(in_namespace.ask, question) != "answered"
-            assert lab.machine.do(in_namespace.heard_by, "udp", port) == heard
-        assert lab.peer.do(in_namespace.seen_from, "192.0.2.2", SERVER) == 0
+            probe = in_namespace.Probe("udp", SERVER, port, source=("192.0.2.2", 40000))
+            assert lab.machine.do(in_namespace.send_probe, probe) != "answered"
+            assert lab.machine.do(in_namespace.clients_of, "udp", port) == heard
+        assert lab.peer.do(in_namespace.count_captured, "192.0.2.2", SERVER) == 0

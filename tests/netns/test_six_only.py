@@ -42,10 +42,10 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize("uid", [ROOT, NOBODY])
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_a_bound_socket_sends_no_ipv4(lab: Lab, protocol: str, uid: int) -> None:
-    lab.peer.do(in_namespace.watch)
+    lab.peer.do(in_namespace.capture)
     lab.machine.do(
-        in_namespace.ask, in_namespace.Question(protocol, "203.0.113.7", 80, uid, device="eth0")
+        in_namespace.send_probe, in_namespace.Probe(protocol, "203.0.113.7", 80, uid, device="eth0")
     )
-    kinds = [frame[12:14] for frame in lab.peer.do(in_namespace.seen)]
+    kinds = [frame[12:14] for frame in lab.peer.do(in_namespace.captured_frames)]
     assert ARP not in kinds
     assert IPV4 not in kinds

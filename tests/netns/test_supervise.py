@@ -15,7 +15,7 @@ from pbrinit.boot.console import shell
 from pbrinit.boot.guard import guard
 from pbrinit.boot.network import fail_closed
 from pbrinit.boot.observe import reject_log
-from pbrinit.boot.state import active_plan
+from pbrinit.boot.state import plan_outline
 from pbrinit.boot.system import powerbutton, syscalls, terminals
 told = sys.argv[1]
 
@@ -52,13 +52,13 @@ def log():
     time.sleep(60)
 
 def in_force(image):
-    return types.SimpleNamespace(**{{**vars(image), "log": os.path.exists(told + ".log")}})
+    return types.SimpleNamespace(log=os.path.exists(told + ".log"), programs=())
 
 syscalls.reboot, shell.run, guard.watch, reject_log.watch = reboot, run, watch, log
-active_plan.read = in_force
+plan_outline.read = in_force
 terminals.usable, powerbutton.devices = lambda: ['tty'], lambda: []
 supervise.start_watchdog = lambda: None
-supervise.PAUSE_SECONDS = 0.05
+supervise.PAUSES = (0.05, 0.4)
 fail_closed.DEVICES, fail_closed.REASON = "/nowhere", told + ".reason"
 end = {end}
 plan = dict(links=(), programs=(), metrics=None, log=False, dynamic_interfaces=())

@@ -15,11 +15,11 @@ from pbrinit.boot.network import slots
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.namespaces import in_namespace, run_guard, udp_flood
-from tests.support.namespaces.lab import Lab, until
+from tests.support.namespaces.lab import Lab, wait_until
 from tests.support.namespaces.plan_switch import (
     ENDS,
     HEAD,
-    OUT,
+    OUT_OFFSET,
     PEER,
     SELF,
     W,
@@ -27,9 +27,9 @@ from tests.support.namespaces.plan_switch import (
     Y,
     Z,
     boot_plan,
-    hears,
+    is_answered,
     policy,
-    settles,
+    reaches_plan,
 )
 
 SWITCHES = 100
@@ -49,20 +49,24 @@ def flooded(lab: Lab, switch: Callable[[int], tuple[int, int]], count: int) -> T
     """Flood both ways while it is switched so often, and judge all that arrived."""
     machine, peer = lab.machine, lab.peer
     for address in PEER:
-        machine.do(in_namespace.ask, in_namespace.Question("udp", address, Z + OUT))
-    machine.do(udp_flood.hear, (X, Y, Z, W))
+        machine.do(in_namespace.send_probe, in_namespace.Probe("udp", address, Z + OUT_OFFSET))
+    machine.do(udp_flood.receive, (X, Y, Z, W))
     peer.do(udp_flood.tap)
     peer.do(udp_flood.flood_frames, machine.do(in_namespace.mac), ENDS, (X, Y, Z, W))
-    machine.do(udp_flood.flood_datagrams, PEER, (X + OUT, Y + OUT, Z + OUT, W + OUT))
+    machine.do(
+        udp_flood.flood_datagrams,
+        PEER,
+        (X + OUT_OFFSET, Y + OUT_OFFSET, Z + OUT_OFFSET, W + OUT_OFFSET),
+    )
     times = [time.monotonic_ns()]
     for number in range(count):
         times += switch(number)
         time.sleep(0.02)
     sent = peer.do(udp_flood.stop), machine.do(udp_flood.stop)
-    arrived = machine.do(udp_flood.heard), peer.do(udp_flood.heard)
-    assert machine.do(udp_flood.lost) == 0
+    arrived = machine.do(udp_flood.arrivals), peer.do(udp_flood.arrivals)
+    assert machine.do(udp_flood.receive_overflows) == 0
     told = Told(Counter(), Counter())
-    for went, came, add in zip(sent, arrived, (0, OUT), strict=True):
+    for went, came, add in zip(sent, arrived, (0, OUT_OFFSET), strict=True):
         judge(told, went, Counter(came), times, add)
     return told
 
@@ -111,7 +115,7 @@ def test_nothing_passes_that_neither_allows_and_all_that_both_do(
     assert guarded.machine.do(run_guard.differences, plans[0]) == []
 
 
-@pytest.mark.parametrize("act", [udp_flood.replace, udp_flood.without_gate])
+@pytest.mark.parametrize("act", [udp_flood.replace_rules, udp_flood.switch_without_gate])
 def test_rules_that_are_changed_one_by_one_are_caught(
     guarded: Lab, plans: tuple[BootPlan, BootPlan], act: Callable[..., tuple[int, int]]
 ) -> None:
@@ -120,7 +124,7 @@ def test_rules_that_are_changed_one_by_one_are_caught(
     machine.do(run_guard.stop)
 
     def switch(number: int) -> tuple[int, int]:
-        place = number % 2 if act is udp_flood.without_gate else 0
+        place = number % 2 if act is udp_flood.switch_without_gate else 0
         return machine.do(act, slots.relocate(plans[number % 2], place), plans[1 - number % 2])
 
     told = flooded(guarded, switch, 20)
@@ -149,7 +153,7 @@ def test_addresses_change_too_and_nothing_passes_meanwhile(
     near = boot_plan(tmp_path, "near", policy(Y, MOVED))
     away = boot_plan(tmp_path, "away", policy(Y, AWAY))
     peer.run("ip", "address", "add", "198.51.100.1/24", "dev", "eth0")
-    machine.do(udp_flood.hear, (W,))
+    machine.do(udp_flood.receive, (W,))
     peer.do(udp_flood.tap)
     ends = (
         *ENDS,
@@ -158,25 +162,30 @@ def test_addresses_change_too_and_nothing_passes_meanwhile(
         ("198.51.100.1", "198.51.100.2"),
     )
     peer.do(udp_flood.flood_frames, machine.do(in_namespace.mac), ends, (W,))
-    machine.do(udp_flood.flood_datagrams, (*PEER, "198.51.100.1"), (W + OUT,))
+    machine.do(udp_flood.flood_datagrams, (*PEER, "198.51.100.1"), (W + OUT_OFFSET,))
     for port in (X, Y, Z):
         machine.do(in_namespace.serve, "udp", port)
     for number in range(4):
-        for plan, length in ((near, 2), (away, 2)):
+        adopted = number % 2 == 1
+        for plan in (near, away):
+            # Longer than a busy machine takes to look at it: the time counts from the request on.
+            length = 60 if adopted else 5
             done, told, _, _ = machine.do(udp_flood.request, f"try {length}", bootplan.pack(plan))
             assert done, told
-            assert settles(guarded, machine.do(udp_flood.in_force, plans[0]))
+            assert reaches_plan(guarded, machine.do(udp_flood.plan_in_force, plans[0]))
             address = "192.0.2.9" if plan is near else "198.51.100.2"
-            assert hears(guarded, Y, address)
-            if number % 2:
+            assert is_answered(guarded, Y, address)
+            if adopted:
                 assert machine.do(udp_flood.request, "adopt", bootplan.pack(plans[0]))[0]
-                assert machine.do(udp_flood.in_force, plans[0]).policy == "a"
-            assert until(lambda: machine.do(udp_flood.in_force, plans[0]).policy == "a", 5)
-            assert hears(guarded, X)
-            assert not hears(guarded, Y)
+                assert machine.do(udp_flood.plan_in_force, plans[0]).policy == "a"
+            assert wait_until(
+                lambda: machine.do(udp_flood.plan_in_force, plans[0]).policy == "a", 15
+            )
+            assert is_answered(guarded, X)
+            assert not is_answered(guarded, Y)
     sent = len(peer.do(udp_flood.stop)) + len(machine.do(udp_flood.stop))
     assert sent > 100_000
-    assert machine.do(udp_flood.heard) == peer.do(udp_flood.heard) == []
+    assert machine.do(udp_flood.arrivals) == peer.do(udp_flood.arrivals) == []
 
 
 FORWARDING = ("net.ipv4.conf.eth0.forwarding", "net.ipv4.conf.eth1.forwarding",
@@ -191,13 +200,13 @@ def test_forwarding_goes_and_comes_with_the_plan(tmp_path: Path) -> None:
         lab.connect("eth1", ["203.0.113.80/24", "2001:db8:1::80/64"], ())
         assert lab.machine.do(in_namespace.enforce, router) == []
         lab.machine.do(run_guard.start, router)
-        assert until(lambda: lab.machine.do(run_guard.seen).verified > 0, 10)
+        assert wait_until(lambda: lab.machine.do(run_guard.record).verified > 0, 10)
         for plan in (closed, router, closed):
             done, told, _, _ = lab.machine.do(udp_flood.request, "adopt", bootplan.pack(plan))
             assert done, told
             found = lab.machine.run("sysctl", "-n", *FORWARDING).split()
             assert found == ["1" if plan is router else "0"] * 3
-            assert settles(lab, lab.machine.do(udp_flood.in_force, router))
+            assert reaches_plan(lab, lab.machine.do(udp_flood.plan_in_force, router))
         lab.machine.do(run_guard.stop)
 
 
@@ -215,16 +224,14 @@ def test_large_sets_are_switched_too(tmp_path: Path) -> None:
         assert lab.machine.do(in_namespace.enforce, plans[0]) == []
         lab.machine.do(in_namespace.serve, "udp", X)
         lab.machine.do(run_guard.start, plans[0])
-        assert until(lambda: lab.machine.do(run_guard.seen).verified > 0, 10)
+        assert wait_until(lambda: lab.machine.do(run_guard.record).verified > 0, 10)
         for number in (1, 0, 1):
             done, told, _, _ = lab.machine.do(
                 udp_flood.request, "adopt", bootplan.pack(plans[number])
             )
             assert done, told
             for host in (4, 5):
-                question = in_namespace.Question(
-                    "udp", SELF[0], X, source=(f"198.51.100.{host}", 0)
-                )
-                told = lab.peer.do(in_namespace.ask, question)
+                probe = in_namespace.Probe("udp", SELF[0], X, source=(f"198.51.100.{host}", 0))
+                told = lab.peer.do(in_namespace.send_probe, probe)
                 assert (told == "answered") == (host not in blocked[number]), (host, number)
         lab.machine.do(run_guard.stop)

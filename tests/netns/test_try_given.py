@@ -11,9 +11,9 @@ import pytest
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_guard, run_trial
-from tests.support.namespaces.in_namespace import Question
-from tests.support.namespaces.lab import Lab, until
-from tests.support.namespaces.ra_router import near, own
+from tests.support.namespaces.in_namespace import Probe
+from tests.support.namespaces.lab import Lab, wait_until
+from tests.support.namespaces.ra_router import own_address, router_address
 
 EXAMPLE = Path("examples/autoconf.toml")
 IMAGE = EXAMPLE.read_text()
@@ -23,6 +23,7 @@ LISTED += '[[deny]]\nfrom = "more"\n'
 ABROAD = 'more = { file = "/run/image/more.txt" }'
 OLD, NEW = 22, 2222
 FIRST, SECOND = "192.0.2.77", "192.0.2.90"
+DIFFER = "the interfaces whose address is given to them differ: that takes a reboot"
 MGMT = {4: "198.51.100.9", 6: "2001:db8:5::9"}
 SECONDS = 6
 
@@ -32,7 +33,7 @@ def lease(address: str) -> str:
 
 
 def advertised(lab: Lab) -> str:
-    return f"{own(lab)}/64,{near(lab)}"
+    return f"{own_address(lab)}/64,{router_address(lab)}"
 
 
 @pytest.fixture
@@ -42,11 +43,11 @@ def holding() -> Iterator[Lab]:
     with Lab(["192.0.2.1/24", "2001:db8::1/64"], MGMT.values()) as lab:
         assert lab.machine.do(in_namespace.enforce, plan) == []
         lab.machine.do(run_guard.start, plan)
-        lab.machine.do(run_trial.image, plan, IMAGE)
+        lab.machine.do(run_trial.set_image, plan, IMAGE)
         for port in (OLD, NEW):
             lab.machine.do(in_namespace.serve, "tcp", port)
-        assert lab.machine.do(run_trial.give, lease(FIRST), advertised(lab))[0] == 0
-        lab.machine.do(in_namespace.settle)
+        assert lab.machine.do(run_trial.give_addresses, lease(FIRST), advertised(lab))[0] == 0
+        lab.machine.do(in_namespace.wait_for_addresses)
         yield lab
         assert lab.machine.do(run_guard.is_alive)
         lab.machine.do(run_guard.stop)
@@ -58,34 +59,44 @@ def reached(lab: Lab, *addresses: str) -> dict[int, set[str]]:
     for address in addresses:
         source = MGMT[6 if ":" in address else 4]
         for port, those in found.items():
-            asked = Question("tcp", address, port, source=(source, 0))
-            if lab.peer.do(in_namespace.ask, asked) == "answered":
+            asked = Probe("tcp", address, port, source=(source, 0))
+            if lab.peer.do(in_namespace.send_probe, asked) == "answered":
                 those.add(address)
     return found
 
 
 def test_a_policy_on_trial_has_what_is_given_and_the_one_before_comes_back(holding: Lab) -> None:
-    both = {FIRST, own(holding)}
+    both = {FIRST, own_address(holding)}
     ask = partial(reached, holding, *both)
     assert ask() == {OLD: both, NEW: set()}
     code, told = holding.machine.do(run_trial.attempt, "other", OTHER, SECONDS)
     assert code == 0, told
     assert ask() == {OLD: set(), NEW: both}
-    assert until(lambda: ask() == {OLD: both, NEW: set()}, SECONDS + 4)
-    holding.machine.do(run_trial.give, lease(FIRST))
+    assert wait_until(lambda: ask() == {OLD: both, NEW: set()}, SECONDS + 4)
+    holding.machine.do(run_trial.give_addresses, lease(FIRST))
     assert ask() == {OLD: {FIRST}, NEW: set()}
 
 
 def test_an_address_that_changes_ends_a_trial(holding: Lab) -> None:
     assert holding.machine.do(run_trial.attempt, "other", OTHER, 60)[0] == 0
-    code, told = holding.machine.do(run_trial.give, lease(SECOND), advertised(holding))
+    code, told = holding.machine.do(run_trial.give_addresses, lease(SECOND), advertised(holding))
     assert code == 0, told
-    ask = partial(reached, holding, FIRST, SECOND, own(holding))
-    assert ask() == {OLD: {SECOND, own(holding)}, NEW: set()}
+    ask = partial(reached, holding, FIRST, SECOND, own_address(holding))
+    assert ask() == {OLD: {SECOND, own_address(holding)}, NEW: set()}
     assert holding.machine.do(run_trial.confirm) == (False, "no policy is on trial")
-    said = holding.machine.do(run_guard.seen).lines
+    said = holding.machine.do(run_guard.record).lines
     assert [line for line in said if 'policy "other" is on trial no more' in line]
-    assert ask() == {OLD: {SECOND, own(holding)}, NEW: set()}
+    assert ask() == {OLD: {SECOND, own_address(holding)}, NEW: set()}
+
+
+def test_a_lease_whose_router_is_beyond_its_prefix_is_put_in_force(holding: Lab) -> None:
+    """The kernel has to answer ARP of the router then, and of nobody but the prefix after it."""
+    setting = "/proc/sys/net/ipv4/conf/eth0/arp_ignore"
+    beyond = f"{FIRST}/32,172.31.1.1,172.31.1.1,172.31.1.1/32="
+    for words, answers in ((beyond, "1"), (lease(FIRST), "2")):
+        code, told = holding.machine.do(run_trial.give_addresses, words)
+        assert code == 0, told
+        assert holding.machine.run("cat", setting).strip() == answers
 
 
 def test_a_policy_that_was_confirmed_is_kept_when_addresses_change(holding: Lab) -> None:
@@ -96,16 +107,16 @@ def test_a_policy_that_was_confirmed_is_kept_when_addresses_change(holding: Lab)
     assert code == 0, told
     holding.machine.do(Path.unlink, beside)
     assert holding.machine.do(run_trial.confirm)[0]
-    six = own(holding)
+    six = own_address(holding)
     for words, here in (
         ((lease(SECOND), advertised(holding)), {SECOND, six}),
         ((lease(SECOND),), {SECOND}),
         ((), set()),
         ((advertised(holding),), {six}),
     ):
-        code, told = holding.machine.do(run_trial.give, *words)
+        code, told = holding.machine.do(run_trial.give_addresses, *words)
         assert code == 0, told
-        holding.machine.do(in_namespace.settle)
+        holding.machine.do(in_namespace.wait_for_addresses)
         assert reached(holding, FIRST, SECOND, six) == {OLD: set(), NEW: here}
     code, told = holding.machine.do(run_trial.attempt, "image", IMAGE, 60)
     assert code == 0, told
@@ -115,11 +126,11 @@ def test_a_policy_that_was_confirmed_is_kept_when_addresses_change(holding: Lab)
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('["dhcp", "ra"]', '["dhcp"]', "dynamic_interfaces differ: that takes a reboot"),
+        ('["dhcp", "ra"]', '["dhcp"]', DIFFER),
         (
             '["dhcp", "ra"]',
             '["192.0.2.77/24", "ra"]\ngateway = "192.0.2.1"',
-            "dynamic_interfaces differ: that takes a reboot",
+            DIFFER,
         ),
         ('"tcp/22"', '"tcp/99999"', "is not within 1-65534"),
         ("mgmt = [", f"{ABROAD}\nmgmt = [", "/run/image/more.txt is not beside the policy"),
@@ -130,5 +141,5 @@ def test_what_cannot_be_tried_changes_nothing(holding: Lab, old: str, new: str, 
     code, told = holding.machine.do(run_trial.attempt, "other", IMAGE.replace(old, new), 60)
     assert code != 0
     assert why in told
-    both = {FIRST, own(holding)}
+    both = {FIRST, own_address(holding)}
     assert reached(holding, *both) == {OLD: both, NEW: set()}

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet
 
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.adversary.tables.host_tricks import RAW_ONLY
 from tests.support.attack.act import Act
 from tests.support.attack.shot import Shot
@@ -121,7 +121,7 @@ def _is_in(text: str, prefixes: Iterable[str]) -> bool:
 @cache
 def own_addresses(policy: str) -> frozenset[str]:
     """The machine's own addresses."""
-    interfaces = read(Path(f"examples/{policy}.toml")).interfaces
+    interfaces = read_policy(Path(f"examples/{policy}.toml")).interfaces
     return frozenset(str(each.ip) for interface in interfaces for each in interface.addresses)
 
 

@@ -29,7 +29,7 @@ from tests.support.attack.act import (
     FAMILY,
     NOBODY,
     ROOT,
-    SOL,
+    SOCKET_LEVEL,
     STREAM,
     Act,
     Step,
@@ -95,7 +95,7 @@ def calls(uids: Sequence[int], own: Place, places: Sequence[Place]) -> Iterator[
         ways: dict[str, list[Step]] = {
             "a plain socket": [],
             "our own address": [("bind", (own[version], 0))],
-            "SO_BINDTODEVICE": [("setsockopt", SOL, BINDTODEVICE, b"eth0\0")],
+            "SO_BINDTODEVICE": [("setsockopt", SOCKET_LEVEL, BINDTODEVICE, b"eth0\0")],
             "port 1022": [("bind", ("", 1022))],
             "port 45000": [("bind", ("", 45000))],
         }

@@ -19,7 +19,7 @@ from tests.nftables.streams import STREAMS
 from tests.support.attack.act import Act
 from tests.support.attack.shot import Shot
 from tests.support.generate.plan_mutants import without_notes
-from tests.support.namespaces.filtered_machine import NOTHING, Verdict, ours, theirs
+from tests.support.namespaces.filtered_machine import NOTHING, Verdict, with_nftables, with_plan
 
 PAGE = Path("docs/oracle.md").read_text()
 
@@ -37,8 +37,8 @@ def both(
     """The verdicts on some shots and acts."""
     stream, verdicts = STREAMS[policy], []
     for side in (
-        ours(stream.policy, stream.neighbours, plan),
-        theirs(stream.policy, stream.neighbours, stream.ruleset),
+        with_plan(stream.policy, stream.neighbours, plan),
+        with_nftables(stream.policy, stream.neighbours, stream.ruleset),
     ):
         with side as machine:
             verdicts.append([*machine.fire(shots), *machine.perform(acts)])
@@ -83,7 +83,7 @@ def test_the_page_has_the_counts() -> None:
 @pytest.mark.parametrize(
     ("left_out", "found"),
     [
-        ("forged", "an answer of https from 2001:db8::2"),
+        ("spoofed", "an answer of https from 2001:db8::2"),
         ("from a bound socket", "IPv4 udp to the neighbour with SO_BINDTODEVICE"),
     ],
 )

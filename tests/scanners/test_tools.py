@@ -11,7 +11,7 @@ from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
 from tests.support.namespaces import servers
 from tests.support.nmap import scan
 from tests.support.router_example import FAR, HOST, LAN, MAILER, ROUTER, SERVER, WAN
-from tests.support.vm.tap_guest import Judge, Wired
+from tests.support.vm.tap_guest import TapGuest, ToolNamespace
 
 version = pytest.mark.parametrize("version", [4, 6])
 SSH = 22
@@ -24,8 +24,8 @@ who = pytest.mark.parametrize(("place", "allowed"), [ALLOWED, REFUSED], ids=["mg
 
 @who
 @version
-def test_ping(gate: Wired, version: int, place: dict[int, str], allowed: bool) -> None:
-    done = gate.judges[0].run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I",
+def test_ping(gate: TapGuest, version: int, place: dict[int, str], allowed: bool) -> None:
+    done = gate.sides[0].run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "1", "-I",
                               place[version], SELF[version])  # fmt: skip
     assert f"{2 if allowed else 0} received" in done.stdout
     assert "Unreachable" not in done.stdout + done.stderr
@@ -34,9 +34,11 @@ def test_ping(gate: Wired, version: int, place: dict[int, str], allowed: bool) -
 @who
 @version
 @pytest.mark.parametrize("port", [22, 80, 40000])
-def test_nping(gate: Wired, version: int, place: dict[int, str], allowed: bool, port: int) -> None:
+def test_nping(
+    gate: TapGuest, version: int, place: dict[int, str], allowed: bool, port: int
+) -> None:
     six = ("-6",) if version == 6 else ()
-    done = gate.judges[0].run(
+    done = gate.sides[0].run(
         "nping", *six, "--tcp", "-p", str(port), "--flags", "syn", "-S", place[version],
         "-e", "tap0", "--send-eth", "--source-mac", PEER_MACS[0], "--dest-mac", GUEST_MACS[0],
         "--count", "2", "--delay", "50ms",
@@ -46,8 +48,8 @@ def test_nping(gate: Wired, version: int, place: dict[int, str], allowed: bool, 
 
 
 @who
-def test_hping3(gate: Wired, place: dict[int, str], allowed: bool) -> None:
-    done = gate.judges[0].run(
+def test_hping3(gate: TapGuest, place: dict[int, str], allowed: bool) -> None:
+    done = gate.sides[0].run(
         "hping3", "--syn", "-p", "22", "-a", place[4], "-I", "tap0", "-c", "2", "-i", "u50000",
         SELF[4],
     )  # fmt: skip
@@ -56,8 +58,8 @@ def test_hping3(gate: Wired, place: dict[int, str], allowed: bool) -> None:
 
 @who
 @version
-def test_ssh(gate: Wired, version: int, place: dict[int, str], allowed: bool) -> None:
-    done = gate.judges[0].run(*ASK_SSH, "-b", place[version], SELF[version])
+def test_ssh(gate: TapGuest, version: int, place: dict[int, str], allowed: bool) -> None:
+    done = gate.sides[0].run(*ASK_SSH, "-b", place[version], SELF[version])
     if allowed:
         assert "remote software version pbrinit_test" in done.stderr
     else:
@@ -70,13 +72,13 @@ ASK_SSH = ("ssh", "-v", "-F", "none", "-o", "ConnectTimeout=2", "-o", "BatchMode
 @who
 @version
 def test_dig_hears_nothing_of_a_program_that_listens(
-    gate: Wired, version: int, place: dict[int, str], allowed: bool
+    gate: TapGuest, version: int, place: dict[int, str], allowed: bool
 ) -> None:
-    done = _dig(gate.judges[0], place[version], SELF[version])
+    done = _dig(gate.sides[0], place[version], SELF[version])
     assert "timed out" in done or "no servers could be reached" in done, (done, allowed)
 
 
-def _dig(judge: Judge, source: str, server: str, *options: str) -> str:
+def _dig(judge: ToolNamespace, source: str, server: str, *options: str) -> str:
     done = judge.run(
         "dig", "-b", source, f"@{server}", "+tries=1", "+time=1", *options, "example.org"
     )
@@ -84,15 +86,15 @@ def _dig(judge: Judge, source: str, server: str, *options: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def serving_router(router: Wired) -> Wired:
+def serving_router(router: TapGuest) -> TapGuest:
     """The router, with servers on both sides, also where nobody may ask them."""
     far, near = FAR.values(), (*HOST.values(), *SERVER.values())
-    router.judges[WAN].namespace.do(servers.serve, [*far], [80, 443, 8080, 25], [53, 5353])
-    router.judges[LAN].namespace.do(servers.serve, [*near], [80, 443, 8080], [53])
+    router.sides[WAN].namespace.do(servers.serve, [*far], [80, 443, 8080, 25], [53, 5353])
+    router.sides[LAN].namespace.do(servers.serve, [*near], [80, 443, 8080], [53])
     return router
 
 
-def _curl(judge: Judge, source: str, target: str, port: int) -> tuple[int, str]:
+def _curl(judge: ToolNamespace, source: str, target: str, port: int) -> tuple[int, str]:
     at = f"[{target}]" if ":" in target else target
     done = judge.run("curl", "--silent", "--noproxy", "*", "--max-time", "2", "--interface", source,
                      f"http://{at}:{port}/")  # fmt: skip
@@ -100,8 +102,8 @@ def _curl(judge: Judge, source: str, target: str, port: int) -> tuple[int, str]:
 
 
 @version
-def test_curl_from_inside(serving_router: Wired, version: int) -> None:
-    lan = serving_router.judges[LAN]
+def test_curl_from_inside(serving_router: TapGuest, version: int) -> None:
+    lan = serving_router.sides[LAN]
     page = servers.PAGE.decode()
     for port in (80, 443):
         assert _curl(lan, HOST[version], FAR[version], port) == (0, page)
@@ -112,8 +114,8 @@ def test_curl_from_inside(serving_router: Wired, version: int) -> None:
 
 
 @version
-def test_curl_from_outside(serving_router: Wired, version: int) -> None:
-    wan = serving_router.judges[WAN]
+def test_curl_from_outside(serving_router: TapGuest, version: int) -> None:
+    wan = serving_router.sides[WAN]
     assert _curl(wan, FAR[version], SERVER[version], 443) == (0, servers.PAGE.decode())
     for place, port in ((SERVER, 80), (SERVER, 8080), (HOST, 443), (HOST, 80)):
         assert _curl(wan, FAR[version], place[version], port) == (TIMED_OUT, "")
@@ -121,30 +123,30 @@ def test_curl_from_outside(serving_router: Wired, version: int) -> None:
 
 @version
 @pytest.mark.parametrize("by", ["+notcp", "+tcp"])
-def test_dig_through_the_router(serving_router: Wired, version: int, by: str) -> None:
-    lan, wan = serving_router.judges[LAN], serving_router.judges[WAN]
+def test_dig_through_the_router(serving_router: TapGuest, version: int, by: str) -> None:
+    lan, wan = serving_router.sides[LAN], serving_router.sides[WAN]
     assert servers.ANSWER in _dig(lan, HOST[version], FAR[version], by)
     assert servers.ANSWER not in _dig(lan, HOST[version], FAR[version], by, "-p", "5353")
     assert servers.ANSWER not in _dig(wan, FAR[version], HOST[version], by)
 
 
 @version
-def test_ssh_reaches_the_router_from_inside_alone(router: Wired, version: int) -> None:
-    inside = router.judges[LAN].run(*ASK_SSH, "-b", HOST[version], ROUTER[LAN][version])
+def test_ssh_reaches_the_router_from_inside_alone(router: TapGuest, version: int) -> None:
+    inside = router.sides[LAN].run(*ASK_SSH, "-b", HOST[version], ROUTER[LAN][version])
     assert "remote software version pbrinit_test" in inside.stderr
-    outside = router.judges[WAN].run(*ASK_SSH, "-b", FAR[version], SELF[version])
+    outside = router.sides[WAN].run(*ASK_SSH, "-b", FAR[version], SELF[version])
     assert "timed out" in outside.stderr
 
 
 @version
 def test_nmap_from_outside_finds_https_of_the_server_alone(
-    serving_router: Wired, version: int
+    serving_router: TapGuest, version: int
 ) -> None:
     ports = [*range(1, 1025), 8080, 40000]
     for place, found in ((SERVER, {443}), (HOST, set()), (MAILER, set())):
-        seen = scan(serving_router.judges[WAN], place[version], "-sS", "-S", FAR[version],
+        seen = scan(serving_router.sides[WAN], place[version], "-sS", "-S", FAR[version],
                     "-e", "tap0", ports=ports)  # fmt: skip
-        assert seen.having("open") == found
+        assert seen.ports_in("open") == found
         assert seen.states - {"open"} == {"filtered"}
         assert seen.count == len(ports)
 
@@ -163,13 +165,13 @@ IPERF = ("iperf3", "--json", "--time", "1", "--connect-timeout", "2000")
     ],
 )
 def test_iperf3_through_the_router(
-    router: Wired, version: int, port: int, how: tuple[str, ...], passes: bool
+    router: TapGuest, version: int, port: int, how: tuple[str, ...], passes: bool
 ) -> None:
     target = ALONE[version]
-    with router.judges[WAN].beside(
+    with router.sides[WAN].running_server(
         port, "iperf3", "--server", "--port", str(port), "--bind", target
     ):
-        done = router.judges[LAN].run(
+        done = router.sides[LAN].run(
             *IPERF, "--client", target, "--port", str(port), "--bind", HOST[version], *how
         )
     told = json.loads(done.stdout)

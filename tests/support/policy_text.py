@@ -11,12 +11,12 @@ import pytest
 from pbrinit.analysis import explain
 from pbrinit.compiler import rooms
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import In
+from pbrinit.net.packet import Ingress
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
-from pbrinit.semantics.decision import Ruling, Rulings
+from pbrinit.policy.reader.reader import read_policy
+from pbrinit.semantics.decision import Decision, PolicyDecider
 
 ROUTER = """
 hostname = "router"
@@ -80,7 +80,7 @@ def written(text: str, names: str = ROUTER) -> Policy:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "written.toml"
         path.write_text(names + text)
-        return read(path)
+        return read_policy(path)
 
 
 def problems(folder: Path, text: str) -> list[str]:
@@ -88,19 +88,19 @@ def problems(folder: Path, text: str) -> list[str]:
     path = folder / "policy.toml"
     path.write_text(text)
     with pytest.raises(PolicyError) as refused:
-        read(path)
+        read_policy(path)
     return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
 
 
-def ruling(policy: Policy, question: str) -> Ruling:
+def ruling(policy: Policy, question: str) -> Decision:
     """What a policy says of a packet, asked for as `pbrctl explain` is.
 
     What is sent without a source is the look-up of a program that has none yet.
     """
     asked = explain.parse(question, policy, rooms.programs(policy))
     packet, direction = asked.packet, asked.direction
-    assert isinstance(direction, In) or direction.device is None
-    return Rulings(policy).of(packet, direction)
+    assert isinstance(direction, Ingress) or direction.device is None
+    return PolicyDecider(policy).decide(packet, direction)
 
 
 def where(policy: Policy, question: str) -> str:
@@ -135,7 +135,7 @@ def asking(policy: Policy, family: Family, name: str) -> Policy:
                 i,
                 addresses=tuple(a for a in i.addresses if a.version != family.version),
                 gateways=tuple(g for g in i.gateways if g.version != family.version),
-                asks=i.asks | {family},
+                dynamic_families=i.dynamic_families | {family},
             )
             if i.name == name
             else i
@@ -145,13 +145,13 @@ def asking(policy: Policy, family: Family, name: str) -> Policy:
     return replace(
         policy,
         interfaces=now(policy.interfaces),
-        entries=tuple(
-            replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
-            for e in policy.entries
+        allows=tuple(
+            replace(e, interfaces=now(e.interfaces), egress_interfaces=now(e.egress_interfaces))
+            for e in policy.allows
         ),
         denies=tuple(replace(d, interfaces=now(d.interfaces)) for d in policy.denies),
         expectations=tuple(
-            replace(e, interfaces=now(e.interfaces), ways_out=now(e.ways_out))
+            replace(e, interfaces=now(e.interfaces), egress_interfaces=now(e.egress_interfaces))
             for e in policy.expectations
         ),
     )

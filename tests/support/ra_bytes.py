@@ -34,8 +34,8 @@ def resolvers(*addresses: str, seconds: int = 1200) -> Packet:
 
 
 def says(*options: Packet, seconds: int = 1800, **fields: Any) -> bytes:
-    """What a router says."""
-    found: Packet = ICMPv6ND_RA(routerlifetime=seconds, cksum=0, **fields)
+    """What a router says, of medium preference unless said."""
+    found: Packet = ICMPv6ND_RA(routerlifetime=seconds, cksum=0, **{"prf": 0, **fields})
     for option in options:
         found /= option
     return bytes(found)

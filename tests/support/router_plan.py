@@ -27,7 +27,7 @@ from pbrinit.plan.plan import (
     Link,
     Plan,
     Route,
-    RouteKind,
+    RouteType,
     Rule,
     Sysctl,
 )
@@ -143,25 +143,25 @@ def _rules(family: Family) -> Iterator[Rule]:
 
 
 def _by_loopback() -> Iterator[Route]:
-    yield Route(Family.V4, SINK, RouteKind.UNICAST)
-    yield Route(Family.V6, SINK, RouteKind.UNICAST)
+    yield Route(Family.V4, SINK, RouteType.UNICAST)
+    yield Route(Family.V6, SINK, RouteType.UNICAST)
     for family, place in PLACES.items():
-        for host, kind in ((BLACKHOLED, RouteKind.BLACKHOLE), (PROHIBITED, RouteKind.PROHIBIT),
-                           (THROWN, RouteKind.THROW)):  # fmt: skip
+        for host, kind in ((BLACKHOLED, RouteType.BLACKHOLE), (PROHIBITED, RouteType.PROHIBIT),
+                           (THROWN, RouteType.THROW)):  # fmt: skip
             yield Route(family, HERE, kind, ip_network(place.server(host)))
     place = PLACES[Family.V6]
-    for host, kind in ((GOES_NOWHERE, RouteKind.BLACKHOLE), (IS_REFUSED, RouteKind.PROHIBIT),
-                       (IS_THROWN, RouteKind.THROW)):  # fmt: skip
+    for host, kind in ((GOES_NOWHERE, RouteType.BLACKHOLE), (IS_REFUSED, RouteType.PROHIBIT),
+                       (IS_THROWN, RouteType.THROW)):  # fmt: skip
         yield Route(Family.V6, SOURCED, kind, source=ip_network(place.client(host)))
 
 
 def _by_wan() -> Iterator[Route]:
     for family, place in PLACES.items():
         for table in (TABLE_MAIN, HERE):
-            yield Route(family, table, RouteKind.UNICAST, gateway=place.gateway)
+            yield Route(family, table, RouteType.UNICAST, gateway=place.gateway)
     place = PLACES[Family.V6]
     source = ip_network(place.client(GOES))
-    yield Route(Family.V6, SOURCED, RouteKind.UNICAST, gateway=place.gateway, source=source)
+    yield Route(Family.V6, SOURCED, RouteType.UNICAST, gateway=place.gateway, source=source)
 
 
 def _link(device: str, addresses: list[str], routes: Iterator[Route]) -> Link:
@@ -183,7 +183,7 @@ PLAN = Plan(
         _link("eth1", [place.lan for place in PLACES.values()], iter(())),
     ),
     tables=(),
-    last=tuple(
+    forwarding_sysctls=tuple(
         Sysctl(f"net/{key}/forwarding", "1", "it passes packets on")
         for key in ("ipv4/conf/eth0", "ipv4/conf/eth1", "ipv6/conf/all")
     ),

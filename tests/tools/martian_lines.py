@@ -104,9 +104,9 @@ def main() -> None:
 
         print(f"{'what arrives':50} {'the log says':38} lines of the kernel")
         for name, (packet, hardware) in CASES.items():
-            before = lab.machine.do(run_reject_log.told)[0]
+            before = lab.machine.do(run_reject_log.entries)[0]
             send(packet, hardware or ours)
-            heard_of, _, lines = lab.machine.do(run_reject_log.told)
+            heard_of, _, lines = lab.machine.do(run_reject_log.entries)
             said = lines[0].partition(" ")[2] if heard_of > before else "-"
             print(f"{name:50} {said:45} {len(ring.lines()):>12}")
         time.sleep(6)

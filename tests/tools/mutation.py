@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from pbrinit.analysis.conformance import Judge
+from pbrinit.analysis.conformance import ConformanceChecker
 from pbrinit.analysis.proof.prover import Proof
 from pbrinit.cli.build import load
-from pbrinit.net.packet import Direction, Packet
+from pbrinit.net.packet import Origin, Packet
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.generate.edge_packets import Drawn
 from tests.support.generate.feasible_packets import real
 from tests.support.generate.packets import Packets, seeded
@@ -40,8 +40,8 @@ class Outcome:
 
     mutant: Mutant
     refuted: bool
-    wrong: tuple[Packet, Direction] | None
-    changed: tuple[Packet, Direction] | None
+    wrong: tuple[Packet, Origin] | None
+    changed: tuple[Packet, Origin] | None
 
 
 class Original:
@@ -53,7 +53,7 @@ class Original:
         self._drawn = Drawn(policy, random)
         self.plan = plan
         proof = Proof(policy, plan)
-        self._judge = proof.judge
+        self._judge = proof.checker
         self._link_local = proof.link_local
         self._known = {
             obligation.key(): proof.find(obligation).counterexample is not None
@@ -62,16 +62,16 @@ class Original:
 
     def outcome(self, mutant: Mutant) -> Outcome:
         """What proof and model say of a mutant."""
-        judge = Judge(self.policy, mutant.plan, self._link_local)
+        judge = ConformanceChecker(self.policy, mutant.plan, self._link_local)
         packets = list(self._packets(mutant))
         wrong = next((p for p in packets if _is_wrong(judge, p)), None)
         changed = next((p for p in packets if self._differs(judge, p)), None)
         return Outcome(mutant, self._refuted(mutant), wrong, changed)
 
-    def _differs(self, judge: Judge, asked: tuple[Packet, Direction]) -> bool:
-        return judge.judge(*asked).does != self._judge.judge(*asked).does
+    def _differs(self, judge: ConformanceChecker, asked: tuple[Packet, Origin]) -> bool:
+        return judge.check(*asked).actual != self._judge.check(*asked).actual
 
-    def _packets(self, mutant: Mutant) -> Iterator[tuple[Packet, Direction]]:
+    def _packets(self, mutant: Mutant) -> Iterator[tuple[Packet, Origin]]:
         yield from real(self._drawn.packets(NEAR, mutant.rule))
         near = Packets(mutant.plan, self._random)
         yield from real(near.near(mutant.rule) for _ in range(OTHER))
@@ -86,9 +86,9 @@ class Original:
         )
 
 
-def _is_wrong(judge: Judge, asked: tuple[Packet, Direction]) -> bool:
-    judgement = judge.judge(*asked)
-    return judgement.wrong or judgement.mistold
+def _is_wrong(judge: ConformanceChecker, asked: tuple[Packet, Origin]) -> bool:
+    judgement = judge.check(*asked)
+    return judgement.wrong or judgement.wrong_notice
 
 
 def main() -> int:
@@ -102,7 +102,7 @@ def main() -> int:
     for path in options.policy:
         start = time.monotonic()
         random = seeded(f"{options.seed}.{path.stem}")
-        original = Original(read(path), load(path), random)
+        original = Original(read_policy(path), load(path), random)
         made = [m for m in mutants(original.plan) if random.random() < options.share]
         done = [original.outcome(mutant) for mutant in made]
         for outcome in done:

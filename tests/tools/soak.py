@@ -19,9 +19,14 @@ from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from tests.support.namespaces import in_namespace, run_guard
 from tests.support.namespaces.lab import Lab
-from tests.support.vm.booted import questions
+from tests.support.vm.booted import probe_frames
 from tests.support.vm.built_image import IMAGE, artefacts_in
-from tests.support.vm.running_machine import BACK, GONE, as_planned, machine_running
+from tests.support.vm.running_machine import (
+    CARRIER_BACK,
+    CARRIER_LOST,
+    assert_as_planned,
+    machine_running,
+)
 
 EVERY = 100
 REPLUG_SECONDS = 3.0
@@ -37,14 +42,14 @@ def cables(artefacts: Artefacts, count: int) -> None:
         guest = running.booted.guest
         for number in track(range(1, count + 1), "cables pulled"):
             running.cable("off")
-            guest.expect(GONE)
+            guest.expect(CARRIER_LOST)
             running.cable("on")
-            guest.expect(BACK)
+            guest.expect(CARRIER_BACK)
             if number % EVERY == 0 or number == count:
                 guest.send_line("")
                 guest.wait_for_prompt()
                 time.sleep(2)
-                as_planned(running.booted)
+                assert_as_planned(running.booted)
         assert f"carrier changed {2 * count} times" in guest.run("status")
 
 
@@ -55,12 +60,12 @@ def cards(count: int) -> None:
         assert lab.machine.do(in_namespace.enforce, plan) == []
         lab.machine.do(run_guard.start, plan)
         for _ in track(range(count), "cards replaced"):
-            repairs = lab.machine.do(run_guard.seen).repairs
+            repairs = lab.machine.do(run_guard.record).repairs
             lab.machine.run("ip", "link", "del", "eth0")
             lab.machine.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
             end = time.monotonic() + REPLUG_SECONDS
             while (
-                lab.machine.do(run_guard.seen).repairs == repairs
+                lab.machine.do(run_guard.record).repairs == repairs
                 or lab.machine.do(run_guard.differences, plan)
                 or "local default" not in lab.machine.run("ip", "route", "show", "table", "1000")
             ):
@@ -81,20 +86,20 @@ def endurance(artefacts: Artefacts, minutes: float) -> None:
             task = bar.add_task("asked without a pause", total=60 * minutes)
             while time.monotonic() < end:
                 start = time.monotonic()
-                for frame in questions():
+                for frame in probe_frames():
                     booted.wire.send(frame)
                     asked += 1
                     time.sleep(PAUSE_SECONDS)
                     if time.monotonic() > start + ROUND_SECONDS:
                         break
                 running.cable("off")
-                booted.guest.expect(GONE)
+                booted.guest.expect(CARRIER_LOST)
                 running.cable("on")
-                booted.guest.expect(BACK)
+                booted.guest.expect(CARRIER_BACK)
                 booted.guest.send_line("")
                 booted.guest.wait_for_prompt()
                 time.sleep(2)
-                as_planned(booted)
+                assert_as_planned(booted)
                 free.append(_free(booted.guest.run("status")))
                 bar.update(task, advance=time.monotonic() - start)
         print(f"{asked} questions, {len(free)} cables pulled, {free[0]} KiB free, then {free[-1]}")

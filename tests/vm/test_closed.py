@@ -15,11 +15,11 @@ from factory.vm.qemu import Accelerator, Machine, Nic
 from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.plan.encode import encode
-from pbrinit.plan.plan import Route, RouteKind
+from pbrinit.plan.plan import Route, RouteType
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan, LinkPlan
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.vm.booted import CLOSED, MEMORY, Booted, boot
+from tests.support.vm.booted import CLOSED, MEMORY, BootedGuest, boot
 from tests.support.vm.built_image import direct, with_plan
 from tests.support.vm.guest import BOOT_SECONDS, LOGS, Guest
 from tests.support.vm.wire import Wire
@@ -42,10 +42,12 @@ def one_byte_flipped() -> bytes:
 def set_twice() -> bytes:
     """A set of 80 prefixes on loopback, of which each route is sent twice."""
     routes = [
-        Route(Family.V4, 3000, RouteKind.THROW, IPv4Network(f"203.0.{number}.0/24"))
+        Route(Family.V4, 3000, RouteType.THROW, IPv4Network(f"203.0.{number}.0/24"))
         for number in range(80)
     ]
-    loopback = replace(PLANNED.links[0], early_routes=(*PLANNED.links[0].early_routes, *routes))
+    loopback = replace(
+        PLANNED.links[0], preaddress_routes=(*PLANNED.links[0].preaddress_routes, *routes)
+    )
     plan = encode(replace(PLANNED, links=(loopback, *PLANNED.links[1:])), "host")
     [(text, pieces, size, offset)] = plan.links[0].bulks
     first = LinkPlan(**{**vars(plan.links[0]), "bulks": ((text, pieces * 2, size, offset),)})
@@ -79,7 +81,7 @@ def closed(
     artefacts: Artefacts,
     accelerated: Accelerator,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Booted, str]]:
+) -> Iterator[tuple[BootedGuest, str]]:
     """The image with one fault in its plan, and what the console must say of it."""
     make, message = FAULTS[request.param]
     initramfs = with_plan(artefacts, tmp_path_factory.mktemp("closed"), make())
@@ -89,11 +91,11 @@ def closed(
             yield booted, message
 
 
-def test_it_stays_closed_and_says_why(closed: tuple[Booted, str]) -> None:
+def test_it_stays_closed_and_says_why(closed: tuple[BootedGuest, str]) -> None:
     booted, message = closed
-    assert f"{CLOSED}: {message}" in booted.told
+    assert f"{CLOSED}: {message}" in booted.console
     assert booted.guest.run("status") == next(
-        line.partition("pbrinit: ")[2] for line in booted.told.splitlines() if message in line
+        line.partition("pbrinit: ")[2] for line in booted.console.splitlines() if message in line
     )
     assert booted.guest.run("probe tcp 192.0.2.1 80").startswith(CLOSED)
     assert booted.wire.frames() == []

@@ -15,17 +15,17 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import Ether
 
 from factory.image.build import Artefacts, archive
-from factory.vm.qemu import Accelerator, Direct, Machine, Nic
+from factory.vm.qemu import Accelerator, Machine, Nic
 from pbrinit.boot.observe.reject_log import LINES_AT_ONCE
 from pbrinit.cli.build import loaded
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan, password_hash
-from tests.support.attack.agent_line import BEGIN, END, Inside
+from tests.support.attack.agent_line import AgentLine
 from tests.support.attack.range import agent_archive
 from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MAC, MAC
 from tests.support.vm.booted import MEMORY
-from tests.support.vm.built_image import with_files
+from tests.support.vm.built_image import direct, with_files
 from tests.support.vm.guest import BOOT_SECONDS, LOGS, Guest
 from tests.support.vm.peer import Peer
 from tests.support.vm.probe import Probe, Tcp, Udp
@@ -34,6 +34,9 @@ from tests.support.vm.wire import Wire
 SECRET, PORT, UID, NOBODY = "correct horse", 9100, 900, 65534
 ASKED = r"^password: "
 WRONG = "that is not the password"
+AGENT_MEMORY = 8
+"""Megabytes, for the Python that is beside the shipped programs."""
+
 POLICY = f"""
 [console]
 password = "{password_hash.hash_password(SECRET)}"
@@ -56,7 +59,7 @@ class Locked:
 
     guest: Guest
     peer: Peer
-    inside: Inside
+    inside: AgentLine
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +81,10 @@ def locked(
         archive("etc/pbrinit", {"password": policy.password.encode()}, 0o400),
     )
     initramfs.write_bytes(initramfs.read_bytes() + agent_archive())
-    cmdline = f"{artefacts.cmdline.read_text().strip()} {BEGIN} {END}"
-    boots = Direct(artefacts.vmlinuz, initramfs, cmdline)
-    with Wire(LOGS / "boot-locked.pcap") as wire, Inside() as inside:
+    boots = direct(artefacts, initramfs)
+    with Wire(LOGS / "boot-locked.pcap") as wire, AgentLine() as inside:
         there = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
-        machine = Machine(boots, (Nic(wire.netdev, GUEST_MAC),), MEMORY)
+        machine = Machine(boots, (Nic(wire.netdev, GUEST_MAC),), MEMORY + AGENT_MEMORY)
         with Guest("locked", machine, accelerated, LOGS, inside.options) as guest:
             inside.wait()
             guest.expect(ASKED, BOOT_SECONDS)
@@ -91,7 +93,7 @@ def locked(
 
 def test_nothing_but_the_password_gets_in_and_each_mistake_takes_longer(locked: Locked) -> None:
     guest, waited = locked.guest, []
-    for typed in ("status\n", "\x03", "\x04", "correct\n"):
+    for typed in ("status\n", "\x03\x1c\x1a\x13\n", "\x04", "correct\n"):
         start = time.monotonic()
         guest.press(typed)
         guest.expect(WRONG)
@@ -173,9 +175,9 @@ def test_who_is_refused_is_named_on_the_console_and_hears_nothing(
     source = STRANGER[version]
     probes: list[Probe] = [Tcp(source, SELF[version], port, 40000 + port) for port in (23, 8080)]
     probes += [Udp(source, SELF[version], 53, sport=40053)]
-    fence = Tcp(MGMT[version], SELF[version], PORT)
+    marker = Tcp(MGMT[version], SELF[version], PORT)
     before = time.monotonic()
-    results = locked.peer.probes(probes, 10, fence=fence)
+    results = locked.peer.probes(probes, 10, marker=marker)
     assert [result.verdict for result in results] == ["silence"] * 3
     where = "{}:{}" if version == 4 else "[{}]:{}"
     for kind, port in (("tcp", 23), ("tcp", 8080), ("udp", 53)):

@@ -23,15 +23,15 @@ from tests.support.mac_addresses import GUEST_MAC
 from tests.support.namespaces import dhcp_server, in_namespace
 from tests.support.vm import load
 from tests.support.vm.appliance import (
-    AS_WRITTEN,
     MGMT,
-    NOBODY,
-    SERVED,
+    PAGE_ALLOWED,
     SERVER,
+    SSH_ALLOWED,
     STRANGER,
+    UNREACHED,
     Appliance,
-    booted,
-    in_order,
+    assert_in_order,
+    boot_appliance,
 )
 
 POLICY = Path("examples/dhcp.toml")
@@ -51,7 +51,7 @@ def appliance(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Appliance]:
     folder = tmp_path_factory.mktemp("dhcp")
-    with booted(POLICY, artefacts, accelerated, folder, [f"{SERVER[4]}/24"]) as found:
+    with boot_appliance(POLICY, artefacts, accelerated, folder, [f"{SERVER[4]}/24"]) as found:
         yield found
 
 
@@ -66,13 +66,13 @@ def servers(appliance: Appliance) -> Iterator[ExitStack]:
 def serve(appliance: Appliance, servers: ExitStack, address: str, *options: str) -> None:
     """Let a dnsmasq give this address alone."""
     pool = f"--dhcp-range={address},{address},2m"
-    network = appliance.network.inside
-    servers.enter_context(dhcp_server.served(network, appliance.folder, pool, RENEWAL, *options))
+    network = appliance.network.namespace
+    servers.enter_context(dhcp_server.dnsmasq(network, appliance.folder, pool, RENEWAL, *options))
 
 
 def four(appliance: Appliance, since: float = 0.0) -> list[Layer]:
     """What of IPv4 and ARP the guest sent."""
-    return appliance.sent(since, lambda packet: IP in packet or ARP in packet)
+    return appliance.sent_packets(since, lambda packet: IP in packet or ARP in packet)
 
 
 def is_discover(packet: Layer) -> bool:
@@ -84,8 +84,8 @@ def is_discover(packet: Layer) -> bool:
 
 
 def test_without_a_server_nothing_of_ipv4_leaves_but_dhcp(appliance: Appliance) -> None:
-    assert appliance.reached(FIRST) == NOBODY
-    assert not appliance.serves(FIRST)
+    assert appliance.probe_results(FIRST) == UNREACHED
+    assert not appliance.is_page_served(FIRST)
     assert "refused" in appliance.guest.run(f"probe tcp {SERVER[4]} 443 as updater")
     time.sleep(4)
     sent = four(appliance)
@@ -99,10 +99,10 @@ def test_with_a_lease_the_machine_is_as_the_policy_says(
     serve(appliance, servers, FIRST)
     appliance.guest.expect(rf"wan: {FIRST}/24, gateway {SERVER[4]} for 120 s from {SERVER[4]}", 70)
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
-    assert appliance.reached(FIRST) == AS_WRITTEN
-    assert appliance.page(FIRST) == SERVED
-    assert appliance.network.inside.do(in_namespace.ping, FIRST, MGMT[4])
-    appliance.network.inside.do(in_namespace.serve, "tcp", 443, (SERVER[4],))
+    assert appliance.probe_results(FIRST) == SSH_ALLOWED
+    assert appliance.page_results(FIRST) == PAGE_ALLOWED
+    assert appliance.network.namespace.do(in_namespace.ping, FIRST, MGMT[4])
+    appliance.network.namespace.do(in_namespace.serve, "tcp", 443, (SERVER[4],))
     appliance.guest.send_line("")
     appliance.guest.wait_for_prompt()
     assert "connected" in appliance.guest.run(f"probe tcp {SERVER[4]} 443 as updater")
@@ -141,7 +141,7 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     servers.close()
     serve(appliance, servers, SECOND, f"--dhcp-option={ROUTES}")
     start = time.monotonic()
-    inside, hardware = appliance.network.inside, GUEST_MAC
+    inside, hardware = appliance.network.namespace, GUEST_MAC
     inside.do(load.start, hardware, (FIRST, SECOND), (MGMT[4], STRANGER[4], SERVER[4]))
     appliance.guest.expect(r"wan: no lease", LEASE_SECONDS)
     given = f"{SECOND}/24, gateway {SERVER[4]}, {BRANCH} via {BRANCHES_ROUTER}"
@@ -151,11 +151,11 @@ def test_another_address_takes_the_place_of_the_first_without_a_gap(
     assert inside.do(load.stop) > 2000
     sent = four(appliance, start)
     first, second = (partial(is_allowed, own=own) for own in (FIRST, SECOND))
-    in_order(sent, first, is_discover, second)
-    assert appliance.reached(SECOND) == AS_WRITTEN
-    assert appliance.page(SECOND) == SERVED
-    assert appliance.reached(FIRST) == NOBODY
-    assert not appliance.serves(FIRST)
+    assert_in_order(sent, first, is_discover, second)
+    assert appliance.probe_results(SECOND) == SSH_ALLOWED
+    assert appliance.page_results(SECOND) == PAGE_ALLOWED
+    assert appliance.probe_results(FIRST) == UNREACHED
+    assert not appliance.is_page_served(FIRST)
 
 
 def test_who_is_beyond_a_router_of_the_lease_is_asked_by_that_router(appliance: Appliance) -> None:
@@ -180,9 +180,9 @@ def test_a_lease_that_nobody_renews_ends_and_nothing_but_dhcp_is_left(
     appliance.guest.expect(r'policy "dhcp" [0-9a-f]{16}: \d+ rules in force', 30)
     time.sleep(2)
     closed = time.monotonic()
-    assert appliance.reached(SECOND) == NOBODY
-    assert not appliance.serves(SECOND)
-    assert not appliance.network.inside.do(in_namespace.ping, SECOND, MGMT[4])
+    assert appliance.probe_results(SECOND) == UNREACHED
+    assert not appliance.is_page_served(SECOND)
+    assert not appliance.network.namespace.do(in_namespace.ping, SECOND, MGMT[4])
     time.sleep(5)
     sent = four(appliance, closed)
     assert sent

@@ -11,7 +11,7 @@ from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic
 from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_LAN_MAC, GUEST_MAC
-from tests.support.vm.booted import IN_FORCE, MEMORY, Booted, boot
+from tests.support.vm.booted import IN_FORCE, MEMORY, BootedGuest, boot
 from tests.support.vm.built_image import direct, with_example
 from tests.support.vm.guest import LOGS
 from tests.support.vm.peer import Peer
@@ -35,7 +35,7 @@ BLOCKLIST_MEMORY = 256
 class Router:
     """A router at its prompt, with those outside and those inside."""
 
-    booted: Booted
+    booted: BootedGuest
     outside: Peer
     inside: Peer
 
@@ -70,8 +70,8 @@ def test_a_router_passes_nothing_on_before_its_rules_are_in_force(router: Router
 @versions
 def test_inside_they_browse_ask_names_and_ping(router: Router, version: int) -> None:
     who, where = INSIDE[version], OUTSIDE[version]
-    fence = Ping(who, where)
-    told = router.inside.probes([Tcp(who, where, port) for port in (443, 53)], fence=fence)
+    marker = Ping(who, where)
+    told = router.inside.probes([Tcp(who, where, port) for port in (443, 53)], marker=marker)
     assert [result.verdict for result in told] == ["syn-ack", "syn-ack"]
     assert router.inside.tcp_talk(who, where, 443) == b"hello\n"
 
@@ -80,7 +80,7 @@ def test_inside_they_browse_ask_names_and_ping(router: Router, version: int) -> 
 def test_what_is_not_allowed_out_is_silence(router: Router, version: int) -> None:
     who, where = INSIDE[version], OUTSIDE[version]
     asked: list[Probe] = [Tcp(who, where, 8080), Udp(who, where, 443)]
-    told = router.inside.probes(asked, fence=Ping(who, where))
+    told = router.inside.probes(asked, marker=Ping(who, where))
     assert [result.verdict for result in told] == ["silence"] * len(asked)
 
 
@@ -94,19 +94,19 @@ def test_who_may_not_send_mail_is_told_and_the_mail_host_may(router: Router, ver
 @versions
 def test_from_outside_only_the_web_server_is_reached(router: Router, version: int) -> None:
     who = OUTSIDE[version]
-    fence = Tcp(who, SERVER[version], 443)
+    marker = Tcp(who, SERVER[version], 443)
     asked = [Tcp(who, SERVER[version], port) for port in (25, 53, 80, 8080)]
     asked += [Tcp(who, INSIDE[version], port) for port in (25, 53, 443)]
     asked += [Tcp(who, own[version], 22) for own in (SELF, LAN_SELF)]
-    told = router.outside.probes(asked, fence=fence)
+    told = router.outside.probes(asked, marker=marker)
     assert [result.verdict for result in told] == ["silence"] * len(asked)
 
 
 @versions
 def test_nobody_outside_speaks_for_somebody_inside(router: Router, version: int) -> None:
     forged = [Tcp(INSIDE[version], SERVER[version], 443), Tcp(SELF[version], SERVER[version], 443)]
-    fence = Tcp(OUTSIDE[version], SERVER[version], 443)
-    told = router.outside.probes(forged, fence=fence)
+    marker = Tcp(OUTSIDE[version], SERVER[version], 443)
+    told = router.outside.probes(forged, marker=marker)
     assert [result.verdict for result in told] == ["silence", "silence"]
 
 
@@ -117,7 +117,7 @@ def test_a_router_is_as_planned_after_all_that(router: Router) -> None:
 @pytest.fixture(scope="module")
 def blocklist(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Booted]:
+) -> Iterator[BootedGuest]:
     """The server with 100,000 prefixes that are not to reach it, while it listens."""
     folder = tmp_path_factory.mktemp("blocklist")
     image = direct(artefacts, with_example(artefacts, "blocklist", folder))
@@ -130,22 +130,22 @@ def blocklist(
 
 
 @versions
-def test_whoever_is_not_listed_reaches_the_server(blocklist: Booted, version: int) -> None:
+def test_whoever_is_not_listed_reaches_the_server(blocklist: BootedGuest, version: int) -> None:
     for who in (STRANGER, NEIGHBOUR, MGMT):
         assert blocklist.peer.tcp(who[version], SELF[version], 443).verdict == "syn-ack"
 
 
 @versions
-def test_who_is_listed_hears_nothing(blocklist: Booted, version: int) -> None:
+def test_who_is_listed_hears_nothing(blocklist: BootedGuest, version: int) -> None:
     asked = [Tcp(LISTED[version], SELF[version], port) for port in (443, 80)]
-    told = blocklist.peer.probes(asked, fence=Tcp(STRANGER[version], SELF[version], 443))
+    told = blocklist.peer.probes(asked, marker=Tcp(STRANGER[version], SELF[version], 443))
     assert [result.verdict for result in told] == ["silence", "silence"]
 
 
 @pytest.fixture(scope="module")
 def kiosk(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Booted]:
+) -> Iterator[BootedGuest]:
     """The kiosk on the household's wire."""
     image = direct(artefacts, with_example(artefacts, "kiosk", tmp_path_factory.mktemp("kiosk")))
     with Wire() as wire:
@@ -159,7 +159,9 @@ def kiosk(
 
 
 @versions
-def test_a_kiosks_user_browses_the_world_but_not_the_house(kiosk: Booted, version: int) -> None:
+def test_a_kiosks_user_browses_the_world_but_not_the_house(
+    kiosk: BootedGuest, version: int
+) -> None:
     run = kiosk.guest.run
     assert run(f"probe tcp {STRANGER[version]} 443 as kiosk").startswith("connected")
     assert run(f"probe tcp {RESOLVER[version]} 53 as kiosk").startswith("connected")
@@ -169,6 +171,6 @@ def test_a_kiosks_user_browses_the_world_but_not_the_house(kiosk: Booted, versio
 
 
 @versions
-def test_nobody_else_on_a_kiosk_gets_out(kiosk: Booted, version: int) -> None:
+def test_nobody_else_on_a_kiosk_gets_out(kiosk: BootedGuest, version: int) -> None:
     told = kiosk.guest.run(f"probe tcp {STRANGER[version]} 443")
     assert told.startswith("refused by the policy (EACCES)")

@@ -15,14 +15,14 @@ from scapy.layers.inet import ICMP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply
 
 from factory.image.build import Artefacts, archive
-from factory.vm.qemu import Accelerator, Direct, Machine, Nic
+from factory.vm.qemu import Accelerator, Machine, Nic
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.vm.booted import questions
-from tests.support.vm.built_image import direct, with_files
+from tests.support.vm.booted import probe_frames
+from tests.support.vm.built_image import PYTHON, direct, init_archive, with_files
 from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.wire import Frame, Wire
 
@@ -30,6 +30,7 @@ STRIDE = int(os.environ.get("STRIDE", "48"))
 """Every how many messages one goes wrong; `make soak` has each go wrong."""
 
 PLAN = encode(load(Path("examples/host.toml")), "host")
+VM = Path("tests/support/vm")
 STAGES = ("^BEFORE LINKS: done", "^AT LINKS: done", "^ALL: done")
 SECONDS = 120.0 + 20000.0 / STRIDE
 MEMORY = 96
@@ -56,13 +57,9 @@ def overlay(artefacts: Artefacts, folder: Path, plan: BootPlan) -> Path:
         artefacts,
         folder,
         archive("etc/pbrinit", {"plan": bootplan.pack(plan)}),
-        archive(
-            "faults/tests/support/vm",
-            {
-                name: Path("tests/support/vm", name).read_bytes()
-                for name in ("fault_init.py", "faults.py")
-            },
-        ),
+        archive("faults/tests/support/vm", {"faults.py": (VM / "faults.py").read_bytes()}),
+        archive("faults", {"stride": str(STRIDE).encode()}),
+        init_archive(PYTHON + (VM / "fault_init.py").read_bytes()),
     )
 
 
@@ -73,10 +70,7 @@ def faults(
     """One boot in which everything goes wrong, one thing after another."""
     plan = BootPlan(**{**vars(PLAN), "on_failure": ("reboot", 7)})
     initramfs = overlay(artefacts, tmp_path_factory.mktemp("faults"), plan)
-    base = direct(artefacts)
-    program = "/faults/tests/support/vm/fault_init.py"
-    words = f"pbrinit.stride={STRIDE} rdinit=/usr/bin/python3 -- -ISB {program}"
-    boots = Direct(base.kernel, initramfs, f"{base.cmdline} {words}".replace("panic=30", "panic=1"))
+    boots = direct(artefacts, initramfs)
     with Wire(LOGS / "boot-faults.pcap") as wire, asked(wire):
         machine = Machine(boots, (Nic(wire.netdev, GUEST_MAC),), MEMORY)
         with Guest("faults", machine, accelerated, LOGS) as guest:
@@ -104,7 +98,7 @@ class asked:  # noqa: N801  it reads as a word in a with statement
         self._thread.join()
 
     def _ask(self, wire: Wire) -> None:
-        for frame in questions():
+        for frame in probe_frames():
             if self._done.wait(0.01):
                 return
             wire.send(frame)

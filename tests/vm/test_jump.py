@@ -49,7 +49,7 @@ def jump(
     with tempfile.TemporaryDirectory(prefix="cable-") as name:
         wan, lan = (Dgram(Path(name, f"{end}-guest"), Path(name, f"{end}-far")) for end in "ab")
         ends = (*ADMIN.values(), *STRANGER.values(), *ROUTER.values())
-        outside, inside = cable.plugged(wan, *ends), cable.plugged(lan, *SERVER.values())
+        outside, inside = cable.namespace_at(wan, *ends), cable.namespace_at(lan, *SERVER.values())
         try:
             for address in SERVER.values():
                 for port in (22, 80):
@@ -81,7 +81,7 @@ def test_an_administrator_gets_through_to_a_server(jump: Jump, version: int) -> 
     server = SERVER[version].partition("/")[0]
     told = ssh(jump, version, ADMIN[version], "-W", f"[{server}]:22", "-N")
     assert told.stdout == in_namespace.GREETING.decode(), told.stderr
-    assert jump.inside.do(in_namespace.heard_by, "tcp", 22)[-1] in ("10.0.0.1", "fd00:10::1")
+    assert jump.inside.do(in_namespace.clients_of, "tcp", 22)[-1] in ("10.0.0.1", "fd00:10::1")
 
 
 @versions
@@ -89,7 +89,7 @@ def test_nothing_but_ssh_to_the_servers_is_reached_from_there(jump: Jump, versio
     server = SERVER[version].partition("/")[0]
     told = ssh(jump, version, ADMIN[version], "-W", f"[{server}]:80", "-N")
     assert (told.stdout, told.returncode) == ("", 124)  # timeout(1): still waiting
-    assert jump.inside.do(in_namespace.heard_by, "tcp", 80) == []
+    assert jump.inside.do(in_namespace.clients_of, "tcp", 80) == []
 
 
 @versions
@@ -101,7 +101,7 @@ def test_from_anywhere_else_there_is_no_ssh(jump: Jump, version: int) -> None:
 
 @versions
 def test_another_key_does_not_get_in(jump: Jump, version: int, tmp_path: Path) -> None:
-    other = ssh_client.made_key(tmp_path / "other")
+    other = ssh_client.new_key(tmp_path / "other")
     told = ssh(Jump(jump.guest, jump.outside, jump.inside, other), version, ADMIN[version], "id")
     assert told.returncode == 255
     assert "Permission denied" in told.stderr

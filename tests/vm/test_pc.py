@@ -6,18 +6,17 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from factory.image.build import Artefacts, archive
+from factory.image.build import Artefacts
 from factory.vm.qemu import QEMU, Accelerator, Card, Machine, Nic, command, disk
 from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.wire import bootplan
 from tests.support.mac_addresses import MAC
-from tests.support.vm.built_image import direct, with_files, with_plan
+from tests.support.vm.built_image import PYTHON, direct, init_archive, with_files, with_plan
 from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.peer import Peer
 from tests.support.vm.screen import Screen
@@ -35,14 +34,15 @@ HANG = """
 import time
 from pbrinit.boot.init import _mount
 from pbrinit.boot.system import watchdog
+from pbrinit.boot.system.log import log
 _mount()
 watchdog.SECONDS = 4
 fed = watchdog.start_watchdog()
-print("fed", fed and fed.seconds, flush=True)
+log(f"fed {fed and fed.seconds}")
 for _ in range(3):
     fed.feed()
     time.sleep(2)
-print("hangs", flush=True)
+log("hangs")
 while True:
     time.sleep(60)
 """
@@ -142,12 +142,8 @@ def test_the_power_button_ends_the_machine_in_order(
 def test_a_pid_1_that_hangs_is_reset(
     pc_artefacts: Artefacts, accelerated: Accelerator, tmp_path: Path
 ) -> None:
-    initramfs = with_files(
-        pc_artefacts, tmp_path, archive("etc/pbrinit", {"hang.py": HANG.encode()})
-    )
-    boots = direct(pc_artefacts, initramfs)
-    hanging = f"{boots.cmdline} rdinit=/usr/bin/python3 -- -ISB /etc/pbrinit/hang.py"
-    machine = Machine(replace(boots, cmdline=hanging), memory=MEMORY, more=WATCHDOG)
+    initramfs = with_files(pc_artefacts, tmp_path, init_archive(PYTHON + HANG.encode()))
+    machine = Machine(direct(pc_artefacts, initramfs), memory=MEMORY, more=WATCHDOG)
     with Guest("pc-hang", machine, accelerated, LOGS) as guest:
         guest.expect("fed 4", 60)
         guest.expect("hangs")
@@ -179,7 +175,7 @@ def test_a_person_with_a_screen_and_a_keyboard_has_a_console(
             screen.type("help\n")
             time.sleep(2)
             after = screen.picture(LOGS / "pc-console.png")
-            assert after.lit() > before * 1.2, "what help says did not come on the screen"
+            assert after.lit_bytes() > before * 1.2, "what help says did not come on the screen"
             screen.type("poweroff\n")
             assert running.wait(30) == 0
         finally:
@@ -194,7 +190,7 @@ def _settled(screen: Screen) -> int:
         time.sleep(4)
         picture = screen.picture(LOGS / "pc-screen.png")
         # The firmware's picture has many shades; the cursor blinks.
-        seen = [*seen[-2:], picture.lit()] if picture.shades() <= TEXT_SHADES else []
+        seen = [*seen[-2:], picture.lit_bytes()] if picture.shade_count() <= TEXT_SHADES else []
         if len(seen) == 3 and max(seen) - min(seen) <= CURSOR and min(seen) > CURSOR:
             return seen[-1]
     pytest.fail("the screen never came to rest; see build/log/pc-screen.png")

@@ -33,16 +33,16 @@ from tests.support.mac_addresses import GUEST_MAC
 from tests.support.namespaces import dhcp_server, in_namespace
 from tests.support.vm import load
 from tests.support.vm.appliance import (
-    AS_WRITTEN,
     MGMT,
-    NOBODY,
     OTHER_PORT,
-    SERVED,
+    PAGE_ALLOWED,
     SERVER,
+    SSH_ALLOWED,
     STRANGER,
+    UNREACHED,
     Appliance,
-    booted,
-    in_order,
+    assert_in_order,
+    boot_appliance,
 )
 
 POLICY = Path("examples/autoconf.toml")
@@ -73,8 +73,8 @@ def appliance(
     assert POLICY.exists()
     folder = tmp_path_factory.mktemp("ra")
     on_link = [f"{SERVER[4]}/24", f"{SERVER[6]}/64", "2001:db8:1::1/64"]
-    with booted(POLICY, artefacts, accelerated, folder, on_link) as found:
-        found.network.inside.run("sysctl", "-qw", "net/ipv6/conf/eth0/accept_ra=0")
+    with boot_appliance(POLICY, artefacts, accelerated, folder, on_link) as found:
+        found.network.namespace.run("sysctl", "-qw", "net/ipv6/conf/eth0/accept_ra=0")
         yield found
 
 
@@ -89,14 +89,14 @@ def servers(appliance: Appliance) -> Iterator[ExitStack]:
 def serve(appliance: Appliance, servers: ExitStack, *options: str) -> None:
     """Let a dnsmasq be the router, in the place of what was there."""
     servers.close()
-    inside = appliance.network.inside
-    served = dhcp_server.served(inside, appliance.folder, "--enable-ra", TIMES, *options)
+    inside = appliance.network.namespace
+    served = dhcp_server.dnsmasq(inside, appliance.folder, "--enable-ra", TIMES, *options)
     servers.enter_context(served)
 
 
 def six(appliance: Appliance, since: float = 0.0) -> list[Layer]:
     """What of IPv6 the guest sent."""
-    return appliance.sent(since, lambda packet: IPv6 in packet)
+    return appliance.sent_packets(since, lambda packet: IPv6 in packet)
 
 
 def is_near(packet: Layer) -> bool:
@@ -133,8 +133,8 @@ def at_prompt(appliance: Appliance, command: str) -> str:
 def test_without_a_router_nothing_of_ipv6_leaves_but_what_asks_for_one(
     appliance: Appliance,
 ) -> None:
-    assert appliance.reached(FIRST) == NOBODY
-    assert not appliance.serves(FIRST)
+    assert appliance.probe_results(FIRST) == UNREACHED
+    assert not appliance.is_page_served(FIRST)
     assert "refused" in appliance.guest.run(f"probe tcp {SERVER[6]} 443 as updater")
     time.sleep(4)
     sent = six(appliance)
@@ -148,10 +148,10 @@ def test_with_a_prefix_the_machine_is_as_the_policy_says(
     serve(appliance, servers, prefix("2001:db8::", "2m"))
     appliance.guest.expect(rf"wan: {FIRST}/64, gateway fe80::\S+ for 1\d\d s from fe80::", 80)
     appliance.guest.expect(RULES, 30)
-    assert appliance.ssh(FIRST) == AS_WRITTEN
-    assert appliance.page(FIRST) == SERVED
-    assert appliance.network.inside.do(in_namespace.ping, FIRST, MGMT[6])
-    appliance.network.inside.do(in_namespace.serve, "tcp", 443, (STRANGER[6],))
+    assert appliance.ssh_results(FIRST) == SSH_ALLOWED
+    assert appliance.page_results(FIRST) == PAGE_ALLOWED
+    assert appliance.network.namespace.do(in_namespace.ping, FIRST, MGMT[6])
+    appliance.network.namespace.do(in_namespace.serve, "tcp", 443, (STRANGER[6],))
     assert "connected" in at_prompt(appliance, f"probe tcp {STRANGER[6]} 443 as updater")
     assert "refused" in appliance.guest.run(f"probe tcp {STRANGER[6]} 443")
     assert f"{FIRST}/64" in appliance.guest.run("status")
@@ -165,8 +165,8 @@ def test_a_lease_comes_beside_it_and_both_are_used(
     appliance.guest.expect(rf"wan: {FOUR}/24, gateway {SERVER[4]} for 3600 s", 80)
     appliance.guest.expect(RULES, 30)
     for own in (FOUR, FIRST):
-        assert appliance.ssh(own) == AS_WRITTEN
-        assert appliance.page(own) == SERVED
+        assert appliance.ssh_results(own) == SSH_ALLOWED
+        assert appliance.page_results(own) == PAGE_ALLOWED
     assert at_prompt(appliance, "audit").endswith("as planned")
 
 
@@ -175,12 +175,12 @@ def test_a_policy_is_tried_with_what_is_given_and_kept(appliance: Appliance) -> 
     told = at_prompt(appliance, "try /policies/other.toml 40")
     assert 'policy "other" is in force for 40 s' in told
     for own in (FOUR, FIRST):
-        assert appliance.reached(own, OTHER_PORT) == AS_WRITTEN
-        assert appliance.reached(own) == NOBODY
-        assert appliance.reached(own, 80) == SERVED
+        assert appliance.probe_results(own, OTHER_PORT) == SSH_ALLOWED
+        assert appliance.probe_results(own) == UNREACHED
+        assert appliance.probe_results(own, 80) == PAGE_ALLOWED
     appliance.guest.expect('policy "other" was not confirmed', 45)
     appliance.guest.expect(RULES, 30)
-    assert appliance.reached(FOUR) == AS_WRITTEN
+    assert appliance.probe_results(FOUR) == SSH_ALLOWED
     told = at_prompt(appliance, "try /etc/pbrinit/policy.toml 60")
     assert 'policy "policy" is in force for 60 s' in told
     assert 'policy "policy" is kept' in appliance.guest.run("confirm")
@@ -194,7 +194,7 @@ def test_another_prefix_takes_the_place_of_the_first_without_a_gap(
     first address or the second allows, in this order. IPv4 stays as it is.
     """
     start = time.monotonic()
-    inside = appliance.network.inside
+    inside = appliance.network.namespace
     sources = (MGMT[6], STRANGER[6], SERVER[6])
     inside.do(load.start, GUEST_MAC, (FIRST, SECOND), sources, PAUSE)
     serve(appliance, servers, prefix("2001:db8::", "deprecated"), prefix("2001:db8:1::", "2m"),
@@ -205,12 +205,12 @@ def test_another_prefix_takes_the_place_of_the_first_without_a_gap(
     time.sleep(5)
     assert inside.do(load.stop) > 200
     sent = [packet for packet in six(appliance, start) if not is_near(packet)]
-    in_order(sent, *(partial(is_allowed, own=own) for own in (FIRST, SECOND)))
-    assert appliance.ssh(SECOND) == AS_WRITTEN
-    assert appliance.page(SECOND) == SERVED
-    assert appliance.reached(FIRST) == NOBODY
-    assert not appliance.serves(FIRST)
-    assert appliance.page(FOUR) == SERVED
+    assert_in_order(sent, *(partial(is_allowed, own=own) for own in (FIRST, SECOND)))
+    assert appliance.ssh_results(SECOND) == SSH_ALLOWED
+    assert appliance.page_results(SECOND) == PAGE_ALLOWED
+    assert appliance.probe_results(FIRST) == UNREACHED
+    assert not appliance.is_page_served(FIRST)
+    assert appliance.page_results(FOUR) == PAGE_ALLOWED
 
 
 def test_a_prefix_that_nobody_says_anew_is_over_and_the_lease_is_not(
@@ -223,14 +223,14 @@ def test_a_prefix_that_nobody_says_anew_is_over_and_the_lease_is_not(
     appliance.guest.expect(RULES, 30)
     time.sleep(2)
     closed = time.monotonic()
-    assert appliance.reached(SECOND) == NOBODY
-    assert not appliance.serves(SECOND)
-    assert not appliance.network.inside.do(in_namespace.ping, SECOND, MGMT[6])
-    assert appliance.reached(FOUR) == AS_WRITTEN
-    assert appliance.page(FOUR) == SERVED
+    assert appliance.probe_results(SECOND) == UNREACHED
+    assert not appliance.is_page_served(SECOND)
+    assert not appliance.network.namespace.do(in_namespace.ping, SECOND, MGMT[6])
+    assert appliance.probe_results(FOUR) == SSH_ALLOWED
+    assert appliance.page_results(FOUR) == PAGE_ALLOWED
     time.sleep(5)
     assert all(is_near(packet) for packet in six(appliance, closed))
-    assert appliance.sent(closed, lambda packet: IP in packet)
+    assert appliance.sent_packets(closed, lambda packet: IP in packet)
     status = at_prompt(appliance, "status")
     assert not re.search(r"2001:db8:", status)
     assert f"{FOUR}/24" in status

@@ -23,21 +23,24 @@ from factory.vm.qemu import Accelerator, Dgram, Machine, Nic
 from pbrinit.policy.reader import reader
 from tests.support.host_example import MGMT, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.namespaces import in_namespace
+from tests.support.namespaces import in_namespace, neighbour_flood
 from tests.support.namespaces.lab import Namespace
-from tests.support.vm import cable, servers, ssh_client
+from tests.support.vm import cable, servers, ssh_client, ssh_questions
 from tests.support.vm.built_image import with_programs
 from tests.support.vm.guest import LOGS, Guest
 
 MEMORY = 128
 SLICES = {
     port: run.name
-    for run in reader.read(Path("examples/rooms.toml")).runs
-    for port in range(run.clients.first, run.clients.last + 1)
+    for run in reader.read_policy(Path("examples/rooms.toml")).programs
+    for port in range(run.client_ports.first, run.client_ports.last + 1)
 }
 UPDATES, CONTENT = "203.0.113.80", b"the latest of all\n"
 ON_LINK = ("192.0.2.1/24", "192.0.2.53/24", "2001:db8::1/64", "2001:db8::53/64")
 NEIGHBOURS = {end.partition("/")[0] for end in ON_LINK}
+FLOOD_SECONDS, FLOOD_RATE = 20, 400
+"""So long questions are answered while so many new neighbours come each second, at least."""
+
 versions = pytest.mark.parametrize("version", [4, 6])
 
 
@@ -66,12 +69,12 @@ def appliance(
     booted = with_programs(artefacts, folder, policy)
     with tempfile.TemporaryDirectory(prefix="cable-") as name:
         wan = Dgram(Path(name, "guest"), Path(name, "far"))
-        network = cable.plugged(wan, *ON_LINK, UPDATES, *MGMT.values(), *STRANGER.values())
+        network = cable.namespace_at(wan, *ON_LINK, UPDATES, *MGMT.values(), *STRANGER.values())
         try:
-            network.do(servers.resolver, "192.0.2.53", "updates.example.org", UPDATES)
+            network.do(servers.serve_dns, "192.0.2.53", "updates.example.org", UPDATES)
             certificate, secret = str(folder / "rooms/ca.pem"), str(folder / "tls")
-            network.do(servers.with_tls, UPDATES, certificate, secret, CONTENT)
-            network.do(in_namespace.watch, True)
+            network.do(servers.serve_https, UPDATES, certificate, secret, CONTENT)
+            network.do(in_namespace.capture, True)
             machine = Machine(booted, (Nic(wan, GUEST_MAC),), MEMORY)
             with Guest("rooms", machine, accelerated, LOGS) as guest:
                 guest.wait_for_prompt()
@@ -83,11 +86,11 @@ def appliance(
 
 def test_the_updater_fetches_over_tls_what_the_resolver_has_found(appliance: Appliance) -> None:
     appliance.guest.expect(rf"updater: fetched {len(CONTENT)} bytes", timeout=60)
-    assert set(appliance.network.do(servers.who_asked)) == {"192.0.2.2"}
+    assert set(appliance.network.do(servers.resolver_clients)) == {"192.0.2.2"}
 
 
 def ssh(
-    appliance: Appliance, source: str, *command: str, piped: str = "", seconds: int = 60
+    appliance: Appliance, source: str, *command: str, piped: str = "", seconds: int = 150
 ) -> subprocess.CompletedProcess[str]:
     """A real client, from this address."""
     target = f"admin@{SELF[6 if ':' in source else 4]}"
@@ -110,7 +113,7 @@ def test_ssh_is_for_administrators_alone(appliance: Appliance, version: int) -> 
 
 def test_each_room_has_sent_its_own_packets_and_nobody_any_other(appliance: Appliance) -> None:
     """All that has come by the wire since power-on."""
-    frames = [Ether(data) for data in appliance.network.do(in_namespace.seen)]
+    frames = [Ether(data) for data in appliance.network.do(in_namespace.captured_frames)]
     flows = {flow(frame.payload) for frame in frames if not is_about_neighbours(frame)}
     assert flows == {
         ("resolver", "udp", 53, "192.0.2.53"),
@@ -175,11 +178,33 @@ def test_nothing_else_is_done_there(appliance: Appliance, words: str) -> None:
     assert told.stderr.startswith(f"error: there is no command '{words.split(maxsplit=1)[0]}'")
 
 
+def test_neighbours_without_number_take_no_room_its_network(appliance: Appliance) -> None:
+    """The table of neighbours is one for all devices: who fills it must not push rooms out."""
+    appliance.network.do(neighbour_flood.start, SELF[6])
+    end = time.monotonic() + FLOOD_SECONDS
+    try:
+        while time.monotonic() < end:
+            for version in (4, 6):
+                assert appliance.network.do(ssh_questions.ask, MGMT[version], SELF[version]) < 5
+    finally:
+        appliance.network.do(neighbour_flood.stop)
+    assert appliance.network.do(neighbour_flood.count) > FLOOD_SECONDS * FLOOD_RATE
+    assert ssh(appliance, MGMT[6], "audit").stdout.endswith("as planned\n")
+
+
 POLICY = Path("examples/rooms.toml").read_text()
 OURS = 'admins   = ["198.51.100.0/24", "2001:db8:5::/48"]'
 BOTH = 'admins = ["198.51.100.0/24", "2001:db8:5::/48", "203.0.113.0/24", "2001:db8:7::/48"]'
-OTHERS = 'admins = ["203.0.113.0/24", "2001:db8:7::/48"]'
-SECONDS = 25
+PING = """
+[[input]]                         # no run: the machine itself answers
+on      = "wan"
+from    = "admins"
+service = "ping"
+"""
+GATEWAY = 'gateway = ["192.0.2.1", "2001:db8::1"]'
+NOBODY_THERE = 'gateway = ["192.0.2.99", "2001:db8::99"]'
+SECONDS = 40
+"""So long a trial lasts: a slow guest needs half of it for the questions that are asked."""
 
 
 @pytest.mark.parametrize(
@@ -187,7 +212,9 @@ SECONDS = 25
     [
         (('ask     = "try"', 'ask     = "status"'), 1, "programs differ: that takes a reboot"),
         (('from    = "updater"', 'from    = "updated"'), 2, 'did you mean "updater"?'),
-        ((OURS, 'admins.file = "../etc/pbrinit/password"'), 2, "what is piped has no files"),
+        ((OURS, 'admins.file = "../etc/pbrinit/password"'), 2, "has no files beside it"),
+        ((OURS, BOTH), 1, "a program cannot change its own entries, the console can"),
+        (('hostname = "', 'on-failure = "reboot"\nhostname = "'), 1, "on-failure differs"),
     ],
 )
 def test_what_cannot_be_tried_is_said(
@@ -209,29 +236,35 @@ def rolls_back(appliance: Appliance) -> None:
     assert ssh(appliance, MGMT[4], "audit").stdout.endswith("as planned\n")
 
 
+def is_pinged(appliance: Appliance, source: str) -> bool:
+    """Whether the machine answers a ping from there."""
+    target = SELF[6 if ":" in source else 4]
+    return bool(appliance.network.do(in_namespace.ping, target, source))
+
+
 def test_a_policy_is_tried_over_ssh_and_goes_unless_it_is_confirmed(appliance: Appliance) -> None:
     """The rooms live on, and one that is started meanwhile has its place in what is on trial."""
-    command = f"pbrctl try - --confirm {SECONDS}"
-    told = ssh(appliance, MGMT[4], command, piped=POLICY.replace(OURS, BOTH))
+    assert is_pinged(appliance, MGMT[4])
+    policy = POLICY.replace(PING, "")
+    told = ssh(appliance, MGMT[4], f"pbrctl try - --confirm {SECONDS}", piped=policy)
     assert (told.returncode, told.stderr) == (0, "")
-    assert f'policy "piped" is in force for {SECONDS} s; `pbrctl confirm` keeps it' in told.stdout
-    assert gets_in(appliance, STRANGER[4])
+    assert f'policy "piped" is in force for {SECONDS} s; `pbrctl confirm ' in told.stdout
+    assert not is_pinged(appliance, MGMT[4])
     for name in ("resolver", "updater"):
-        assert ssh(appliance, STRANGER[4], f"pbrctl restart {name}").stderr == ""
-    told = ssh(appliance, STRANGER[6], "audit")
+        assert ssh(appliance, MGMT[4], f"pbrctl restart {name}").stderr == ""
+    told = ssh(appliance, MGMT[6], "audit")
     assert told.stdout.endswith("as planned\n"), told.stdout
-    assert gets_in(appliance, MGMT[6])
     appliance.guest.expect(rf"updater: fetched {len(CONTENT)} bytes", timeout=60)
     rolls_back(appliance)
+    assert is_pinged(appliance, MGMT[4])
 
 
 def test_who_cuts_himself_off_is_let_in_again(appliance: Appliance) -> None:
     """His connection is as it was as well: its room was not touched."""
-    command, policy = f"pbrctl try - --confirm {SECONDS}", POLICY.replace(OURS, OTHERS)
+    command, policy = f"pbrctl try - --confirm {SECONDS}", POLICY.replace(GATEWAY, NOBODY_THERE)
     with ThreadPoolExecutor() as pool:
-        cut_off = pool.submit(ssh, appliance, MGMT[4], command, piped=policy, seconds=120)
-        appliance.guest.expect('policy "piped" [0-9a-f]{16}: [0-9]+ rules in force', 60)
-        assert gets_in(appliance, STRANGER[4])
+        cut_off = pool.submit(ssh, appliance, MGMT[4], command, piped=policy)
+        appliance.guest.expect('policy "piped" [0-9a-f]{16}: [0-9]+ rules in force', 150)
         assert not gets_in(appliance, MGMT[4])
         assert not cut_off.done()
         rolls_back(appliance)
@@ -240,10 +273,16 @@ def test_who_cuts_himself_off_is_let_in_again(appliance: Appliance) -> None:
     assert f'policy "piped" is in force for {SECONDS} s' in told.stdout
 
 
-def test_what_is_confirmed_over_ssh_stays(appliance: Appliance) -> None:
-    ssh(appliance, MGMT[6], "pbrctl try - --confirm 10", piped=POLICY.replace(OURS, BOTH))
-    told = ssh(appliance, STRANGER[6], "pbrctl confirm")
+def test_what_is_confirmed_over_ssh_by_its_token_stays(appliance: Appliance) -> None:
+    policy = POLICY.replace(PING, "")
+    told = ssh(appliance, MGMT[6], f"pbrctl try - --confirm {SECONDS}", piped=policy)
+    token = re.search(r"`pbrctl confirm ([0-9a-f]+)` keeps it", told.stdout)
+    assert token is not None, told
+    for words, status in (("confirm", 2), (f"confirm {'0' * len(token[1])}", 1)):
+        refused = ssh(appliance, MGMT[4], f"pbrctl {words}")
+        assert (refused.returncode, refused.stdout) == (status, ""), words
+    told = ssh(appliance, MGMT[4], f"pbrctl confirm {token[1]}")
     assert told.stdout == 'policy "piped" is kept, until the machine starts again\n'
-    time.sleep(12)
-    assert gets_in(appliance, STRANGER[4])
+    time.sleep(SECONDS)
+    assert not is_pinged(appliance, MGMT[4])
     assert "0 repairs" in ssh(appliance, MGMT[4], "status").stdout

@@ -22,7 +22,7 @@ from tests.support.office_addresses import (
     TECHNICIAN,
     WORLD,
 )
-from tests.support.vm.booted import MEMORY, Booted, boot
+from tests.support.vm.booted import MEMORY, BootedGuest, boot
 from tests.support.vm.built_image import direct, with_example
 from tests.support.vm.guest import LOGS
 from tests.support.vm.peer import Peer
@@ -37,7 +37,7 @@ MACS = ("52:54:00:00:01:fe", "52:54:00:00:01:fd")
 class Office:
     """The gateway at its prompt, the world, and the routers of both branches."""
 
-    booted: Booted
+    booted: BootedGuest
     world: Peer
     first: Peer
     second: Peer
@@ -76,9 +76,9 @@ def test_the_technician_of_one_branch_gets_in_and_nobody_else(office: Office, ve
     """Where nothing listens who may get in is told so."""
     own = SELF_LAN[version]
     assert office.first.tcp(TECHNICIAN[version], own, 22).verdict == "rst"
-    fence = Tcp(TECHNICIAN[version], own, 22)
+    marker = Tcp(TECHNICIAN[version], own, 22)
     asked = [Tcp(NAMES[version], own, 22), Tcp(TECHNICIAN[version], own, 80)]
-    told = office.first.probes(asked, fence=fence)
+    told = office.first.probes(asked, marker=marker)
     assert [result.verdict for result in told] == ["silence", "silence"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.vm.booted import Booted
+from tests.support.vm.booted import BootedGuest
 
 CLOSED = """\
 bpf()
@@ -41,7 +41,7 @@ file system binfmt_misc
 a 32-bit program
 an a.out program
 ptrace() of a child, by root
-a user namespace
+a user namespace, by a program
 a raw socket, by a user
 a ping socket, by a user
 a network namespace, by a user
@@ -52,7 +52,7 @@ perf_event_open(), by a user
 
 
 @pytest.fixture(scope="module")
-def told(host: Booted) -> list[str]:
+def told(host: BootedGuest) -> list[str]:
     """What `absent` says, a line each."""
     return host.guest.run("absent").splitlines()
 

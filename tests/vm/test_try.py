@@ -13,7 +13,7 @@ from factory.image.build import Artefacts, archive
 from factory.vm.qemu import Accelerator, Machine, Nic
 from tests.support.host_example import MGMT, SELF, STRANGER, VERSIONS
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.vm.booted import Booted, boot
+from tests.support.vm.booted import BootedGuest, boot
 from tests.support.vm.built_image import direct, with_files
 from tests.support.vm.guest import LOGS
 from tests.support.vm.wire import Wire
@@ -35,7 +35,7 @@ IN_FORCE = r'policy "{}" [0-9a-f]{{16}}: \d+ rules in force'
 @pytest.fixture(scope="module")
 def machine(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Booted]:
+) -> Iterator[BootedGuest]:
     """The example's machine, with other policies in a folder."""
     files = {f"{name}.toml": text.encode() for name, text in POLICIES.items()}
     initramfs = with_files(artefacts, tmp_path_factory.mktemp("try"), archive("policies", files))
@@ -48,7 +48,7 @@ def machine(
 OWN, OTHERS = {"mgmt 4", "mgmt 6"}, {"stranger 4", "stranger 6"}
 
 
-def reached_by(machine: Booted) -> set[str]:
+def reached_by(machine: BootedGuest) -> set[str]:
     """Who reaches the machine by ping: `mgmt` under its own policy, `stranger` under the other."""
     found = set()
     for version in VERSIONS:
@@ -59,14 +59,14 @@ def reached_by(machine: Booted) -> set[str]:
     return found
 
 
-def as_planned(machine: Booted) -> None:
+def as_planned(machine: BootedGuest) -> None:
     """Everything is as the plan in force has it."""
     machine.guest.send_line("")
     machine.guest.wait_for_prompt()
     assert machine.guest.run("audit").endswith("as planned")
 
 
-def test_a_policy_with_mistakes_is_refused_with_all_of_them(machine: Booted) -> None:
+def test_a_policy_with_mistakes_is_refused_with_all_of_them(machine: BootedGuest) -> None:
     told = machine.guest.run("try /policies/bad.toml")
     assert 'input[1].from: no network is named "mgtm" (did you mean "mgmt"?)' in told
     assert "service.https[1]: tcp/99999 is not within 1-65534" in told
@@ -86,14 +86,14 @@ def test_a_policy_with_mistakes_is_refused_with_all_of_them(machine: Booted) -> 
         ("confirm", "no policy is on trial"),
     ],
 )
-def test_what_cannot_be_is_said(machine: Booted, line: str, said: str) -> None:
+def test_what_cannot_be_is_said(machine: BootedGuest, line: str, said: str) -> None:
     told = machine.guest.run(line)
     assert said in told
     assert "Traceback" not in told
     assert "on trial" not in machine.guest.run("status")
 
 
-def test_what_is_tried_goes_by_itself(machine: Booted) -> None:
+def test_what_is_tried_goes_by_itself(machine: BootedGuest) -> None:
     """A flow that the old policy allows is cut by the new one, and the other way round."""
     assert reached_by(machine) == OWN
     told = machine.guest.run(f"try /policies/other.toml {SECONDS}")
@@ -113,7 +113,7 @@ def test_what_is_tried_goes_by_itself(machine: Booted) -> None:
     as_planned(machine)
 
 
-def test_who_is_refused_is_logged_for_as_long_as_that_is_tried(machine: Booted) -> None:
+def test_who_is_refused_is_logged_for_as_long_as_that_is_tried(machine: BootedGuest) -> None:
     def knock(version: int) -> str:
         who = STRANGER[version]
         assert machine.peer.tcp(who, SELF[version], 23, timeout=ANSWER_SECONDS).verdict == "silence"
@@ -134,7 +134,7 @@ def test_who_is_refused_is_logged_for_as_long_as_that_is_tried(machine: Booted) 
     assert reached_by(machine) == OWN
 
 
-def test_a_client_that_is_cut_off_leaves_a_trial_that_ends(machine: Booted) -> None:
+def test_a_client_that_is_cut_off_leaves_a_trial_that_ends(machine: BootedGuest) -> None:
     machine.guest.send_line(f"try /policies/other.toml {SECONDS}")
     machine.guest.expect(
         "try /policies/other.toml"
@@ -152,7 +152,7 @@ def test_a_client_that_is_cut_off_leaves_a_trial_that_ends(machine: Booted) -> N
     assert "Traceback" not in machine.guest.transcript
 
 
-def test_what_is_confirmed_stays(machine: Booted) -> None:
+def test_what_is_confirmed_stays(machine: BootedGuest) -> None:
     machine.guest.run("try /policies/other.toml 10")
     told = machine.guest.run("confirm")
     assert 'policy "other" is kept, until the machine starts again' in told
@@ -162,7 +162,7 @@ def test_what_is_confirmed_stays(machine: Booted) -> None:
     as_planned(machine)
 
 
-def test_the_policy_of_the_image_is_tried_like_any_other(machine: Booted) -> None:
+def test_the_policy_of_the_image_is_tried_like_any_other(machine: BootedGuest) -> None:
     machine.guest.run("try /etc/pbrinit/policy.toml 60")
     assert reached_by(machine) == OWN
     machine.guest.run("confirm")

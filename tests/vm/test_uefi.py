@@ -11,14 +11,14 @@ from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic, disk
 from tests.support.host_example import MGMT, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.vm.booted import IN_FORCE, Booted, boot
+from tests.support.vm.booted import IN_FORCE, BootedGuest, boot
 from tests.support.vm.wire import Wire
 
 
 @pytest.fixture(scope="module")
 def uefi(
     artefacts: Artefacts, accelerated: Accelerator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Booted]:
+) -> Iterator[BootedGuest]:
     """The disk in a machine with 128 MiB and an Intel card."""
     scratch: Path = tmp_path_factory.mktemp("uefi")
     with Wire() as wire:
@@ -28,7 +28,7 @@ def uefi(
         )
 
 
-def test_the_disk_boots_filters_and_switches_itself_off(uefi: Booted) -> None:
+def test_the_disk_boots_filters_and_switches_itself_off(uefi: BootedGuest) -> None:
     in_force = uefi.guest.printed_at(IN_FORCE)
     assert uefi.wire.frames(until=in_force) == []
     for version in (4, 6):

@@ -1,5 +1,7 @@
-# PID 1 of the guest: runs the kernel's own tests and says what they said.
+#!/bin/bash
+# PID 1 of the guest, /init: runs the kernel's own tests and says what they said.
 mount -t proc proc /proc
+echo -1 > /proc/sys/kernel/panic
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run

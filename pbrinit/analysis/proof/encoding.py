@@ -1,7 +1,7 @@
 """One family of a policy and its plan, with its addresses reduced to classes.
 
-In: a `Policy`, its `Plan` and a family.  Out: `Case`: the parts of the meaning as conditions on
-the same variables that the plan's look-ups have, as z3 expressions.
+In: a `Policy`, its `Plan` and a family.  Out: `FamilyEncoding`: the parts of the meaning as
+conditions on the same variables that the plan's look-ups have, as z3 expressions.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from operator import or_
 
 import z3
 
-from pbrinit.analysis.address_classes import Classes
-from pbrinit.analysis.proof.symbolic_fib import Rules
-from pbrinit.analysis.proof.symbolic_kernel import Steps
-from pbrinit.analysis.proof.terms import SPECIAL, Result, Variables, any_of, failed, in_ports
-from pbrinit.model.tables import Kind, entries
+from pbrinit.analysis.address_classes import AddressClasses
+from pbrinit.analysis.proof.symbolic_fib import SymbolicRules
+from pbrinit.analysis.proof.symbolic_kernel import SymbolicKernel
+from pbrinit.analysis.proof.terms import SPECIAL, PacketVars, Result, any_of, failed, in_ports
+from pbrinit.model.tables import entries
 from pbrinit.net.addresses import Address, AddressSet, Family
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
 from pbrinit.net.special_addresses import ARP, IGMP
-from pbrinit.plan.plan import Plan, Route
+from pbrinit.plan.plan import Plan, Route, RouteType
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.programs import Way
-from pbrinit.semantics.expectations import asked
-from pbrinit.semantics.header_space import Box, Part
-from pbrinit.semantics.paths import Meaning
+from pbrinit.policy.programs import Zone
+from pbrinit.semantics.expectations import expected_flows
+from pbrinit.semantics.header_space import HeaderSpace, PathPolicy
+from pbrinit.semantics.paths import PolicySemantics
 
-NOTHING = Part(())
+NOTHING = PathPolicy(())
 """What passes where the policy says nothing: the path from one room to most others."""
 
 OWN_LINK_LOCAL = 0xFE80 << 112 | 0x5EFE_C0FF_EE00_0000
@@ -46,11 +46,11 @@ def link_local(policy: Policy) -> dict[str, IPv6Address]:
 
 
 def _leads_by(device: str, router: Address | None, result: Result) -> bool:
-    return (result.kind, result.device, result.router) == (Kind.UNICAST, device, router)
+    return (result.type, result.device, result.router) == (RouteType.UNICAST, device, router)
 
 
-def _path(way_in: Way | None, way_out: Way | None) -> tuple[str | None, str | None]:
-    return way_in.device if way_in else None, way_out.device if way_out else None
+def _path(ingress: Zone | None, egress: Zone | None) -> tuple[str | None, str | None]:
+    return ingress.device if ingress else None, egress.device if egress else None
 
 
 def _of_family(plan: Plan, family: Family) -> Plan:
@@ -62,13 +62,15 @@ def _of_family(plan: Plan, family: Family) -> Plan:
     return replace(
         plan,
         links=tuple(
-            replace(link, early_routes=of_it(link.early_routes), routes=of_it(link.routes))
+            replace(
+                link, preaddress_routes=of_it(link.preaddress_routes), routes=of_it(link.routes)
+            )
             for link in plan.links
         ),
     )
 
 
-class Case:
+class FamilyEncoding:
     """The meaning and the look-ups of one family."""
 
     def __init__(
@@ -81,79 +83,94 @@ class Case:
         self.family = family
         self.policy = policy
         plan = _of_family(plan, family)
-        self.meaning = Meaning(policy)
-        self.ways = policy.ways
-        ends = (None, *self.ways)
+        self.semantics = PolicySemantics(policy)
+        self.zones = policy.zones
+        ends = (None, *self.zones)
         made = (
-            (_path(way_in, way_out), self.meaning.part(family, way_in, way_out))
-            for way_in in ends
-            for way_out in ends
-            if way_in is not way_out
+            (_path(ingress, egress), self.semantics.path_policy(family, ingress, egress))
+            for ingress in ends
+            for egress in ends
+            if ingress is not egress
         )
-        self._parts = {path: part for path, part in made if part != NOTHING}
-        self.here = self.meaning.here(family)
+        self._path_policies = {
+            path: path_policy for path, path_policy in made if path_policy != NOTHING
+        }
+        self.local_addresses = self.semantics.local_addresses(family)
         self._routers = {
-            interface.device: dict(self.meaning.homes.routers(interface, family))
+            interface.device: dict(self.semantics.topology.routers(interface, family))
             for interface in policy.interfaces
         }
-        self.expected = tuple(asked(self.meaning, family))
-        special = {name: AddressSet.of(family, values) for name, values in SPECIAL.items()}
+        self.expected = tuple(expected_flows(self.semantics, family))
+        special = {
+            name: AddressSet.from_prefixes(family, values) for name, values in SPECIAL.items()
+        }
         prefixes = {
-            prefix: AddressSet.of(family, [prefix])
+            prefix: AddressSet.from_prefixes(family, [prefix])
             for rule in plan.rules
             if rule.family is family
             for prefix in (rule.source, rule.destination)
             if prefix is not None
         }
-        own = [AddressSet.of(family, [a.ip]) for i in policy.interfaces for a in i.addresses]
-        self.classes = Classes(
+        own = [
+            AddressSet.from_prefixes(family, [a.ip]) for i in policy.interfaces for a in i.addresses
+        ]
+        self.classes = AddressClasses(
             family,
             [*special.values(), *prefixes.values(), *own, *self._sets()],
             entries(plan, link_local),
         )
-        self.rules = Rules(plan, family, self.classes, prefixes, link_local)
-        self.steps = Steps(plan, self.rules, self.classes, special, link_local)
+        self.rules = SymbolicRules(plan, family, self.classes, prefixes, link_local)
+        self.kernel = SymbolicKernel(plan, self.rules, self.classes, special, link_local)
 
-    def part(self, way_in: Way | None, way_out: Way | None) -> Part:
-        """What passes on one path (`Meaning.part`)."""
-        return self._parts.get(_path(way_in, way_out), NOTHING)
+    def path_policy(self, ingress: Zone | None, egress: Zone | None) -> PathPolicy:
+        """What passes on one path (`PolicySemantics.path_policy`)."""
+        return self._path_policies.get(_path(ingress, egress), NOTHING)
 
     def _sets(self) -> Iterator[AddressSet]:
         """Every set that the meaning speaks of."""
-        yield self.here
+        yield self.local_addresses
         for routers in self._routers.values():
             yield from routers.values()
-        for box in self._boxes():
-            yield box.sources
-            yield box.destinations
+        for space in self._spaces():
+            yield space.sources
+            yield space.destinations
 
-    def _boxes(self) -> Iterator[Box]:
-        for part in self._parts.values():
-            yield from (*part.always, *part.allowed, *part.denied, *part.logged)
-        for way in self.ways:
-            yield from self.meaning.hearing.spoken_of(self.family, way)
-        yield from self.meaning.hearing.not_here(self.family)
-        yield from (expected.box for expected in self.expected)
+    def _spaces(self) -> Iterator[HeaderSpace]:
+        for path_policy in self._path_policies.values():
+            yield from (
+                *path_policy.always,
+                *path_policy.allowed,
+                *path_policy.denied,
+                *path_policy.logged,
+                *path_policy.all_logged,
+                *path_policy.missed,
+            )
+        for way in self.zones:
+            yield from self.semantics.refusal_log.loggable(self.family, way)
+        yield from self.semantics.refusal_log.log_only(self.family)
+        yield from (expected.space for expected in self.expected)
 
     @cached_property
     def protocols(self) -> list[frozenset[int]]:
         """Protocols in groups that neither the kernel nor the plan nor the policy tells apart."""
-        named = {box.form.protocol for box in self._boxes() if box.form.protocol is not None}
+        named = {
+            space.pattern.protocol for space in self._spaces() if space.pattern.protocol is not None
+        }
         return self.rules.protocols({ARP, IGMP, *WITH_PORTS, *WITH_TYPES, *named})
 
     @cached_property
     def users(self) -> tuple[int, ...]:
         """Each user that the policy names, root, and one that it does not."""
-        named = {0, *(box.uid for box in self._boxes() if box.uid is not None)}
+        named = {0, *(space.uid for space in self._spaces() if space.uid is not None)}
         return (*sorted(named), next(uid for uid in range(1, len(named) + 2) if uid not in named))
 
     # The meaning as a condition
 
-    def astray(
-        self, found: z3.BitVecRef, device: str, packet: Variables, *, bound: bool = False
+    def wrong_next_hop(
+        self, found: z3.BitVecRef, device: str, packet: PacketVars, *, bound: bool = False
     ) -> z3.BoolRef:
         """Whether what leaves by a device is handed to another than leads to its destination. What
-        is `bound` to it and finds no route IPv4 sends on the link (`Steps.sent`).
+        is `bound` to it and finds no route IPv4 sends on the link (`SymbolicKernel.sent`).
         """
         results, routers = self.rules.results, self._routers.get(device)
         if not routers:
@@ -169,45 +186,52 @@ class Case:
         return any_of(wrong)
 
     def passes(
-        self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
+        self, path_policy: PathPolicy, protocol: int, packet: PacketVars, *, outgoing: bool = False
     ) -> z3.BoolRef:
-        """Whether a packet is to pass on the path of a part."""
-        if part == NOTHING:
+        """Whether a packet is to pass on a path."""
+        if path_policy == NOTHING:
             return z3.BoolVal(val=False)
         return z3.Or(
-            self.held(part.always, protocol, packet, outgoing=outgoing),
-            self.granted(part, protocol, packet, outgoing=outgoing),
+            self.in_any_space(path_policy.always, protocol, packet, outgoing=outgoing),
+            self.granted(path_policy, protocol, packet, outgoing=outgoing),
         )
 
     def granted(
-        self, part: Part, protocol: int, packet: Variables, *, outgoing: bool = False
+        self, path_policy: PathPolicy, protocol: int, packet: PacketVars, *, outgoing: bool = False
     ) -> z3.BoolRef:
         """Whether the entries allow a packet, what always passes apart."""
         return any_of(
             z3.And(
-                self.held(allowed, protocol, packet, outgoing=outgoing),
-                z3.Not(self.held(denied, protocol, packet, outgoing=outgoing)),
+                self.in_any_space(allowed, protocol, packet, outgoing=outgoing),
+                z3.Not(self.in_any_space(denied, protocol, packet, outgoing=outgoing)),
             )
-            for allowed, denied in part.halves
+            for allowed, denied in path_policy.by_direction
         )
 
-    def held(
-        self, boxes: Iterable[Box], protocol: int, packet: Variables, *, outgoing: bool = False
+    def in_any_space(
+        self,
+        spaces: Iterable[HeaderSpace],
+        protocol: int,
+        packet: PacketVars,
+        *,
+        outgoing: bool = False,
     ) -> z3.BoolRef:
-        """Whether a packet is in one of some boxes."""
-        return any_of(self.box(box, protocol, packet, outgoing=outgoing) for box in boxes)
+        """Whether a packet is in one of some header spaces."""
+        return any_of(self.in_space(space, protocol, packet, outgoing=outgoing) for space in spaces)
 
-    def box(self, box: Box, protocol: int, packet: Variables, *, outgoing: bool) -> z3.BoolRef:
-        """Whether a packet is in a box."""
-        if box.form.protocol not in (None, protocol):
+    def in_space(
+        self, space: HeaderSpace, protocol: int, packet: PacketVars, *, outgoing: bool
+    ) -> z3.BoolRef:
+        """Whether a packet is in a header space."""
+        if space.pattern.protocol not in (None, protocol):
             return z3.BoolVal(val=False)
-        unchosen = 1 << self.steps.unchosen if outgoing else 0
-        parts = [
-            packet.source.within(self.classes.mask(box.sources) | unchosen),
-            packet.destination.within(self.classes.mask(box.destinations)),
-            any_of(in_ports(packet.source_port, ports) for ports in box.form.source_ports),
-            any_of(in_ports(packet.destination_port, p) for p in box.form.destination_ports),
+        unchosen = 1 << self.kernel.unchosen if outgoing else 0
+        path_policies = [
+            packet.source.within(self.classes.mask(space.sources) | unchosen),
+            packet.destination.within(self.classes.mask(space.destinations)),
+            any_of(in_ports(packet.source_port, ports) for ports in space.pattern.source_ports),
+            any_of(in_ports(packet.destination_port, p) for p in space.pattern.destination_ports),
         ]
-        if box.uid is not None:
-            parts.append(packet.uid == box.uid)
-        return z3.And(*parts)
+        if space.uid is not None:
+            path_policies.append(packet.uid == space.uid)
+        return z3.And(*path_policies)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import z3
 
-from pbrinit.analysis.conformance import Judgement
+from pbrinit.analysis.conformance import Conformance
 from pbrinit.net.addresses import Family
 
 Conditions = list[z3.BoolRef]
@@ -32,7 +32,7 @@ class Obligation:
     device: str | None
     protocols: frozenset[int]
     wrong: Callable[[], Conditions]
-    confirms: Callable[[Judgement], bool]
+    confirms: Callable[[Conformance], bool]
     signature: Callable[[], object]
 
     def __str__(self) -> str:

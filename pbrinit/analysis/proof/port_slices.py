@@ -1,8 +1,8 @@
 """Whose client's ports are whose: no two share one, and nobody listens on one.
 
-In: a `Policy` and its `Plan`.  Out: for the machine itself and each room a `Slice`, and the `Clash`
-where it is not its own.  By an answer's port alone it is known who asked, so that a port which two
-take, or which one takes and another listens on, would let strangers in by answers.
+In: a `Policy` and its `Plan`.  Out: for the machine itself and each room a `PortSlice`, and the
+`PortConflict` where it is not its own.  By an answer's port alone it is known who asked, so that a
+port which two take, or which one takes and another listens on, would let strangers in by answers.
 
 What counts is what the plan sets (ip_local_port_range), and that it is what the policy means.
 """
@@ -21,7 +21,7 @@ MACHINE = "the machine itself"
 
 
 @dataclass(frozen=True)
-class Clash:
+class PortConflict:
     """A port that is not somebody's own, and why."""
 
     port: int
@@ -32,7 +32,7 @@ class Clash:
 
 
 @dataclass(frozen=True)
-class Slice:
+class PortSlice:
     """The ports that the clients of one take: as the policy means, and as the plan sets (`taken`,
     None where it sets nothing). `others` are those of all others, and `services` what anybody
     listens on, each with what to call it.
@@ -52,32 +52,34 @@ class Slice:
     def __str__(self) -> str:
         return "the ports of clients are nobody else's"
 
-    def clash(self) -> Clash | None:
+    def conflict(self) -> PortConflict | None:
         """Where the plan sets other ports than are meant, or the ports are others' as well."""
         if self.taken != self.meant:
             port = self.taken.first if self.taken else self.meant.first
-            return Clash(
+            return PortConflict(
                 port, f"{self.owner} takes {self.taken}, and is meant to take {self.meant}"
             )
         for what, ports in (*self.others, *self.services):
             if ports.overlaps(self.meant):
                 both = max(ports.first, self.meant.first)
-                return Clash(both, f"it is of the clients of {self.owner}, and of {what}")
+                return PortConflict(both, f"it is of the clients of {self.owner}, and of {what}")
         return None
 
 
-def slices(policy: Policy, plan: Plan) -> Iterator[Slice]:
+def slices(policy: Policy, plan: Plan) -> Iterator[PortSlice]:
     """That of the machine itself, and those of its rooms."""
-    rooms = {p.run.name: p.room for p in plan.programs if p.room is not None}
-    taken: dict[str, tuple[Ports, Ports | None]] = {MACHINE: (policy.clients, _range(plan.sysctls))}
-    for run in policy.rooms:
-        room = rooms.get(run.name)
-        taken[run.label] = run.clients, _range(room.sysctls) if room else None
+    rooms = {p.program.name: p.room for p in plan.programs if p.room is not None}
+    taken: dict[str, tuple[Ports, Ports | None]] = {
+        MACHINE: (policy.client_ports, _range(plan.sysctls))
+    }
+    for program in policy.rooms:
+        room = rooms.get(program.name)
+        taken[program.label] = program.client_ports, _range(room.sysctls) if room else None
     services = tuple(_services(policy))
     for owner, (meant, found) in taken.items():
         others = tuple((other, ports) for other, (_, ports) in taken.items()
                        if other != owner and ports is not None)  # fmt: skip
-        yield Slice(owner, meant, found, others, services)
+        yield PortSlice(owner, meant, found, others, services)
 
 
 def _range(sysctls: tuple[Sysctl, ...]) -> Ports | None:
@@ -91,13 +93,13 @@ def _range(sysctls: tuple[Sysctl, ...]) -> Ports | None:
 
 def _services(policy: Policy) -> Iterator[tuple[str, Ports]]:
     """What the machine itself or a room listens on."""
-    for entry in policy.entries:
+    for entry in policy.allows:
         if entry.direction is Direction.INPUT:
             owner = entry.room.label if entry.room else MACHINE
             for service in entry.services:
                 if service.ports is not None:
                     yield f"{owner}, for {service} of {entry.key}", service.ports
-    for between in policy.betweens:
+    for between in policy.room_allows:
         for service in between.services:
             if service.ports is not None:
-                yield f"{between.asked.label}, for {service} of {between.key}", service.ports
+                yield f"{between.server.label}, for {service} of {between.key}", service.ports

@@ -1,8 +1,8 @@
 """The model's steps for all packets at once: which look-ups are made, and what follows.
 
-In: the `Rules` of one family, with variables for what a packet has.  Out: conditions, as z3
+In: the `SymbolicRules` of one family, with variables for what a packet has.  Out: conditions, as z3
 expressions, under which a packet is delivered, passed on or sent.  The counterpart of
-`model.Model`; a test holds the two together.
+`KernelModel`; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -12,34 +12,33 @@ from ipaddress import IPv6Address
 
 import z3
 
-from pbrinit.analysis.address_classes import Classes
-from pbrinit.analysis.proof.symbolic_fib import Rules
+from pbrinit.analysis.address_classes import AddressClasses
+from pbrinit.analysis.proof.symbolic_fib import SymbolicRules
 from pbrinit.analysis.proof.terms import (
     NO_USER,
     PORT_BITS,
     UID_BITS,
-    Ask,
-    End,
-    Variables,
+    AddressClassVar,
+    PacketVars,
+    SymbolicFlow,
     any_of,
     failed,
 )
-from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES
 from pbrinit.net.special_addresses import ARP, IGMP
-from pbrinit.plan.plan import LOOPBACK, Plan
+from pbrinit.plan.plan import LOOPBACK, Plan, RouteType
 
 
-class Steps:
+class SymbolicKernel:
     """What the kernel does with packets of one family."""
 
     def __init__(
         self,
         plan: Plan,
-        rules: Rules,
-        classes: Classes,
+        rules: SymbolicRules,
+        classes: AddressClasses,
         special: dict[str, AddressSet],
         link_local: Mapping[str, IPv6Address],
     ) -> None:
@@ -54,7 +53,7 @@ class Steps:
             for a in link.addresses
             if a.version == self.family.version
         )
-        self._speak_six = {link.device for link in plan.links if link.speaks_six}
+        self._speak_six = {link.device for link in plan.links if link.has_ipv6}
         self._own_link_local = {
             device: 1 << classes.number(address)
             for device, address in link_local.items()
@@ -62,9 +61,9 @@ class Steps:
         }
         width = max(len(classes).bit_length(), 1)
         name = f"IPv{self.family.version}"
-        self.packet = Variables(
-            End(z3.BitVec(f"{name} source", width)),
-            End(z3.BitVec(f"{name} destination", width)),
+        self.packet = PacketVars(
+            AddressClassVar(z3.BitVec(f"{name} source", width)),
+            AddressClassVar(z3.BitVec(f"{name} destination", width)),
             z3.BitVec("source port", PORT_BITS),
             z3.BitVec("destination port", PORT_BITS),
             z3.BitVec("uid", UID_BITS),
@@ -107,33 +106,35 @@ class Steps:
 
     # Arriving
 
-    def arriving(self, device: str, protocol: int) -> Ask:
+    def input_flow(self, device: str, protocol: int) -> SymbolicFlow:
         """The input look-up. Where no rule asks for protocol and ports the kernel does not read
-        them (model.Model); IPv6 then has the protocol, but of a fragment.
+        them (`KernelModel`); IPv6 then has the protocol, but of a fragment.
         """
         packet = self.packet
         strict = self._strict(("group", "link-local"))
         if self.rules.dissects:
             ports = (packet.source_port, packet.destination_port)
-            return Ask(device, protocol, packet.source, packet.destination, *ports, strict=strict)
+            return SymbolicFlow(
+                device, protocol, packet.source, packet.destination, *ports, strict=strict
+            )
         seen = ARP if self.family is Family.V4 else protocol
-        return Ask(device, seen, packet.source, packet.destination, 0, 0, strict=strict)
+        return SymbolicFlow(device, seen, packet.source, packet.destination, 0, 0, strict=strict)
 
-    def back(self, asked: Ask, own: End, iif: str) -> Ask:
+    def return_path(self, asked: SymbolicFlow, own: AddressClassVar, iif: str) -> SymbolicFlow:
         """The return path's look-up for what arrives (__fib_validate_source)."""
         ports = (asked.destination_port, asked.source_port)
-        return Ask(iif, asked.protocol, own, asked.source, *ports)
+        return SymbolicFlow(iif, asked.protocol, own, asked.source, *ports)
 
-    def nobody(self) -> End:
+    def nobody(self) -> AddressClassVar:
         """0.0.0.0, as which the return path is asked for what goes to all."""
-        return End(self._classes.number(UNSPECIFIED))
+        return AddressClassVar(self._classes.number(UNSPECIFIED))
 
-    def back_passes(self, asked: Ask, device: str) -> z3.BoolRef:
+    def reverse_path_ok(self, asked: SymbolicFlow, device: str) -> z3.BoolRef:
         """Whether the return path check is content (rp_filter 2)."""
         found = self.rules.look_up(asked)
         near = self.has(device)
         return self.rules.results.among(
-            found, lambda r: r.kind is Kind.UNICAST and (near or r.device == device)
+            found, lambda r: r.type is RouteType.UNICAST and (near or r.device == device)
         )
 
     def dropped_early(self) -> z3.BoolRef:
@@ -159,46 +160,44 @@ class Steps:
         """Whether the input look-up says "for us"."""
         among = self.rules.results.among
         if self.family is Family.V4:
-            return among(found, lambda result: result.kind is Kind.LOCAL)
-        ours = (Kind.LOCAL, Kind.ANYCAST)
-        return among(found, lambda r: r.kind in ours or (r.group and r.device != LOOPBACK))
+            return among(found, lambda result: result.type is RouteType.LOCAL)
+        ours = (RouteType.LOCAL, RouteType.ANYCAST)
+        return among(found, lambda r: r.type in ours or (r.group and r.device != LOOPBACK))
 
-    def hears(self, device: str) -> bool:
-        """Whether the family is on (`Link.speaks_six`)."""
+    def accepts_family(self, device: str) -> bool:
+        """Whether the family is on (`Link.has_ipv6`)."""
         return self.family is Family.V4 or device in self._speak_six
 
     @property
-    def hears_fragments(self) -> bool:
+    def accepts_fragments(self) -> bool:
         """Whether IPv6 is on at all: where protocols are not read a fragment's is that of its
-        header (model.Model), which no obligation speaks of. IPv4 has none then, fragment or not.
+        header (`KernelModel`), which no obligation speaks of. IPv4 has none then, fragment or not.
         """
         return self.family is Family.V6 and bool(self._speak_six)
 
-    def passed_on(
-        self, found: z3.BitVecRef, device: str, way_out: str, protocol: int
-    ) -> z3.BoolRef:
+    def forwarded(self, found: z3.BitVecRef, device: str, egress: str, protocol: int) -> z3.BoolRef:
         """Whether the input look-up leads out by a device, and the machine passes on what came
-        by the other: `forwarder.Forwarder`. Packets are taken to have hops left, and to fit.
+        by the other: `ForwardPath`. Packets are taken to have hops left, and to fit.
         """
-        if protocol == ARP or not self._plan.passes_on(self.family, device):
+        if protocol == ARP or not self._plan.forwards_from(self.family, device):
             return z3.BoolVal(val=False)
         leads = self.rules.results.among(
-            found, lambda r: r.kind is Kind.UNICAST and r.device == way_out
+            found, lambda r: r.type is RouteType.UNICAST and r.device == egress
         )
         if self.family is Family.V4:
             return leads
         source, stays = self.packet.source, self.packet.destination.within(self.special["group"])
-        if way_out != device:
+        if egress != device:
             near = self.special["unspecified"] | self.special["link-local"]
             stays = z3.Or(source.within(near), stays)
         return z3.And(leads, z3.Not(stays))
 
-    def tells(self, device: str) -> bool:
+    def sends_icmp_errors(self, device: str) -> bool:
         """Whether who sends by a device is told of a refusal: in IPv4 only where it is passed on
         what comes by it (ip_error, net/ipv4/route.c).
         """
-        return self.hears(device) and (
-            self.family is Family.V6 or self._plan.passes_on(self.family, device)
+        return self.accepts_family(device) and (
+            self.family is Family.V6 or self._plan.forwards_from(self.family, device)
         )
 
     def foreign_link_local(self, device: str) -> z3.BoolRef:
@@ -210,15 +209,15 @@ class Steps:
 
     def to_all(self, found: z3.BitVecRef, protocol: int) -> z3.BoolRef:
         """Whether it goes to a group or to all, so that only the return path is asked, if
-        anything (model.Model._everybody_4).
+        anything (`KernelModel._everybody_4`).
         """
         if self.family is Family.V6:
             return z3.BoolVal(val=False)
         source, destination = self.packet.source, self.packet.destination
         unspecified = self.special["unspecified"]
         nobody = z3.And(source.within(unspecified), destination.within(unspecified))
-        kinds = set() if protocol == ARP else {Kind.BROADCAST}
-        broadcast = self.rules.results.among(found, lambda result: result.kind in kinds)
+        kinds = set() if protocol == ARP else {RouteType.BROADCAST}
+        broadcast = self.rules.results.among(found, lambda result: result.type in kinds)
         everybody = destination.within(self.special["group"] | self.special["to all"])
         return z3.Or(everybody, nobody, broadcast)
 
@@ -235,10 +234,10 @@ class Steps:
 
     # Leaving
 
-    def leaving(self, protocol: int, oif: str | None) -> Ask:
+    def output_flow(self, protocol: int, oif: str | None) -> SymbolicFlow:
         """The look-up of a packet that is sent from here, its socket bound to a device or not."""
         packet = self.packet
-        return Ask(
+        return SymbolicFlow(
             LOOPBACK,
             protocol,
             packet.source,
@@ -275,16 +274,16 @@ class Steps:
         found += [z3.Not(packet.destination.within(unasked)), z3.Not(grouped)]
         return [*found, z3.BoolVal(protocol != IGMP)]
 
-    def stays(self, found: z3.BitVecRef) -> z3.BoolRef:
+    def delivered_locally(self, found: z3.BitVecRef) -> z3.BoolRef:
         """Whether it is delivered here. By loopback, but not to it, is the log's: to nobody."""
         special, four = self.special, self.family is Family.V4
         within, among = self.packet.destination.within, self.rules.results.among
-        kinds = (Kind.LOCAL,) if four else (Kind.LOCAL, Kind.ANYCAST)
-        local = among(found, lambda r: r.kind in kinds)
+        kinds = (RouteType.LOCAL,) if four else (RouteType.LOCAL, RouteType.ANYCAST)
+        local = among(found, lambda r: r.type in kinds)
         if not four:
-            near = among(found, lambda r: r.kind in kinds and r.device != LOOPBACK)
+            near = among(found, lambda r: r.type in kinds and r.device != LOOPBACK)
             return z3.Or(near, z3.And(local, within(special["loopback"])))
-        by_lo = among(found, lambda r: r.kind is Kind.BROADCAST and r.device == LOOPBACK)
+        by_lo = among(found, lambda r: r.type is RouteType.BROADCAST and r.device == LOOPBACK)
         ours = z3.And(local, within(self._own | special["loopback"]))
         return z3.Or(ours, z3.And(by_lo, within(special["loopback broadcast"])))
 
@@ -294,7 +293,9 @@ class Steps:
         """
         results = self.rules.results
         four = self.family is Family.V4
-        leaves = results.among(found, lambda r: r.device == device and r.kind is not Kind.LOCAL)
+        leaves = results.among(
+            found, lambda r: r.device == device and r.type is not RouteType.LOCAL
+        )
         if four and oif == device:
             leaves = z3.Or(leaves, failed(results, found))
         forged = self.packet.source.within(self.special["loopback"]) if four else False

@@ -1,6 +1,7 @@
 """The terms of the proof: what is known of a packet, and what a look-up ends with.
 
-In: classes of addresses, z3 variables.  Out: values that `lookups`, `steps` and `case` share.
+In: classes of addresses, z3 variables.  Out: values that `symbolic_fib`, `symbolic_kernel` and
+`encoding` share.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 import z3
 
-from pbrinit.model.tables import Kind
 from pbrinit.net.addresses import Address, Prefix
 from pbrinit.net.martians import UNSPECIFIED
 from pbrinit.net.services import Ports
 from pbrinit.net.special_addresses import LIMITED_BROADCAST, LOCAL_MULTICAST
+from pbrinit.plan.plan import RouteType
 
 RESULT_BITS = 16
 PORT_BITS = 16
@@ -38,7 +39,7 @@ SPECIAL: dict[str, tuple[Prefix, ...]] = {
         for scope in (0, 1)
     ),
 }
-"""What the kernel tells apart by itself (martians.py, model.py)."""
+"""What the kernel tells apart by itself (martians.py, kernel.py)."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,13 @@ class Result:
     what is delivered (ip6_rt_init_dst).
     """
 
-    kind: Kind | None = None
+    type: RouteType | None = None
     device: str | None = None
     group: bool = False
     router: Address | None = None
 
 
-NO_ROUTE, REFUSED, PROHIBITED = Result(), Result(Kind.BLACKHOLE), Result(Kind.PROHIBIT)
+NO_ROUTE, REFUSED, PROHIBITED = Result(), Result(RouteType.BLACKHOLE), Result(RouteType.PROHIBIT)
 FAILED = (NO_ROUTE, REFUSED, PROHIBITED)
 """No rule took it; a rule or a route refused, in silence or telling."""
 
@@ -83,7 +84,7 @@ def failed(results: Results, found: z3.BitVecRef) -> z3.BoolRef:
     return results.among(found, lambda result: result in FAILED)
 
 
-class End:
+class AddressClassVar:
     """One end of a packet: the class of its address, as a variable or known."""
 
     def __init__(self, value: z3.BitVecRef | int) -> None:
@@ -100,18 +101,18 @@ class End:
 
 
 @dataclass(frozen=True)
-class Variables:
+class PacketVars:
     """What a packet has, as it is looked up; ends as classes of addresses."""
 
-    source: End
-    destination: End
+    source: AddressClassVar
+    destination: AddressClassVar
     source_port: z3.BitVecRef | int
     destination_port: z3.BitVecRef | int
     uid: z3.BitVecRef | int
 
 
 @dataclass(frozen=True)
-class Ask:
+class SymbolicFlow:
     """What is looked up (`fib.Flow`). Ports and user are variables or numbers.
 
     `strict` are the classes of destinations for which only routes by the device count.
@@ -119,8 +120,8 @@ class Ask:
 
     iif: str
     protocol: int
-    source: End
-    destination: End
+    source: AddressClassVar
+    destination: AddressClassVar
     source_port: z3.BitVecRef | int
     destination_port: z3.BitVecRef | int
     uid: z3.BitVecRef | int = 0

@@ -13,8 +13,6 @@ from pbrinit.boot.autoconf import dhcp, ra
 from pbrinit.boot.autoconf.lease_holder import InterfaceClient, LeaseHolder
 from pbrinit.boot.guard import requests
 from pbrinit.boot.state import active_plan, confirmed_policy, program_status
-from pbrinit.boot.system.atomic_file import atomic_write
-from pbrinit.wire import bootplan
 from pbrinit.wire.assignment import Identity
 from pbrinit.wire.dhcp import lease
 
@@ -43,7 +41,7 @@ class ApplyError(Exception):
 def hold(plan: BootPlan) -> None:
     """Hold without end what is given to the interfaces that await something.
 
-    Raises UseError, OSError where the machine cannot be what it is with nothing.
+    Raises ApplyError, OSError where the machine cannot be what it is with nothing.
     """
     clients = (
         InterfaceClient(
@@ -51,11 +49,11 @@ def hold(plan: BootPlan) -> None:
         )
         for family, name, device, taken in plan.dynamic_interfaces
     )
-    LeaseHolder(clients, ApplyAssignments()).keep()
+    LeaseHolder(clients, ApplyAssignments()).run()
 
 
 class ApplyAssignments:
-    """What a `Tenant` calls.
+    """What a `LeaseHolder` calls.
 
     A program that ended badly may have asked the guard before: then what is in force is not known
     until the guard has done what it is asked after that.
@@ -68,11 +66,11 @@ class ApplyAssignments:
         """Have the plan for what is held in force; with nothing that of the policy that is kept,
         which needs no compiler.
 
-        Raises UseError, OSError, BootFileError.
+        Raises ApplyError, OSError, BootFileError.
         """
         if not held:
             kept = confirmed_policy.now()
-            activate(kept, (), kept=kept.digest, anyhow=self._in_doubt)
+            activate(kept, (), kept=kept.digest, force=self._in_doubt)
             self._in_doubt = False
             return
         resolvers = [resolver for _, found in held for resolver in found][: lease.MAX_RESOLVERS]
@@ -82,7 +80,7 @@ class ApplyAssignments:
 
 
 def _run(words: list[str]) -> None:
-    """Run a program. Raises UseError with what it says where it does not end well."""
+    """Run a program. Raises ApplyError with what it says where it does not end well."""
     heard, told = os.pipe()
     moves = [(os.POSIX_SPAWN_DUP2, told, 1), (os.POSIX_SPAWN_DUP2, told, 2)]
     child = os.posix_spawn(words[0], words, {}, file_actions=moves)
@@ -98,18 +96,17 @@ def _run(words: list[str]) -> None:
 
 
 def activate(
-    plan: BootPlan, resolvers: Sequence[str], *, kept: str = "", anyhow: bool = False
+    plan: BootPlan, resolvers: Sequence[str], *, kept: str = "", force: bool = False
 ) -> str:
-    """Have the guard adopt a plan, where it is not in force already or `anyhow`, and PID 1 see to
+    """Have the guard adopt a plan, where it is not in force already or `force`, and PID 1 see to
     the rooms, and note who resolves names; what the guard says. `kept` is the digest of the plan
     with nothing given, of the policy that this one is of.
 
-    Raises UseError, OSError, BootFileError: then what was in force still is.
+    Raises ApplyError, OSError, BootFileError: then what was in force still is.
     """
     told = "nothing changes"
-    if anyhow or active_plan.now().digest != plan.digest:
-        atomic_write(active_plan.NEXT, bootplan.pack(plan))
-        done, told = requests.ask(f"adopt {kept}".rstrip())
+    if force or active_plan.now().digest != plan.digest:
+        done, told = requests.ask(f"adopt {kept}".rstrip(), requests.Offer(plan).pack())
         if not done:
             raise ApplyError(told)
     if any(program.room is not None for program in plan.programs):

@@ -2,7 +2,7 @@
 
 In: an `AddressClient`, which says what to send when and what follows from what came; and the
 datagrams of anybody.  Out: what the client holds, reported to the process that applies it:
-`Assignment.pack`, or `NOTHING`, or `REFUSED` and why.
+`Assignment.pack`, or `NOTHING`, or `REJECTED` and why, or `REMARKED` and what was left out of it.
 
 It reads what strangers send, so it is no longer root by then, and sees no files. Its socket was
 opened as root: that is whose packets the kernel takes them for (sk_uid, net/socket.c).
@@ -36,7 +36,11 @@ EMPTY = "/run/empty"
 """All the files that it sees: none."""
 
 NOTHING = b"-"
-REFUSED = b"!"
+REJECTED = b"!"
+REMARKED = b"+"
+RECONNECT = b"^"
+"""What the process is told when the cable has come back."""
+
 LONGEST_REASON = 200
 LONGEST_WAIT = 3600.0
 ENODEV = 19
@@ -52,10 +56,10 @@ class AddressProtocol(Record):
     open_socket: Callable[[str], socket.socket]
     client: Callable[..., AddressClient]
     unpack: Callable[[bytes, Iterable[Prefix]], Assignment]
-    hear: Callable[[AddressClient, socket.socket], Sent]
+    receive: Callable[[AddressClient, socket.socket], Sent]
     port: int
 
-    def ask(
+    def run_client(
         self,
         identity: Identity,
         device: str,
@@ -74,13 +78,13 @@ class AddressProtocol(Record):
         known = (self.unpack(held[0], identity.taken), held[1]) if held else None
         client = self.client(identity, mac, random_below, seconds(), known)
 
-        def hear() -> Sent:
-            return self.hear(client, asking)
+        def receive() -> Sent:
+            return self.receive(client, asking)
 
         def send(data: bytes, to: str) -> None:
             asking.sendto(data, (to, self.port))
 
-        serve(client, asking, pipe, hear=hear, send=send)
+        serve(client, asking, pipe, receive=receive, send=send)
 
 
 def serve(
@@ -88,13 +92,14 @@ def serve(
     asking: socket.socket,
     told: socket.socket,
     *,
-    hear: Callable[[], Sent],
+    receive: Callable[[], Sent],
     send: Callable[[bytes, str], None],
 ) -> None:
-    """Do what is due and hear what comes, without end: `hear` has the client take one datagram and
-    gives back what is to be sent then. Raises OSError where the device is gone.
+    """Do what is due and take what comes, until nobody is told any more: `receive` has the client
+    take one datagram and returns what is to be sent then. Raises OSError where the device is gone.
     """
     before, refused = client.held, ""
+    remarks: tuple[str, ...] = ()
     while True:
         _send(send, client.tick(seconds()))
         if client.held != before:
@@ -102,10 +107,19 @@ def serve(
             told.send(before[0].pack() if before else NOTHING)
         if client.rejection != refused:
             refused = client.rejection
-            told.send(REFUSED + refused.encode()[:LONGEST_REASON])
+            told.send(REJECTED + refused.encode()[:LONGEST_REASON])
+        if client.remarks != remarks:
+            remarks = client.remarks
+            for remark in remarks:
+                told.send(REMARKED + remark.encode()[:LONGEST_REASON])
         wait = max(0.0, min(client.due - seconds(), LONGEST_WAIT))
-        if select.select([asking], [], [], wait)[0]:
-            _send(send, hear())
+        ready = select.select([asking, told], [], [], wait)[0]
+        if told in ready:
+            if not told.recv(LONGEST_REASON):
+                return
+            client.reconnect(seconds())
+        if asking in ready:
+            _send(send, receive())
 
 
 def _send(send: Callable[[bytes, str], None], datagrams: Sent) -> None:

@@ -26,18 +26,24 @@ def open_socket(device: str) -> socket.socket:
 
     Raises OSError.
     """
-    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-    found.bind(("", CLIENT_PORT))
-    return found
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    sock.bind(("", CLIENT_PORT))
+    return sock
 
 
-def hear(client: Client, asking: socket.socket) -> Sent:
+def receive(client: Client, sock: socket.socket) -> Sent:
     """Have the client take a datagram; what is to be sent then."""
-    return client.receive(asking.recv(MAX_SIZE), seconds())
+    data, (sender, _) = sock.recvfrom(MAX_SIZE)
+    return client.receive(data, socket.inet_aton(sender), seconds())
 
 
 PROTOCOL = AddressProtocol(
-    what="lease", open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=SERVER_PORT
+    what="lease",
+    open_socket=open_socket,
+    client=Client,
+    unpack=unpack,
+    receive=receive,
+    port=SERVER_PORT,
 )

@@ -35,29 +35,34 @@ def open_socket(device: str) -> socket.socket:
 
     Raises OSError.
     """
-    found = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
-    found.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, bytes(FILTER))
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
-    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
-    found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-    return found
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    sock.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, bytes(FILTER))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
+    return sock
 
 
-def heard(asking: socket.socket) -> tuple[bytes, bytes, int]:
+def receive_message(sock: socket.socket) -> tuple[bytes, bytes, int]:
     """A message, its source and how many hops it had left, 0 where the kernel does not say."""
-    data, told, _, sender = asking.recvmsg(MAX_SIZE, socket.CMSG_SPACE(NUMBER.size))
+    data, ancillary, _, sender = sock.recvmsg(MAX_SIZE, socket.CMSG_SPACE(NUMBER.size))
     source = socket.inet_pton(socket.AF_INET6, sender[0].partition("%")[0])
     kind = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)
-    hops = [NUMBER.unpack(value)[0] for *of, value in told if tuple(of) == kind]
+    hops = [NUMBER.unpack(value)[0] for *of, value in ancillary if tuple(of) == kind]
     return data, source, hops[0] if hops else 0
 
 
-def hear(client: Client, asking: socket.socket) -> Sent:
+def receive(client: Client, sock: socket.socket) -> Sent:
     """Have the client take a message; what is to be sent then."""
-    return client.receive(*heard(asking), seconds())
+    return client.receive(*receive_message(sock), seconds())
 
 
 PROTOCOL = AddressProtocol(
-    what="advertisement", open_socket=open_socket, client=Client, unpack=unpack, hear=hear, port=0
+    what="advertisement",
+    open_socket=open_socket,
+    client=Client,
+    unpack=unpack,
+    receive=receive,
+    port=0,
 )

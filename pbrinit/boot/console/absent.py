@@ -10,13 +10,13 @@ import errno
 import os
 import socket
 
-from pbrinit.boot.system import syscalls
+from pbrinit.boot.system import privileges, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOBODY = 65534
+UNPRIVILEGED_UID = 65534
 IPT_SO_GET_INFO = 64
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PTRACE_ATTACH = 16
@@ -117,8 +117,8 @@ FILES = (
 )
 FILESYSTEMS = (
     "debugfs", "tracefs", "bpf", "securityfs", "efivarfs", "configfs", "fuse", "overlay", "ext4",
-    "btrfs", "xfs", "vfat", "iso9660", "squashfs", "nfs", "cifs", "9p", "cgroup", "cgroup2",
-    "binfmt_misc", "hugetlbfs", "mqueue", "devpts",
+    "btrfs", "xfs", "vfat", "iso9660", "squashfs", "nfs", "cifs", "9p", "binfmt_misc",
+    "hugetlbfs", "mqueue", "devpts",
 )  # fmt: skip
 FORMATS = {
     "a 32-bit program": b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\0\x03\0" + bytes(60),
@@ -146,12 +146,12 @@ REFUSED = {errno.EPERM, errno.EACCES}
 
 def missing_features() -> Iterator[tuple[str, str, bool]]:
     """Name, what the kernel said, and whether that means that it is not there, or refused."""
-    for name, expected, attempt in (*_missing(), *_refused()):
+    for name, expected, attempt in (*_absent(), *_refused()):
         try:
             attempt()
         except OSError as error:
-            said = errno.errorcode.get(error.errno or 0, str(error))
-            yield name, said, error.errno in expected
+            answer = errno.errorcode.get(error.errno or 0, str(error))
+            yield name, answer, error.errno in expected
         else:
             yield name, "it is there", False
 
@@ -160,9 +160,9 @@ def present_controls() -> Iterator[tuple[str, bool]]:
     """What there is, sought by the same means: were it not found, `absent` would say nothing."""
     for name, attempt in (
         ("getpid()", _later(syscalls.syscall, GETPID)),
-        ("a netlink socket: route", _later(_open, socket.AF_NETLINK, 3, 0)),
-        ("sockets of UNIX", _later(_any_kind, socket.AF_UNIX)),
-        ("/proc/version", _later(_look, "/proc/version")),
+        ("a netlink socket: route", _later(_open_socket, socket.AF_NETLINK, 3, 0)),
+        ("sockets of UNIX", _later(_open_any_kind, socket.AF_UNIX)),
+        ("/proc/version", _later(_open_file, "/proc/version")),
         ("file system tmpfs", _later(_mount_and_unmount, "tmpfs")),
         ("a script", _later(_execute, b"#!/usr/bin/python3 -ISB\n")),
     ):
@@ -174,19 +174,23 @@ def present_controls() -> Iterator[tuple[str, bool]]:
             yield name, True
 
 
-def _missing() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
+def _absent() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
     """What there is none of, for root either."""
     for name, number in SYSCALLS.items():
         yield f"{name}()", {errno.ENOSYS}, _later(syscalls.syscall, number)
     for name, number in NETLINK.items():
-        yield f"a netlink socket: {name}", ABSENT, _later(_open, socket.AF_NETLINK, 3, number)
+        yield (
+            f"a netlink socket: {name}",
+            ABSENT,
+            _later(_open_socket, socket.AF_NETLINK, 3, number),
+        )
     for name, number in FAMILIES.items():
-        yield f"sockets of {name}", {errno.EAFNOSUPPORT}, _later(_any_kind, number)
+        yield f"sockets of {name}", {errno.EAFNOSUPPORT}, _later(_open_any_kind, number)
     for name, (kind, protocol) in INET_KINDS.items():
-        yield f"sockets of {name}", ABSENT, _later(_open, socket.AF_INET, kind, protocol)
+        yield f"sockets of {name}", ABSENT, _later(_open_socket, socket.AF_INET, kind, protocol)
     yield "iptables", {errno.ENOPROTOOPT}, _iptables
     for path in FILES:
-        yield path, {errno.ENOENT, errno.ENXIO}, _later(_look, path)
+        yield path, {errno.ENOENT, errno.ENXIO}, _later(_open_file, path)
     for name in FILESYSTEMS:
         yield f"file system {name}", {errno.ENODEV}, _later(syscalls.mount, "none", "/run", name, 0)
     for name, head in FORMATS.items():
@@ -196,33 +200,37 @@ def _missing() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
 def _refused() -> Iterator[tuple[str, set[int], Callable[[], object]]]:
     """What there is and is not given: ptrace to nobody at all, the others to nobody but root."""
     yield "ptrace() of a child, by root", REFUSED, _trace
-    yield "a user namespace", {errno.EINVAL}, _later(syscalls.syscall, UNSHARE, CLONE_NEWUSER)
+    yield (
+        "a user namespace, by a program",
+        REFUSED,
+        _later(_as_program, _later(syscalls.syscall, UNSHARE, CLONE_NEWUSER)),
+    )
     for name, attempt in (
-        ("a raw socket, by a user", _later(_open, socket.AF_INET, 3, 1)),
-        ("a ping socket, by a user", _later(_open, socket.AF_INET, 2, 1)),
+        ("a raw socket, by a user", _later(_open_socket, socket.AF_INET, 3, 1)),
+        ("a ping socket, by a user", _later(_open_socket, socket.AF_INET, 2, 1)),
         ("a network namespace, by a user", _later(syscalls.syscall, UNSHARE, CLONE_NEWNET)),
         ("the kernel's log, by a user", _later(syscalls.syscall, SYSLOG, SYSLOG_ACTION_READ_ALL)),
         ("perf_event_open(), by a user", syscalls.perf_event_open),
         ("a mount, by a user", _later(syscalls.mount, "none", "/run", "tmpfs", 0)),
         ("mmap() near address 0, by a user", _later(syscalls.mmap_fixed, 4096)),
     ):
-        yield name, REFUSED, _later(_as_nobody, attempt)
+        yield name, REFUSED, _later(_unprivileged, attempt)
 
 
 def _later(function: Callable[..., object], *arguments: object) -> Callable[[], object]:
     return lambda: function(*arguments)
 
 
-def _open(family: int, kind: int, protocol: int) -> None:
+def _open_socket(family: int, kind: int, protocol: int) -> None:
     socket.socket(family, kind, protocol).close()
 
 
-def _any_kind(family: int) -> None:
+def _open_any_kind(family: int) -> None:
     """Each kind of socket that there is; the last refusal."""
     refusal = OSError()
     for kind in (1, 2, 3, 5):
         try:
-            _open(family, kind, 0)
+            _open_socket(family, kind, 0)
         except OSError as error:
             refusal = error
         else:
@@ -235,7 +243,7 @@ def _iptables() -> None:
         raw.getsockopt(socket.IPPROTO_IP, IPT_SO_GET_INFO, 84)
 
 
-def _look(path: str) -> None:
+def _open_file(path: str) -> None:
     os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
 
 
@@ -268,11 +276,21 @@ def _trace() -> None:
         os.waitpid(child, 0)
 
 
-def _as_nobody(attempt: Callable[[], object]) -> None:
+def _unprivileged(attempt: Callable[[], object]) -> None:
     def do() -> object:
         os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+        os.setgid(UNPRIVILEGED_UID)
+        os.setuid(UNPRIVILEGED_UID)
+        return attempt()
+
+    _in_child(do)
+
+
+def _as_program(attempt: Callable[[], object]) -> None:
+    """Try with what a program of the policy has that keeps no capability."""
+
+    def do() -> object:
+        privileges.give_up(UNPRIVILEGED_UID, 0)
         return attempt()
 
     _in_child(do)

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEPT = 100
+HISTORY = 100
 
 
 def prepare(words: Sequence[str]) -> None:
@@ -22,7 +22,7 @@ def prepare(words: Sequence[str]) -> None:
     readline.parse_and_bind("tab: complete")
     readline.parse_and_bind("set enable-bracketed-paste off")
     readline.set_completer_delims(" ")
-    readline.set_history_length(KEPT)
+    readline.set_history_length(HISTORY)
 
     def complete(text: str, number: int) -> str | None:
         if readline.get_begidx() > 0:

@@ -32,13 +32,13 @@ def probe(protocol: str, address: str, port: int, uid: int) -> str:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     start = time.monotonic()
     try:
-        told = {"tcp": _tcp, "udp": _udp, "ping": _ping}[protocol](family, address, port, uid)
+        result = {"tcp": _tcp, "udp": _udp, "ping": _ping}[protocol](family, address, port, uid)
     except TimeoutError:
-        told = "no answer"
+        result = "no answer"
     except OSError as error:
-        told = REASONS.get(error.errno or 0, "failed")
-        told = f"{told} ({errno.errorcode.get(error.errno or 0, error)})"
-    return f"{told}, {(time.monotonic() - start) * 1000:.0f} ms"
+        result = REASONS.get(error.errno or 0, "failed")
+        result = f"{result} ({errno.errorcode.get(error.errno or 0, error)})"
+    return f"{result}, {(time.monotonic() - start) * 1000:.0f} ms"
 
 
 def _become(uid: int) -> None:
@@ -58,8 +58,8 @@ def _tcp(family: int, address: str, port: int, uid: int) -> str:
             banner = connection.recv(LONGEST_ANSWER)
         except TimeoutError:
             banner = b""
-    said = f", it says {banner.decode(errors='replace').strip()!r}" if banner else ""
-    return f"connected{said}"
+    text = f", it says {banner.decode(errors='replace').strip()!r}" if banner else ""
+    return f"connected{text}"
 
 
 def _udp(family: int, address: str, port: int, uid: int) -> str:

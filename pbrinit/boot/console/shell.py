@@ -16,7 +16,8 @@ from pbrinit.boot.console.listen import listen
 from pbrinit.boot.console.probe import probe
 from pbrinit.boot.control import queries
 from pbrinit.boot.control.actions import CONTROL, ChangeError, change
-from pbrinit.boot.control.queries import COMMANDS, UsageError
+from pbrinit.boot.control.commands import Confirm, Restart, UsageError
+from pbrinit.boot.control.queries import COMMANDS
 from pbrinit.boot.network import fail_closed, route_lookup
 from pbrinit.boot.state import active_plan
 from pbrinit.boot.system import syscalls, terminals
@@ -32,7 +33,7 @@ WATCH_SECONDS = 2
 CLEAR = "\x1b[H\x1b[J"
 """To the top, and nothing below (ECMA-48, CUP and ED)."""
 
-ONLY_HERE = (
+CONSOLE_COMMANDS = (
     ("watch", "the status page again and again, until Ctrl-C"),
     ("probe tcp|udp ADDRESS PORT [as USER]", ""),
     ("probe ping ADDRESS [as USER]", "ask the network, see what the policy lets out"),
@@ -45,19 +46,22 @@ ONLY_HERE = (
     ("poweroff", "switch the machine off"),
     ("reboot", "start it again"),
 )
-ASKED = tuple((usage, about) for usage, about, _ in COMMANDS.values())
+QUERIES = tuple((usage, about) for usage, about, _ in COMMANDS.values())
 HELP = "\n".join(
-    f"  {usage}" if not about else f"  {usage:<34} {about}" for usage, about in (*ASKED, *ONLY_HERE)
+    f"  {usage}" if not about else f"  {usage:<34} {about}"
+    for usage, about in (*QUERIES, *CONSOLE_COMMANDS)
 ) + "".join(f"\n    explain {form}" for form in route_lookup.FORMS)
 ENDS = {"poweroff": syscalls.POWER_OFF, "reboot": syscalls.REBOOT}
 
 
 def run(terminal: str, plan: BootPlan | None, why_closed: str | None) -> None:
     """Read commands until the terminal ends. `plan` is None on a machine that is closed."""
-    terminals.take(terminal)
+    terminals.attach(terminal)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    login.ask()
-    line_editor.prepare([*COMMANDS, *{usage.split()[0] for usage, _ in ONLY_HERE if usage}, "help"])
+    login.require_password()
+    line_editor.prepare(
+        [*COMMANDS, *{usage.split()[0] for usage, _ in CONSOLE_COMMANDS if usage}, "help"]
+    )
     if plan is not None:
         print(f"\n{plan.hostname}: no packet filter, one policy. Type help.", flush=True)
     while True:
@@ -98,7 +102,7 @@ def _do(words: list[str], plan: BootPlan | None, why_closed: str | None) -> None
     elif command == "absent" and not rest:
         _absent()
     elif command == "restart" and len(rest) == 1:
-        change(plan, words)
+        change(plan, Restart(program=rest[0], as_json=False))
     elif command == "probe":
         _probe(rest, dict(plan.users))
     elif command == "listen":
@@ -122,16 +126,16 @@ def _try(plan: BootPlan, words: list[str]) -> None:
             words = [CONTROL, "try", file, "--confirm", seconds]
             os.spawnv(os.P_WAIT, CONTROL, words)  # noqa: S606
         case ["confirm"]:
-            print(change(plan, words))
+            print(change(plan, Confirm(token="", as_json=False)))
         case _:
             raise UsageError("try FILE [SECONDS], confirm")
 
 
 def _absent() -> None:
-    for name, found in present_controls():
-        print(f"{'there  ' if found else 'MISSING'}  {name}")
-    for name, said, gone in missing_features():
-        print(f"{'absent ' if gone else 'PRESENT'}  {name} ({said})")
+    for name, works in present_controls():
+        print(f"{'there  ' if works else 'MISSING'}  {name}")
+    for name, answer, is_absent in missing_features():
+        print(f"{'absent ' if is_absent else 'PRESENT'}  {name} ({answer})")
 
 
 def _user(words: list[str], users: dict[str, int]) -> tuple[list[str], int]:

@@ -1,9 +1,14 @@
-"""The desk: where programs of the policy ask what `pbrctl` is asked on the machine.
+"""The control broker: it does the commands of `pbrctl` for programs of the policy, in their rooms.
 
-In: a `BootPlan`, and what its programs ask, those with an `ask`.  Out: what the same command says
-on the console, done in the machine's own namespaces.  Each program has a socket of its own, which
-nobody else sees: by it the desk knows who asks.  Whoever asks may be hostile: so many at once, so
-long, so many bytes, at a lower priority than what guards the machine, and ended before it is.
+In: the programs with an `ask`, and their requests.  Out: what the same command prints on the
+machine, done in the machine's own namespaces.  Each program has a socket of its own that no other
+process sees, so the broker knows which program asks.
+
+A program may be hostile.  It sends words, and the broker makes one of a closed set of commands of
+them (`commands`): no path, option or file of its own gets further.  A policy that it wants tried
+comes along and is compiled by a process without privileges and without files.  Requests are
+limited in number, time and bytes, run at a lower priority than what guards the machine, and are
+ended first where memory runs out.
 """
 
 from __future__ import annotations
@@ -13,11 +18,11 @@ import os
 import select
 import signal
 import sys
+import time
 
-from pbrinit.boot.control import broker_protocol, pbrctl
-from pbrinit.boot.control.actions import CHANGES
+from pbrinit.boot.control import broker_protocol, commands, pbrctl
 from pbrinit.boot.control.broker_protocol import BrokerError
-from pbrinit.boot.control.queries import COMMANDS
+from pbrinit.boot.control.commands import CHANGES, QUERIES, Try, UsageError
 from pbrinit.boot.programs import mounts
 from pbrinit.boot.system import syscalls, unix_socket
 from pbrinit.boot.system.log import log, seconds
@@ -25,11 +30,14 @@ from pbrinit.boot.system.privileges import go_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
+    from pbrinit.boot.control.commands import Confirm, Query, Restart
     from pbrinit.wire.bootplan import ProgramPlan
 
-MAY = {"status": frozenset(COMMANDS), "try": frozenset((*COMMANDS, *CHANGES))}
+    Asked = Query | Try | Confirm | Restart
+
+MAY = {"status": frozenset(QUERIES), "try": frozenset((*QUERIES, *CHANGES))}
 """The commands that a program may ask for, by its `ask`."""
 
 AT_ONCE = 4
@@ -45,23 +53,34 @@ USAGE, ENDED = 2, 1
 
 
 def serve(programs: Iterable[ProgramPlan]) -> None:
-    """Serve these without end, each with an `ask`.
+    """Serve these programs without end, each with an `ask`.
 
     Raises OSError where a socket cannot be made.
     """
-    doors = {_listen(program): program for program in programs}
+    listening = {_listen(program): program for program in programs}
     busy: dict[int, _socket.socket] = {}
     while True:
         _reap(busy)
         held = [*busy.values()]
-        open_ones = [one for one in doors if held.count(one) < AT_ONCE]
-        for one in select.select(open_ones, [], [], LOOK_SECONDS if busy else None)[0]:
-            connection = unix_socket.accept(one)
-            child = os.fork()
-            if child == 0:
-                _attend(connection, doors[one])
-            connection.close()
-            busy[child] = one
+        free = [one for one in listening if held.count(one) < AT_ONCE]
+        for one in select.select(free, [], [], LOOK_SECONDS if busy else None)[0]:
+            try:
+                busy[_start(one, listening[one])] = one
+            except OSError as error:  # too many processes or files: others are being attended to
+                log(f"{listening[one].name}: the broker cannot attend to it: {error}")
+                time.sleep(LOOK_SECONDS)
+
+
+def _start(listener: _socket.socket, program: ProgramPlan) -> int:
+    """Attend to who waits on this socket, in a process of its own; its number. Raises OSError."""
+    connection = unix_socket.accept(listener)
+    try:
+        child = os.fork()
+        if child == 0:
+            _attend(connection, program)
+        return child
+    finally:
+        connection.close()
 
 
 def _listen(program: ProgramPlan) -> _socket.socket:
@@ -77,44 +96,49 @@ def _reap(busy: dict[int, _socket.socket]) -> None:
 
 
 def _attend(connection: _socket.socket, program: ProgramPlan) -> None:
-    """Hear one request and do it, in a process of its own; never returns."""
+    """Receive one request and do it, in a process of its own; never returns."""
     try:
         syscalls.set_parent_death_signal(signal.SIGKILL)
         os.nice(NICE)
         go_first()
         try:
-            words, policy = _asked(connection, program)
-        except BrokerError as error:
+            command, policy = _asked(connection, program)
+        except (BrokerError, UsageError) as error:
             connection.settimeout(SPEAK_SECONDS)
             broker_protocol.tell(connection, broker_protocol.ERR, f"error: {error}\n".encode())
             broker_protocol.end(connection, USAGE)
         else:
-            _do(connection, words, policy)
+            _do(connection, command, policy, program)
     except OSError:
         pass  # who asked is gone, or does not listen
     except BaseException as error:
-        log(f"{program.name}: the desk failed: {error!r}")
+        log(f"{program.name}: the broker failed: {error!r}")
     finally:
         os._exit(0)
 
 
-def _asked(connection: _socket.socket, program: ProgramPlan) -> tuple[list[str], bytes]:
-    """What the program asks. Raises ErrandError where it may not, OSError where it does not."""
+def _asked(connection: _socket.socket, program: ProgramPlan) -> tuple[Asked, bytes]:
+    """The command that the program asks for, and the policy that came along.
+
+    Raises BrokerError where it may not, UsageError where it is no command, and OSError where it
+    does not come.
+    """
     uid = unix_socket.peer_uid(connection)
     if uid != program.uid:
         raise BrokerError(f"user {uid} is not the user of {program.name}")
     words, policy = broker_protocol.hear(connection, seconds() + HEAR_SECONDS)
-    command = next((word for word in words if word != "--json"), "")
-    if command in MAY["try"] - MAY[program.ask]:
+    name = next((word for word in words if word != commands.JSON), "")
+    if name in MAY["try"] - MAY[program.control]:
         raise BrokerError(
-            f'{program.name} may not {command}: the policy says ask = "{program.ask}"'
+            f'{program.name} may not {name}: the policy says ask = "{program.control}"'
         )
-    if command not in MAY[program.ask]:
-        raise BrokerError(f"there is no command {command!r}; --help lists them")
-    return words, policy
+    command = commands.parse(words)
+    if isinstance(command, Try) and command.file != commands.SENT:
+        raise BrokerError("the policy is sent along: try - [--confirm SECONDS]")
+    return command, policy
 
 
-def _do(connection: _socket.socket, words: Sequence[str], policy: bytes) -> None:
+def _do(connection: _socket.socket, command: Asked, policy: bytes, program: ProgramPlan) -> None:
     """Do the command, and tell what it prints as it comes, and how it ended.
 
     Raises OSError where that is not taken: then the command ends as well.
@@ -124,7 +148,7 @@ def _do(connection: _socket.socket, words: Sequence[str], policy: bytes) -> None
     (out, to_out), (err, to_err) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        _become(words, policy, to_out, to_err)
+        _become(command, policy, program, (to_out, to_err))
     os.close(to_out)
     os.close(to_err)
     kinds = {out: broker_protocol.OUT, err: broker_protocol.ERR}
@@ -148,18 +172,18 @@ def _do(connection: _socket.socket, words: Sequence[str], policy: bytes) -> None
     broker_protocol.end(connection, status if status >= 0 else ENDED)
 
 
-def _become(words: Sequence[str], policy: bytes, out: int, err: int) -> None:
-    """What `pbrctl` is on the machine, with the policy to read; never returns."""
+def _become(command: Asked, policy: bytes, program: ProgramPlan, outputs: tuple[int, int]) -> None:
+    """Be `pbrctl` on the machine, for this program, with the policy to read; never returns."""
     status = ENDED
     try:
         syscalls.set_parent_death_signal(signal.SIGKILL)
         os.umask(0o077)
-        given = os.open(mounts.BROKERS, os.O_TMPFILE | os.O_RDWR, 0o600)
+        given = os.memfd_create("policy")
         os.pwrite(given, policy, 0)
-        for source, target in ((given, 0), (out, 1), (err, 2)):
+        for source, target in zip((given, *outputs), range(3), strict=True):
             os.dup2(source, target)
         syscalls.close_all_but(())
-        status = pbrctl.main(words)
+        status = pbrctl.do(command, program.name)
         sys.stdout.flush()
     except BaseException as error:
         os.write(2, f"error: {error}\n".encode())

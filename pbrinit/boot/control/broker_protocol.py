@@ -1,8 +1,8 @@
-"""What a program asks at the desk (`desk`), and what it is told: the form of both on a socket.
+"""What a program sends to the control broker, and what it gets back: the form of both on a socket.
 
 In: the words of a command, and a policy that goes with it.  Out: what the command prints, as it
-comes, and its exit status.  The lengths come first, so that the desk never takes more than it
-allows; who asks trusts the desk.
+comes, and its exit status.  The lengths come first, so that the broker never takes more than it
+allows; the program trusts the broker.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OUT, ERR, END = 1, 2, 3
 
 LONGEST_WORDS, LONGEST_POLICY, LONGEST_PIECE = 4096, 1 << 20, 1 << 16
 ANSWER_SECONDS = 150.0
-"""Longer than the desk lets anything take."""
+"""Longer than the broker lets anything take."""
 
 
 class BrokerError(Exception):
@@ -34,27 +34,23 @@ class BrokerError(Exception):
 
 
 def is_there() -> bool:
-    """Whether this process sees a desk."""
+    """Whether this process sees a control broker."""
     return os.path.exists(f"{BROKER}/{SOCKET}")  # noqa: PTH110  pathlib is not in the image
 
 
 def ask(words: Sequence[str], policy: bytes) -> int:
     """Have a command done, and print what it prints; its exit status.
 
-    Raises ErrandError where it is more than may be asked, and OSError where nobody answers.
+    Raises BrokerError where it is more than may be asked, and OSError where there is no answer.
     """
-    asked = os.fsencode("\0".join(words))
-    if len(asked) > LONGEST_WORDS:
-        raise BrokerError(f"a command has at most {LONGEST_WORDS} letters")
-    if len(policy) > LONGEST_POLICY:
-        raise BrokerError(f"a policy that is sent has at most {LONGEST_POLICY} bytes")
+    data = request(words, policy)
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     until = seconds() + ANSWER_SECONDS
     try:
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(f"{BROKER}/{SOCKET}")
         with contextlib.suppress(BrokenPipeError):  # where it is refused before all is heard
-            connection.sendall(HEAD.pack(len(asked), len(policy)) + asked + policy)
+            connection.sendall(data)
         while True:
             kind, size = PIECE.unpack(_exactly(connection, PIECE.size, until))
             if kind == END:
@@ -64,10 +60,20 @@ def ask(words: Sequence[str], policy: bytes) -> int:
         connection.close()
 
 
-def hear(connection: _socket.socket, until: float) -> tuple[list[str], bytes]:
-    """The words and the policy that are asked with, all there by `until`.
+def request(words: Sequence[str], policy: bytes) -> bytes:
+    """A request as it is sent. Raises BrokerError where it is more than may be asked."""
+    asked = os.fsencode("\0".join(words))
+    if len(asked) > LONGEST_WORDS:
+        raise BrokerError(f"a command has at most {LONGEST_WORDS} letters")
+    if len(policy) > LONGEST_POLICY:
+        raise BrokerError(f"a policy that is sent has at most {LONGEST_POLICY} bytes")
+    return HEAD.pack(len(asked), len(policy)) + asked + policy
 
-    Raises ErrandError where they are longer than allowed, and OSError where they do not come.
+
+def hear(connection: _socket.socket, until: float) -> tuple[list[str], bytes]:
+    """The words and the policy of a request, all there by `until`.
+
+    Raises BrokerError where they are longer than allowed, and OSError where they do not come.
     """
     length, more = HEAD.unpack(_exactly(connection, HEAD.size, until))
     if length > LONGEST_WORDS or more > LONGEST_POLICY:

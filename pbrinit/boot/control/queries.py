@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from pbrinit.boot.control.commands import QUERIES, UsageError
 from pbrinit.boot.network import route_lookup
-from pbrinit.boot.network.audit import Audit
-from pbrinit.boot.network.rules import differences, in_force
+from pbrinit.boot.network.audit import Audit, describe_all
+from pbrinit.boot.network.commands import command
+from pbrinit.boot.network.repair import MISSING
+from pbrinit.boot.network.rules import in_force, preference, repairs
 from pbrinit.boot.observe import drop_counters, reject_log
 from pbrinit.boot.observe.status import describe, read_status
 from pbrinit.boot.system import sysctl
-from pbrinit.wire.netlink.socket import Kernel
+from pbrinit.wire.netlink.socket import HEADER, Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +26,6 @@ if TYPE_CHECKING:
     from pbrinit.wire.bootplan import BootPlan
 
     Answer = tuple[object, Sequence[str]]
-
-
-class UsageError(Exception):
-    """A command that cannot be done as typed; the text says why."""
 
 
 def answer(plan: BootPlan, words: Sequence[str]) -> Answer:
@@ -53,31 +52,39 @@ def audit(plan: BootPlan, _: Sequence[str]) -> Answer:
     """Rules, routes, addresses and sysctls, compared with the plan now."""
     now = Audit(plan)
     with Kernel() as kernel:
-        wrong = [text for text, _ in (*now.rules(kernel), *now.routes(kernel)) if text]
+        wrong = describe_all([*now.rules(kernel), *now.routes(kernel)])
     wrong += sysctl.differences(now.sysctls().items())
     counts = {"rules": len(plan.rules), "routes": now.count, "sysctls": len(now.sysctls())}
-    told = {**counts, "as_planned": not wrong, "differences": wrong}
+    values = {**counts, "as_planned": not wrong, "differences": wrong}
     counted = ", ".join(f"{count} {what}" for what, count in counts.items())
-    return told, [*wrong, f"{counted}: {'NOT AS PLANNED' if wrong else 'as planned'}"]
+    return values, [*wrong, f"{counted}: {'NOT AS PLANNED' if wrong else 'as planned'}"]
 
 
 def rules(plan: BootPlan, _: Sequence[str]) -> Answer:
     """The rules in force."""
     with Kernel() as kernel:
-        found = in_force(kernel)
-    wrong = differences(plan, found)
-    rows = [{"command": f"ip {text}", "in_force": f"missing: {text}" not in wrong}
-             for text in sorted(plan.rule_commands, key=_order)]  # fmt: skip
-    told = {"rules": rows, "found": len(found), "as_planned": not wrong, "differences": wrong}
-    planned = "as planned" if not wrong else "NOT AS PLANNED"
+        in_force_rules = in_force(kernel)
+    different = repairs(plan, in_force_rules)
+    wrong = describe_all(different)
+    missing = {repair.messages[0] for repair in different if repair.fault == MISSING}
+    planned = sorted(zip(plan.rules, plan.rule_commands, strict=True), key=_order)
+    rows = [{"command": f"ip {command(text, message)}", "in_force": message not in missing}
+             for message, text in planned]  # fmt: skip
+    values = {
+        "rules": rows,
+        "found": len(in_force_rules),
+        "as_planned": not wrong,
+        "differences": wrong,
+    }
+    state = "as planned" if not wrong else "NOT AS PLANNED"
     lines = [str(r["command"]) if r["in_force"] else f"MISSING: {r['command']}" for r in rows]
-    return told, [*lines, *wrong, f"{len(found)} rules, {planned}"]
+    return values, [*lines, *wrong, f"{len(in_force_rules)} rules, {state}"]
 
 
 def drops(_: BootPlan, __: Sequence[str]) -> Answer:
     """What arrived and went nowhere, by kind."""
-    found = drop_counters.read()
-    return found, drop_counters.lines(found)
+    counters = drop_counters.read()
+    return counters, drop_counters.lines(counters)
 
 
 def refused(plan: BootPlan, _: Sequence[str]) -> Answer:
@@ -102,21 +109,23 @@ def explain(plan: BootPlan, words: Sequence[str]) -> Answer:
     except route_lookup.QuestionError as error:
         raise UsageError(str(error)) from None
     with Kernel() as kernel:
-        told = route_lookup.explain(kernel, question)
-    return told, route_lookup.lines(told)
+        verdict = route_lookup.explain(kernel, question)
+    return verdict, route_lookup.lines(verdict)
 
 
-COMMANDS: dict[str, tuple[str, str, Callable[[BootPlan, Sequence[str]], Answer]]] = {
-    "status": ("status", "rules, interfaces, programs, what was repaired and dropped", status),
-    "audit": ("audit", "rules, routes, addresses and sysctls, compared now", audit),
-    "rules": ("rules", "the rules in force, as `ip` commands", rules),
-    "drops": ("drops", "what arrived and went nowhere, by kind", drops),
-    "refused": ("refused", "who was refused last, where the policy logs it", refused),
-    "explain": ("explain QUESTION", "what the kernel does with one packet", explain),
+WORK: dict[str, Callable[[BootPlan, Sequence[str]], Answer]] = {
+    "status": status,
+    "audit": audit,
+    "rules": rules,
+    "drops": drops,
+    "refused": refused,
+    "explain": explain,
 }
+COMMANDS = {name: (*known, WORK[name]) for name, known in QUERIES.items()}
 """Usage, what it is for, and what answers it."""
 
 
-def _order(text: str) -> tuple[str, int]:
-    words = text.split()
-    return words[0], int(words[4])
+def _order(rule: tuple[bytes, str]) -> tuple[int, int]:
+    """IPv4 first, each family in the order in which the kernel asks its rules."""
+    payload = rule[0][HEADER.size :]
+    return payload[0], preference(payload)

@@ -36,13 +36,13 @@ LOOPBACK = b"lo\0"
 GRACE_SECONDS = 0.02
 
 
-def first(plan: BootPlan, family: int) -> int:
+def first_preference(plan: BootPlan, family: int) -> int:
     """Where the plan's rules of a family begin."""
-    told = (message[HEADER.size :] for message in plan.rules)
-    return min(rules.preference(payload) for payload in told if payload[0] == family)
+    payloads = (message[HEADER.size :] for message in plan.rules)
+    return min(rules.preference(payload) for payload in payloads if payload[0] == family)
 
 
-def is_one(payload: bytes) -> bool:
+def is_gate(payload: bytes) -> bool:
     """Whether a rule, as the kernel tells it, is a gate."""
     return rules.preference(payload) == 0 and RULE.unpack_from(payload)[7] == FR_ACT_GOTO
 
@@ -68,16 +68,16 @@ def block_all(kernel: Kernel, plan: BootPlan) -> None:
     Raises KernelError.
     """
     for family in FAMILIES:
-        messages = list(_block_all(plan, family))
-        there = {rules.preference(payload) for payload in _rules(kernel, family)}
+        messages = list(_block_all_rules(plan, family))
+        present = {rules.preference(payload) for payload in _rules(kernel, family)}
         at = [BLOCK_ALL + number for number in range(len(messages))]
-        missing = [_placed(m, p) for m, p in zip(messages, at, strict=True) if p not in there]
+        missing = [_rule_at(m, p) for m, p in zip(messages, at, strict=True) if p not in present]
         kernel.apply(missing[::-1])
     for family in FAMILIES:
         point_gate(kernel, family, BLOCK_ALL)
 
 
-def wait() -> None:
+def wait_for_lookups() -> None:
     """Wait until no look-up is under way that began before: none is interrupted by another program
     (PREEMPT_NONE, kernel/boot.toml), so it has ended where this one has run since.
 
@@ -90,16 +90,18 @@ def wait() -> None:
     time.sleep(GRACE_SECONDS)
 
 
-def _block_all(plan: BootPlan, family: int) -> Iterator[tuple[int, int, list[tuple[int, bytes]]]]:
+def _block_all_rules(
+    plan: BootPlan, family: int
+) -> Iterator[tuple[int, int, list[tuple[int, bytes]]]]:
     """IPv4 sends a bound socket's packet on link where the look-up fails, so there it succeeds,
     by the plan's own hairpins, and leads back here (docs/how-it-filters.md).
     """
     for message in plan.rules if family == V4 else ():
-        told = dict(attributes(message[HEADER.size :], RULE.size))
+        values = dict(attributes(message[HEADER.size :], RULE.size))
         action = RULE.unpack_from(message, HEADER.size)[7]
-        if message[HEADER.size] == V4 and action == FR_ACT_TO_TBL and FRA_OIFNAME in told:
-            kept = [(kind, told[kind]) for kind in (FRA_TABLE, FRA_IIFNAME, FRA_OIFNAME)]
-            yield family, action, kept
+        if message[HEADER.size] == V4 and action == FR_ACT_TO_TBL and FRA_OIFNAME in values:
+            selectors = [(kind, values[kind]) for kind in (FRA_TABLE, FRA_IIFNAME, FRA_OIFNAME)]
+            yield family, action, selectors
     yield family, FR_ACT_PROHIBIT, [(FRA_IIFNAME, LOOPBACK)]
     yield family, FR_ACT_BLACKHOLE, []
 
@@ -109,8 +111,8 @@ def _gate(kind: int, family: int, target: int = 1) -> bytes:
     return _rule(kind, family, FR_ACT_GOTO, 0, (FRA_GOTO, _number(target)))
 
 
-def _placed(told: tuple[int, int, list[tuple[int, bytes]]], preference: int) -> bytes:
-    family, action, selectors = told
+def _rule_at(spec: tuple[int, int, list[tuple[int, bytes]]], preference: int) -> bytes:
+    family, action, selectors = spec
     return _rule(RTM_NEWRULE, family, action, preference, *selectors)
 
 
@@ -119,7 +121,7 @@ def _rules(kernel: Kernel, family: int) -> list[bytes]:
 
 
 def _count(kernel: Kernel, family: int) -> int:
-    return sum(is_one(payload) for payload in _rules(kernel, family))
+    return sum(is_gate(payload) for payload in _rules(kernel, family))
 
 
 def _number(value: int) -> bytes:

@@ -1,8 +1,8 @@
 """One plan in the place of another while the machine runs.
 
 In: a plan that is to be in force, in a place where nothing of it stands in the way of what is
-(`slots`).  Out: that plan in force and nothing else, or an `AdoptError`, after which `adopt` of the
-plan before leads back from wherever it ended.
+(`slots`).  Out: that plan in force and nothing else, or a `SwitchError`, after which
+`switch_plan` to the plan before leads back from wherever it ended.
 
 The new plan's rules and tables are loaded while the old one's are in force, read back and
 compared; then one rule in each family decides (`gate`); then the old ones are taken away.  In
@@ -18,7 +18,7 @@ import struct
 
 from pbrinit.boot.guard import gate
 from pbrinit.boot.network import links, rules, slots
-from pbrinit.boot.network.audit import Audit
+from pbrinit.boot.network.audit import Audit, describe
 from pbrinit.boot.network.routes import RTM_DELROUTE
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.netlink import route_dump
@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pbrinit.boot.network.routes import Repair
+    from pbrinit.boot.network.repair import Repair
     from pbrinit.wire.bootplan import BootPlan
 
 ROUNDS = 5
@@ -58,39 +58,39 @@ def switch_plan(new: BootPlan, commit: Callable[[], None], old: BootPlan | None 
     with Kernel() as kernel:
         if old is not None:
             for family in rules.FAMILIES:
-                gate.point_gate(kernel, family, gate.first(old, family))
+                gate.point_gate(kernel, family, gate.first_preference(old, family))
         _load(kernel, audit, new)
-        sysctl.write(_to_stop(new))
-        others = _other_than_tables(audit.routes(kernel))
-        odd = _sysctls(audit, new)
-        if others or odd or _is_asked_twice(old):
+        sysctl.write(_forwarding_to_stop(new))
+        others = _beyond_unused_tables(audit.routes(kernel))
+        odd = _sysctls_to_set(audit, new)
+        if others or odd or _needs_block(old):
             gate.block_all(kernel, new)
-            gate.wait()
+            gate.wait_for_lookups()
             sysctl.write(odd)
             _settle(kernel, audit)
         for family in rules.FAMILIES:
-            gate.point_gate(kernel, family, gate.first(new, family))
+            gate.point_gate(kernel, family, gate.first_preference(new, family))
         commit()
-        gate.wait()
-        _clear(kernel, new)
+        gate.wait_for_lookups()
+        _remove_old_rules(kernel, new)
         _settle(kernel, audit)
         for family in rules.FAMILIES:
             gate.remove_gate(kernel, family)
-        sysctl.write((key, value) for key, value in new.forwarding_sysctls if sysctl.is_there(key))
+        sysctl.write((key, value) for key, value in new.forwarding_sysctls if sysctl.exists(key))
         _socket.sethostname(new.hostname)
-        wrong = [text for text, _ in (*audit.rules(kernel), *audit.routes(kernel))]
+        wrong = [*audit.rules(kernel), *audit.routes(kernel)]
     if wrong:
-        raise SwitchError(f"it is in force, and differs: {'; '.join(wrong[:SHOWN])}")
+        raise SwitchError(f"it is in force, and differs: {_named(wrong)}")
 
 
-def is_half_done(plan: BootPlan) -> bool:
+def is_interrupted(plan: BootPlan) -> bool:
     """Whether the kernel has rules of another place, or a gate: a switch was cut off."""
     with Kernel() as kernel:
-        found = rules.in_force(kernel)
+        in_force = rules.in_force(kernel)
     place = slots.slot_of(plan)
     return any(
-        gate.is_one(payload) or rules.preference(payload) // slots.PREFERENCES != place
-        for payload in found
+        gate.is_gate(payload) or rules.preference(payload) // slots.PREFERENCES != place
+        for payload in in_force
     )
 
 
@@ -100,33 +100,33 @@ def _load(kernel: Kernel, audit: Audit, new: BootPlan) -> None:
     Nothing looks them up yet. What is there already is no error; a route that needs an address
     which is not there yet is set when that is.
     """
-    for link, index in audit.up():
+    for link, index in audit.links_up():
         kernel.attempt([
             with_index(message, offsets, index)
             for _, message, offsets in link.messages
-            if _table(message) not in (None, *slots.KERNELS)
+            if _table(message) not in (None, *slots.KERNEL_TABLES)
         ])  # fmt: skip
         for bulk in link.bulks:
             table = (bulk[1][0][HEADER.size], _table(bulk[1][0]) or 0)
             if not route_dump.in_force(kernel, [table]).prefixes:
-                links.pour(kernel, bulk, index)
-    missing = _added(rules.repairs(new, rules.in_force(kernel)))
+                links.add_bulk_routes(kernel, bulk, index)
+    missing = _additions(rules.repairs(new, rules.in_force(kernel)))
     try:
-        kernel.apply([message for _, messages in missing for message in messages])
+        kernel.apply([message for repair in missing for message in repair.messages])
     except KernelError as error:
-        raise SwitchError(f"{missing[error.index][0]}: {error.reason}") from None
-    left = _added(rules.repairs(new, rules.in_force(kernel)))
+        raise SwitchError(f"{describe(missing[error.index])}: {error.reason}") from None
+    left = _additions(rules.repairs(new, rules.in_force(kernel)))
     if left:
-        raise SwitchError(f"the rules read back differ: {'; '.join(t for t, _ in left[:SHOWN])}")
+        raise SwitchError(f"the rules read back differ: {_named(left)}")
 
 
-def _clear(kernel: Kernel, new: BootPlan) -> None:
+def _remove_old_rules(kernel: Kernel, new: BootPlan) -> None:
     """Take away all rules but the plan's and the gates, which shield it from what is half gone."""
-    planned = {rules.meaning(message[HEADER.size :]) for message in new.rules}
+    planned = {rules.canonical(message[HEADER.size :]) for message in new.rules}
     extra = [
         removal(rules.RTM_DELRULE, payload)
         for payload in rules.in_force(kernel)
-        if rules.meaning(payload) not in planned and not gate.is_one(payload)
+        if rules.canonical(payload) not in planned and not gate.is_gate(payload)
     ]
     kernel.attempt(extra)
 
@@ -141,32 +141,32 @@ def _settle(kernel: Kernel, audit: Audit) -> None:
         wrong = audit.routes(kernel)
         if not wrong:
             return
-        kernel.attempt([message for _, messages in wrong for message in messages])
-    raise SwitchError(f"cannot be set: {'; '.join(text for text, _ in wrong[:SHOWN])}")
+        kernel.attempt([message for repair in wrong for message in repair.messages])
+    raise SwitchError(f"cannot be set: {_named(wrong)}")
 
 
-def _to_stop(new: BootPlan) -> list[tuple[str, str]]:
+def _forwarding_to_stop(new: BootPlan) -> list[tuple[str, str]]:
     """Forwarding that the plan does not want and that is on: off before the rules change."""
     planned = dict(new.forwarding_sysctls)
     keys = [f"net/ipv4/conf/{device}/forwarding" for device in links.devices()]
     return [
         (key, "0")
         for key in (*keys, FORWARDING_6)
-        if planned.get(key) != "1" and sysctl.is_there(key) and sysctl.read(key) != "0"
+        if planned.get(key) != "1" and sysctl.exists(key) and sysctl.read(key) != "0"
     ]
 
 
-def _sysctls(audit: Audit, new: BootPlan) -> list[tuple[str, str]]:
+def _sysctls_to_set(audit: Audit, new: BootPlan) -> list[tuple[str, str]]:
     """Those that differ, but for forwarding, which comes last."""
     last = dict(new.forwarding_sysctls)
     return [
         (key, value)
         for key, value in audit.sysctls().items()
-        if key not in last and sysctl.is_there(key) and sysctl.read(key) != value
+        if key not in last and sysctl.exists(key) and sysctl.read(key) != value
     ]
 
 
-def _is_asked_twice(old: BootPlan | None) -> bool:
+def _needs_block(old: BootPlan | None) -> bool:
     """Whether a packet could be let in by the old plan's look-up and the new plan's return path.
 
     That could matter where the old one leaves large sets to the return path, and can happen only
@@ -177,27 +177,35 @@ def _is_asked_twice(old: BootPlan | None) -> bool:
     if old is None:
         return True
     tables = (_looked_up(message) for message in old.rules if message[HEADER.size] == V4)
-    return any(number % slots.TABLES >= SETS for number in tables if number not in slots.KERNELS)
+    return any(
+        number % slots.TABLES >= SETS for number in tables if number not in slots.KERNEL_TABLES
+    )
 
 
 def _looked_up(message: bytes) -> int:
-    told = dict(attributes(message[HEADER.size :], rules.RULE.size))
-    return int.from_bytes(told.get(rules.FRA_TABLE, b"\0"), "little")
+    values = dict(attributes(message[HEADER.size :], rules.RULE.size))
+    return int.from_bytes(values.get(rules.FRA_TABLE, b"\0"), "little")
 
 
-def _added(repairs: Iterable[Repair]) -> list[Repair]:
+def _additions(repairs: Iterable[Repair]) -> list[Repair]:
     """Those that add what is missing."""
     removals = (rules.RTM_DELRULE, RTM_DELROUTE)
-    return [repair for repair in repairs if _kind(repair[1][0]) not in removals]
+    return [repair for repair in repairs if _kind(repair.messages[0]) not in removals]
 
 
-def _other_than_tables(repairs: Iterable[Repair]) -> list[Repair]:
+def _beyond_unused_tables(repairs: Iterable[Repair]) -> list[Repair]:
     """Those that are not just the removal of a route in a table that the plan does not look up."""
     return [
         repair
         for repair in repairs
-        if _kind(repair[1][0]) != RTM_DELROUTE or _table(repair[1][0]) in (None, *slots.KERNELS)
+        if _kind(repair.messages[0]) != RTM_DELROUTE
+        or _table(repair.messages[0]) in (None, *slots.KERNEL_TABLES)
     ]
+
+
+def _named(repairs: list[Repair]) -> str:
+    """The first of them, for a person."""
+    return "; ".join(describe(repair) for repair in repairs[:SHOWN])
 
 
 def _kind(message: bytes) -> int:
@@ -208,5 +216,5 @@ def _table(message: bytes) -> int | None:
     """The table of a route's message, None of any other."""
     if _kind(message) not in (route_dump.RTM_NEWROUTE, RTM_DELROUTE):
         return None
-    told = dict(attributes(message[HEADER.size :], route_dump.ROUTE.size))
-    return int.from_bytes(told.get(route_dump.RTA_TABLE, message[20:21]), "little")
+    values = dict(attributes(message[HEADER.size :], route_dump.ROUTE.size))
+    return int.from_bytes(values.get(route_dump.RTA_TABLE, message[20:21]), "little")

@@ -10,18 +10,25 @@ import _socket
 import contextlib
 
 from pbrinit.boot.network import addresses, links, routes, rules
+from pbrinit.boot.network.repair import OF_ADDRESS, OF_OWN_ROUTE, OF_ROUTE, OF_RULE, OF_SYSCTL
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.netlink import route_dump
 from pbrinit.wire.netlink.socket import Kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pbrinit.boot.network.routes import Link, Repair
+    from collections.abc import Callable, Iterable
+
+    from pbrinit.boot.network.repair import Repair
+    from pbrinit.boot.network.routes import Link
     from pbrinit.wire.bootplan import BootPlan
     from pbrinit.wire.netlink.route_dump import Shape
 
 LOOPBACK = 1
 """Its index in every network namespace (loopback_net_init, drivers/net/loopback.c)."""
+
+FEW, SHOWN = 3, 10
+"""How many differences an error names, and how many of a kind a person sees one by one."""
 
 KERNELS = {(family, table) for family in route_dump.FAMILIES for table in (254, 255)}
 """main and local, in which the kernel makes routes by itself."""
@@ -37,20 +44,20 @@ class Audit:
     def __init__(self, plan: BootPlan) -> None:
         self._plan = plan
         self._rooms = {link.device for link in plan.links if link.room}
-        self._planned: tuple[list[tuple[str, int]], dict[Shape, routes.Planned]] = ([], {})
+        self._planned: tuple[list[tuple[str, int]], dict[Shape, routes.PlannedRoutes]] = ([], {})
 
     @property
     def count(self) -> int:
         """How many routes were planned when they were last compared."""
         return sum(len(planned.prefixes) for planned in self._planned[1].values())
 
-    def up(self) -> list[Link]:
+    def links_up(self) -> list[Link]:
         """The planned links that are up, with their devices' indexes."""
-        here = _indexes()
+        indexes = _indexes()
         return [
-            (link, here[link.device])
+            (link, indexes[link.device])
             for link in self._plan.links
-            if link.device in here and links.is_made(link) and links.is_up(link.device)
+            if link.device in indexes and links.is_ready(link) and links.is_up(link.device)
         ]
 
     def rules(self, kernel: Kernel) -> list[Repair]:
@@ -59,11 +66,11 @@ class Audit:
 
     def sysctls(self) -> dict[str, str]:
         """The value of every sysctl of the plan that is on a device that is there."""
-        here = links.devices()
+        devices = links.devices()
         wanted = dict(self._plan.sysctls)
         for link in self._plan.links:
-            wanted |= dict(link.sysctls) if link.device in here and links.is_made(link) else {}
-        return wanted | {k: v for k, v in self._plan.forwarding_sysctls if sysctl.is_there(k)}
+            wanted |= dict(link.sysctls) if link.device in devices and links.is_ready(link) else {}
+        return wanted | {k: v for k, v in self._plan.forwarding_sysctls if sysctl.exists(k)}
 
     def routes(self, kernel: Kernel, tables: set[tuple[int, int]] | None = None) -> list[Repair]:
         """What is wrong with routes, those of some tables where only they are asked for, and
@@ -72,32 +79,32 @@ class Audit:
         Left out are those of a device that came or went meanwhile, or of a room that was not there
         all the time: the kernel tells of it, and they are looked at again.
         """
-        here, before = _indexes(), self.up()
+        present, before = _indexes(), self.links_up()
         if tables is not None:
             tables = tables | KERNELS
-        found = route_dump.in_force(kernel, tables)
-        book = addresses.Book(kernel)
-        after = {(link.device, index) for link, index in self.up()}
+        dumped = route_dump.in_force(kernel, tables)
+        book = addresses.Addresses(kernel)
+        after = {(link.device, index) for link, index in self.links_up()}
         up = [(link, index) for link, index in before if (link.device, index) in after]
         gone = {index for _, index in before} - {index for _, index in up}
-        known = {index for device, index in here.items() if device not in self._rooms} - gone
-        known |= {index for _, index in up}
+        indexes = {index for device, index in present.items() if device not in self._rooms} - gone
+        indexes |= {index for _, index in up}
         key = [(link.device, index) for link, index in up]
         if key != self._planned[0]:
-            self._planned = (key, routes.planned(up))
-        wrong = list(routes.differences(self._planned[1], found, known, tables))
+            self._planned = (key, routes.planned_routes(up))
+        wrong = list(routes.differences(self._planned[1], dumped, indexes, tables))
         others = [(link, index) for link, index in up if index != LOOPBACK]
         wrong += addresses.differences(others, LOOPBACK, book)
-        return wrong + list(addresses.own_differences(others, LOOPBACK, book, found.own, known))
+        return wrong + list(addresses.own_differences(others, LOOPBACK, book, dumped.own, indexes))
 
 
 def _indexes() -> dict[str, int]:
     """The index of each device; one that is just going has none."""
-    found = {}
+    indexes = {}
     for device in links.devices():
         with contextlib.suppress(OSError):
-            found[device] = _socket.if_nametoindex(device)
-    return found
+            indexes[device] = _socket.if_nametoindex(device)
+    return indexes
 
 
 def check_routes(plan: BootPlan) -> int:
@@ -109,6 +116,34 @@ def check_routes(plan: BootPlan) -> int:
     with Kernel() as kernel:
         wrong = audit.routes(kernel)
     if wrong:
-        told = [text for text, _ in wrong if text][:3]
-        raise RoutesError(f"the routes read back differ, {len(wrong)} in all: {'; '.join(told)}")
+        texts = "; ".join(describe(repair) for repair in wrong[:FEW])
+        raise RoutesError(f"the routes read back differ, {len(wrong)} in all: {texts}")
     return audit.count
+
+
+def describe(repair: Repair) -> str:
+    """What differs, for a person."""
+    return repair.describe(NAMES[repair.kind])
+
+
+def describe_all(repairs: Iterable[Repair]) -> list[str]:
+    """All that differs, for a person: a line each, and where many of one kind do, how many more."""
+    kinds: dict[tuple[int, str], list[Repair]] = {}
+    for repair in repairs:
+        kinds.setdefault((repair.kind, repair.fault), []).append(repair)
+    lines = []
+    for (_, fault), alike in kinds.items():
+        lines += [describe(repair) for repair in alike[:SHOWN]]
+        if len(alike) > SHOWN:
+            lines.append(f"{fault}: {len(alike) - SHOWN} more of this kind")
+    return lines
+
+
+NAMES: dict[int, Callable[..., str]] = {
+    OF_RULE: rules.name,
+    OF_ROUTE: routes.name,
+    OF_OWN_ROUTE: addresses.name_own,
+    OF_ADDRESS: addresses.name,
+    OF_SYSCTL: str,
+}
+"""How each kind of thing is named for a person."""

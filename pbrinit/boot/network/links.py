@@ -7,10 +7,12 @@ routes, or a `LinkError` that says at which message it ended.
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 import struct
 import time
 
+from pbrinit.boot.network import commands, room_devices
 from pbrinit.boot.system import sysctl
 from pbrinit.wire.bootplan import ROOM_READY_GROUP
 from pbrinit.wire.netlink.socket import KernelError, with_index
@@ -23,12 +25,12 @@ if TYPE_CHECKING:
 DEVICES = "/sys/class/net"
 IFF_UP = 1
 EEXIST = 17
-GOING = (2, 19, 22)
+GONE_ERRORS = (2, 19, 22)
 """What /sys says of a device that is gone or about to be: ENOENT, ENODEV, EINVAL
 (netdev_show, net/core/net-sysfs.c)."""
 
-LOST = ("rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
-COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", *LOST)
+LOSS_COUNTERS = ("rx_errors", "tx_errors", "rx_dropped", "tx_dropped")
+COUNTERS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", *LOSS_COUNTERS)
 """Files below /sys/class/net/DEVICE/statistics (sysfs-class-net-statistics)."""
 
 TENTATIVE_SECONDS = 4
@@ -47,23 +49,24 @@ def devices() -> list[str]:
 def is_up(device: str) -> bool:
     """Whether the device is up, as `ip link set up` means it. One that is just going is not."""
     try:
-        return bool(int(_told(device, "flags"), 16) & IFF_UP)
+        return bool(int(_read(device, "flags"), 16) & IFF_UP)
     except OSError as error:
-        if error.errno in GOING:
+        if error.errno in GONE_ERRORS:
             return False
         raise
 
 
-def is_made(link: LinkPlan) -> bool:
+def is_ready(link: LinkPlan) -> bool:
     """Whether it is as planned once it is up: one that leads into a room is made by the one who
-    makes the room, who marks it in the end.
+    makes the room, who marks it in the end; another one of its name is none.
     """
     if not link.room:
         return True
     try:
-        return _told(link.device, "netdev_group") == str(ROOM_READY_GROUP)
+        is_marked = _read(link.device, "netdev_group") == str(ROOM_READY_GROUP)
+        return is_marked and room_devices.is_remembered(link.device)
     except OSError as error:
-        if error.errno in GOING:
+        if error.errno in GONE_ERRORS:
             return False
         raise
 
@@ -71,36 +74,51 @@ def is_made(link: LinkPlan) -> bool:
 def carrier(device: str) -> bool:
     """Whether the device is up and has a cable, or what stands for one."""
     try:
-        return is_up(device) and _told(device, "carrier") == "1"
+        return is_up(device) and _read(device, "carrier") == "1"
     except OSError as error:
-        if error.errno in GOING:
+        if error.errno in GONE_ERRORS:
             return False
+        raise
+
+
+def carrier_count(device: str) -> int | None:
+    """How often the device's carrier has come; None where the device is not there."""
+    try:
+        return int(_read(device, "carrier_up_count"))
+    except OSError as error:
+        if error.errno in GONE_ERRORS:
+            return None
         raise
 
 
 def counters(device: str) -> dict[str, int]:
     """Frames and bytes received and sent, and what was lost; none where the device is just gone."""
     try:
-        return {name: int(_told(device, f"statistics/{name}")) for name in COUNTERS}
+        return {name: int(_read(device, f"statistics/{name}")) for name in COUNTERS}
     except OSError as error:
-        if error.errno in GOING:
+        if error.errno in GONE_ERRORS:
             return dict.fromkeys(COUNTERS, 0)
         raise
 
 
-def _told(device: str, name: str) -> str:
+def _read(device: str, name: str) -> str:
     with open(f"{DEVICES}/{device}/{name}") as file:  # noqa: PTH123
         return file.read().strip()
 
 
 def mac(device: str) -> str:
     """The device's hardware address. Raises OSError where it is not there."""
-    return _told(device, "address")
+    return _read(device, "address")
 
 
-def has_mac(mac: str | None) -> bool:
-    """Whether some device has this address."""
-    return any(_told(device, "address") == mac for device in devices())
+def of_mac(mac: str | None) -> list[str]:
+    """The devices that have this hardware address."""
+    found = []
+    for device in devices():
+        with contextlib.suppress(OSError):  # it is just gone
+            if _read(device, "address") == mac:
+                found.append(device)
+    return found
 
 
 def index(device: str) -> int:
@@ -117,21 +135,21 @@ def bring_up(kernel: Kernel, link: LinkPlan, *, again: bool = False) -> None:
     Raises LinkError, OSError or SysctlError; the link may then be up, and is filtered.
     """
     if link.rename is not None:
-        found = next((d for d in devices() if _told(d, "address") == link.mac), None)
-        if found is None:
-            raise LinkError(f"no device has the MAC address {link.mac}")
-        if found != link.device:
-            send(kernel, (link.rename,), index(found))
+        from pbrinit.boot.network import device_names  # noqa: PLC0415  it needs this module
+
+        device_names.give_name(kernel, link)
     if link.device not in devices():
         raise LinkError(f"there is no device {link.device}, only {' '.join(devices())}")
     sysctl.write(link.sysctls)
     number = index(link.device)
     send(kernel, link.messages, number, again=again)
     for bulk in () if again else link.bulks:
-        pour(kernel, bulk, number)
+        add_bulk_routes(kernel, bulk, number)
 
 
-def pour(kernel: Kernel, bulk: tuple[str, tuple[bytes, ...], int, int], number: int) -> None:
+def add_bulk_routes(
+    kernel: Kernel, bulk: tuple[str, tuple[bytes, ...], int, int], number: int
+) -> None:
     """Many routes of one form, by the interface with this index; none of them may be there.
 
     Raises LinkError.
@@ -139,12 +157,13 @@ def pour(kernel: Kernel, bulk: tuple[str, tuple[bytes, ...], int, int], number: 
     text, pieces, size, offset = bulk
     for piece in pieces:
         try:
-            kernel.apply_bulk(_pointed(piece, size, offset, number))
+            kernel.apply_bulk(_with_index(piece, size, offset, number))
         except KernelError as error:
-            raise LinkError(f"{text}, route {error.index}: {error.reason}") from None
+            about = commands.command(text, piece[:size])
+            raise LinkError(f"{about}, route {error.index}: {error.reason}") from None
 
 
-def _pointed(piece: bytes, size: int, offset: int, index: int) -> bytes:
+def _with_index(piece: bytes, size: int, offset: int, index: int) -> bytes:
     """The messages of a piece with the interface's index in each, where there is a place for it."""
     if not offset:
         return piece
@@ -164,24 +183,30 @@ def send(
     """Send messages about the device with this index. Raises LinkError."""
     ready = [with_index(message, offsets, number) for _, message, offsets in messages]
     if again:
-        for (text, _, _), error in zip(messages, kernel.attempt(ready), strict=True):
+        for (text, message, _), error in zip(messages, kernel.attempt(ready), strict=True):
             if error not in (0, EEXIST):
-                raise LinkError(f"{text}: {os.strerror(error)}")
+                raise LinkError(f"{commands.command(text, message)}: {os.strerror(error)}")
         return
     try:
         kernel.apply(ready)
     except KernelError as error:
-        raise LinkError(f"{messages[error.index][0]}: {error.reason}") from None
+        text, message, _ = messages[error.index]
+        raise LinkError(f"{commands.command(text, message)}: {error.reason}") from None
 
 
 def take_down(device: str) -> None:
-    """Set the device down, without netlink: the way that works when that one does not.
+    """Set the device down, without netlink: the way that works when that one does not. One that is
+    gone is down.
 
     Raises OSError.  Source: flags_store, net/core/net-sysfs.c.
     """
-    flags = int(_told(device, "flags"), 16) & ~IFF_UP
-    with open(f"{DEVICES}/{device}/flags", "w") as file:  # noqa: PTH123
-        file.write(hex(flags))
+    try:
+        flags = int(_read(device, "flags"), 16) & ~IFF_UP
+        with open(f"{DEVICES}/{device}/flags", "w") as file:  # noqa: PTH123
+            file.write(hex(flags))
+    except OSError as error:
+        if error.errno not in GONE_ERRORS:
+            raise
 
 
 def wait_for_addresses(kernel: Kernel) -> list[str]:
@@ -190,9 +215,9 @@ def wait_for_addresses(kernel: Kernel) -> list[str]:
 
     end = time.monotonic() + TENTATIVE_SECONDS
     while True:
-        found = addresses.Book(kernel).listed()
+        addresses_now = addresses.Addresses(kernel).as_list()
         if time.monotonic() > end or not any(
-            flags & addresses.IFA_F_TENTATIVE for _, _, flags in found
+            flags & addresses.IFA_F_TENTATIVE for _, _, flags in addresses_now
         ):
-            return [text for _, text, flags in found if flags & addresses.IFA_F_DADFAILED]
+            return [text for _, text, flags in addresses_now if flags & addresses.IFA_F_DADFAILED]
         time.sleep(0.05)

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 from pbrinit.boot.network import links
 from pbrinit.boot.network.routes import KINDS
+from pbrinit.wire import decimal_number
 from pbrinit.wire.netlink.route_dump import ROUTE, SIZES
 from pbrinit.wire.netlink.socket import ATTRIBUTE, HEADER, attributes
 
@@ -38,10 +39,10 @@ RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_PREFSRC, RTA_TABLE = 1, 2, 3, 4, 7, 15
 RTA_UID, RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 25, 27, 28, 29
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
 ICMP, ICMPV6 = 1, 58
-CLIENT_PORT = 32768
-"""The first of the ports that clients take (ip_local_port_range, set by every plan)."""
+PORT_RANGE = "net/ipv4/ip_local_port_range"
+"""The ports that clients take; every plan sets it."""
 
-PORTS = range(1, 65536)
+HIGHEST_PORT = 65535
 HIGHEST_UID = 2**32 - 2
 TABLES = {254: "main", 255: "local"}
 UNICAST, LOCAL = 1, 2
@@ -62,13 +63,18 @@ class Question:
     """A packet and its way: `came` and `bound` are devices, or nothing."""
 
     def __init__(
-        self, protocol: int, ends: tuple[End, End], uid: int, came: str = "", bound: str = ""
+        self,
+        protocol: int,
+        ends: tuple[End, End],
+        uid: int,
+        arrives_on: str = "",
+        bound_to: str = "",
     ) -> None:
         self.protocol = protocol
         self.source, self.destination = ends
         self.uid = uid
-        self.came = came
-        self.bound = bound
+        self.arrives_on = arrives_on
+        self.bound_to = bound_to
 
     @property
     def family(self) -> int:
@@ -77,10 +83,10 @@ class Question:
 
     def answer(self, source: str, device: str) -> Question:
         """What is sent back: from this machine, or by `device` to the `source` it chose."""
-        if self.came:
+        if self.arrives_on:
             return Question(self.protocol, (self.destination, self.source), self.uid)
         ends = (self.destination, (source, self.source[1]))
-        return Question(self.protocol, ends, self.uid, came=device)
+        return Question(self.protocol, ends, self.uid, arrives_on=device)
 
     def message(self) -> bytes:
         """As the kernel takes it."""
@@ -93,7 +99,7 @@ class Question:
         if self.protocol != ICMP:
             parts += [(RTA_SPORT, struct.pack("!H", self.source[1])),
                       (RTA_DPORT, struct.pack("!H", self.destination[1]))]  # fmt: skip
-        for kind, device in ((RTA_IIF, self.came), (RTA_OIF, self.bound)):
+        for kind, device in ((RTA_IIF, self.arrives_on), (RTA_OIF, self.bound_to)):
             if device:
                 parts.append((kind, struct.pack("=I", _socket.if_nametoindex(device))))
         body = b"".join(_attribute(kind, value) for kind, value in parts)
@@ -113,67 +119,69 @@ def explain(kernel: Kernel, question: Question) -> SimpleNamespace:
 
     Raises KernelError.
     """
-    asked, source, device = _decided(kernel, question)
-    told = SimpleNamespace(asked=asked, answer=None)
-    if asked.outcome == ("delivered" if question.came else "sent"):
+    asked, source, device = _decide(kernel, question)
+    answer = SimpleNamespace(asked=asked, answer=None)
+    if asked.outcome == ("delivered" if question.arrives_on else "sent"):
         back = question.answer(question.source[0] or source, device)
-        told.answer = _decided(kernel, back)[0]
-    return told
+        answer.answer = _decide(kernel, back)[0]
+    return answer
 
 
-def lines(told: SimpleNamespace) -> list[str]:
+def lines(answer: SimpleNamespace) -> list[str]:
     """The same for a person."""
-    found = [_line(told.asked)]
-    return found + ([f"the answer: {_line(told.answer)}"] if told.answer else [])
+    texts = [_line(answer.asked)]
+    return texts + ([f"the answer: {_line(answer.answer)}"] if answer.answer else [])
 
 
-def _line(told: SimpleNamespace) -> str:
-    table = f" (table {told.table})" if told.table else ""
-    return f"{'allowed' if told.allowed else 'dropped'}: {told.why}{table}"
+def _line(verdict: SimpleNamespace) -> str:
+    table = f" (table {verdict.table})" if verdict.table else ""
+    return f"{'allowed' if verdict.allowed else 'dropped'}: {verdict.why}{table}"
 
 
-def _decided(kernel: Kernel, question: Question) -> tuple[SimpleNamespace, str, str]:
+def _decide(kernel: Kernel, question: Question) -> tuple[SimpleNamespace, str, str]:
     """The verdict, the source that the kernel chose, and the device it leaves by."""
     error, payload = kernel.request(question.message())
     if error:
         why = WHY.get(error, os.strerror(error))
-        told = SimpleNamespace(
+        verdict = SimpleNamespace(
             allowed=False, outcome="dropped", why=why, table=None, device=None,
             error=errno.errorcode.get(error, str(error)),
         )  # fmt: skip
-        return told, "", ""
+        return verdict, "", ""
     kind = ROUTE.unpack_from(payload)[7]
-    found = dict(attributes(payload, ROUTE.size))
-    number = int.from_bytes(found.get(RTA_TABLE, b"\0"), "little")
-    device = _socket.if_indextoname(int.from_bytes(found[RTA_OIF], "little"))
-    source = _socket.inet_ntop(question.family, found[RTA_PREFSRC]) if RTA_PREFSRC in found else ""
+    values = dict(attributes(payload, ROUTE.size))
+    number = int.from_bytes(values.get(RTA_TABLE, b"\0"), "little")
+    device = _socket.if_indextoname(int.from_bytes(values[RTA_OIF], "little"))
+    source = (
+        _socket.inet_ntop(question.family, values[RTA_PREFSRC]) if RTA_PREFSRC in values else ""
+    )
     outcome, why = _outcome(question, kind, device)
-    told = SimpleNamespace(
+    verdict = SimpleNamespace(
         allowed=outcome != "returned", outcome=outcome, why=why,
         table=TABLES.get(number, number), device=device, error=None,
     )  # fmt: skip
-    return told, source, device
+    return verdict, source, device
 
 
 def _outcome(question: Question, kind: int, device: str) -> tuple[str, str]:
-    if question.came:
+    if question.arrives_on:
         if kind == LOCAL:
             return "delivered", "it is for this machine"
         return "forwarded", f"it is passed on by {device}"
     if kind == UNICAST and device != "lo":
         return "sent", f"it leaves by {device}"
-    if question.destination[0] in own(question.family):
+    if question.destination[0] in own_addresses(question.family):
         return "delivered", "it is for this machine"
     return "returned", f"it comes back to this machine ({KINDS.get(kind, kind)}), nothing leaves"
 
 
-def own(family: int) -> set[str]:
+def own_addresses(family: int) -> set[str]:
     """This machine's addresses."""
-    from pbrinit.boot.network.addresses import Book  # noqa: PLC0415  for this answer alone
+    from pbrinit.boot.network.addresses import Addresses  # noqa: PLC0415  for this answer alone
     from pbrinit.wire.netlink.socket import Kernel  # noqa: PLC0415
 
     with Kernel() as kernel:
-        texts = {text.rpartition("/")[0] for _, text, _ in Book(kernel).listed()}
+        texts = {text.rpartition("/")[0] for _, text, _ in Addresses(kernel).as_list()}
     loopback = {"127.0.0.1", "::1"}
     return {text for text in texts | loopback if _family(text) == family}
 
@@ -203,10 +211,15 @@ def parse(words: list[str], plan: BootPlan) -> Question:
     if protocol not in PROTOCOLS:
         raise QuestionError(f"{protocol} is none of tcp, udp, icmp")
     ports = protocol != "icmp"
-    ends = (_end(source, ports, CLIENT_PORT), _end(destination, ports, None))
+    ends = (_end(source, ports, _client_port(plan)), _end(destination, ports, None))
     if source and _family(ends[0][0]) != _family(ends[1][0]):
         raise QuestionError(f"{source} and {destination} are not of one family")
     return Question(PROTOCOLS[protocol], ends, uid, came, bound)
+
+
+def _client_port(plan: BootPlan) -> int:
+    """The first of the ports that clients take."""
+    return int(dict(plan.sysctls)[PORT_RANGE].split()[0])
 
 
 def _end(text: str, ports: bool, otherwise: int | None) -> End:
@@ -221,17 +234,20 @@ def _end(text: str, ports: bool, otherwise: int | None) -> End:
         address, _, port = text.partition(":")
     try:
         address = _socket.inet_ntop(_family(address), _packed(address))
-    except OSError:
-        raise QuestionError(f"{text} is no address") from None
+    except (OSError, ValueError):  # ValueError: a NUL, or what has no form in UTF-8
+        raise QuestionError(f"{text!r} is not an address") from None
     if not ports:
         if port:
             raise QuestionError(f"{text}: icmp has no ports")
         return address, 0
     if not port and otherwise is None:
         raise QuestionError(f"{text} has no port: write ADDRESS:PORT, [ADDRESS]:PORT in IPv6")
-    if port and not (port.isascii() and port.isdigit() and len(port) < 6 and int(port) in PORTS):  # noqa: PLR2004
+    if not port:
+        return address, otherwise or 0
+    number = decimal_number.parse(port, HIGHEST_PORT)
+    if not number:
         raise QuestionError(f"{text} has no port from 1 to 65535")
-    return address, int(port) if port else otherwise or 0
+    return address, number
 
 
 def _device(name: str, devices: dict[str, str]) -> str:
@@ -244,8 +260,11 @@ def _device(name: str, devices: dict[str, str]) -> str:
 def _uid(name: str, users: dict[str, int]) -> int:
     if name in users:
         return users[name]
-    if name.isascii() and name.isdigit() and int(name) <= HIGHEST_UID:
-        return int(name)
+    uid = decimal_number.parse(name, HIGHEST_UID)
+    if uid is not None:
+        return uid
+    if name == "root":
+        raise QuestionError('root is number 0: write "as 0", or no "as"')
     raise QuestionError(f"the policy has no user {name!r}, only {' '.join(users) or 'none'}")
 
 

@@ -1,6 +1,6 @@
 """Routes: what the kernel has, compared with the plan.
 
-In: the links of the plan that are up, and what `routedump` found.  Out: how the kernel's routes
+In: the links of the plan that are up, and what `route_dump` found.  Out: how the kernel's routes
 differ, each with the messages that make it right.  Which routes the kernel makes by itself:
 `addresses`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket
 import struct
 
+from pbrinit.boot.network.repair import EXTRA, MISSING, OF_ROUTE, Repair
 from pbrinit.wire.netlink.route_dump import (
     ROUTE,
     RTA_DST,
@@ -24,7 +25,6 @@ from pbrinit.wire.netlink.route_dump import (
 from pbrinit.wire.netlink.socket import (
     ATTRIBUTE,
     HEADER,
-    attributes,
     removal,
     with_index,
     with_sequence_number,
@@ -38,16 +38,13 @@ if TYPE_CHECKING:
     from pbrinit.wire.netlink.route_dump import DumpedRoutes, Shape
 
     Link = tuple[LinkPlan, int]
-    Repair = tuple[str, tuple[bytes, ...]]
 
 RTM_DELROUTE = 25
 KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast", 6: "blackhole",
          7: "unreachable", 8: "prohibit", 9: "throw"}  # fmt: skip
-SHOWN = 10
-"""Differences of one shape that are said one by one."""
 
 
-class Planned:
+class PlannedRoutes:
     """The prefixes of one shape, with a message of the plan to make others from."""
 
     def __init__(self, message: bytes, prefixes: set[bytes]) -> None:
@@ -56,21 +53,21 @@ class Planned:
 
     def message(self, prefix: bytes) -> bytes:
         """The plan's message for one of the prefixes."""
-        made = bytearray(self._message)
-        made[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
-        place = _prefix_place(made)
+        message = bytearray(self._message)
+        message[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
+        place = _prefix_place(message)
         if place is not None:
-            made[place : place + len(prefix) - 2] = prefix[2:]
-        return with_sequence_number(bytes(made), struct.unpack_from("=H", made, 4)[0], 0)
+            message[place : place + len(prefix) - 2] = prefix[2:]
+        return with_sequence_number(bytes(message), struct.unpack_from("=H", message, 4)[0], 0)
 
 
-def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
+def planned_routes(links: Iterable[Link]) -> dict[Shape, PlannedRoutes]:
     """The routes that these links hold, each link with its device's index."""
-    found: dict[Shape, Planned] = {}
+    planned_routes: dict[Shape, PlannedRoutes] = {}
     for link, index in links:
         for _, message, offsets in link.messages:
             if struct.unpack_from("=H", message, 4)[0] == RTM_NEWROUTE:
-                _note(found, with_index(message, offsets, index), None)
+                _add_message(planned_routes, with_index(message, offsets, index), None)
         for _, pieces, size, offset in link.bulks:
             first = with_index(pieces[0][:size], (offset,) if offset else (), index)
             place = _prefix_place(first) or 0
@@ -79,65 +76,73 @@ def planned(links: Iterable[Link]) -> dict[Shape, Planned]:
             prefixes: set[bytes] = set()
             for piece in pieces:
                 prefixes |= columns(piece, 0, len(piece) // size, size, places)
-            _note(found, first, prefixes)
-    return found
+            _add_message(planned_routes, first, prefixes)
+    return planned_routes
 
 
 def differences(
-    plan: dict[Shape, Planned], found: DumpedRoutes, known: set[int], tables: object = None
+    planned_routes: dict[Shape, PlannedRoutes],
+    dumped: DumpedRoutes,
+    indexes: set[int],
+    tables: object = None,
 ) -> Iterator[Repair]:
     """What is missing and what should not be there, the kernel's own left out.
 
     `known` are the indexes of the devices whose routes are looked at; `tables`, where only some
     were asked for, are those.
     """
-    for shape, here in plan.items():
+    for shape, routes in planned_routes.items():
         if tables is not None and _table(shape) not in tables:  # type: ignore[operator]
             continue
-        missing = here.prefixes - found.prefixes.get(shape, set())
-        for number, prefix in enumerate(sorted(missing)):
-            text = f"missing: route {describe(here.message(prefix)[HEADER.size :])}"
-            yield (text if number < SHOWN else ""), (here.message(prefix),)
-    for shape, prefixes in found.prefixes.items():
+        missing = routes.prefixes - dumped.prefixes.get(shape, set())
+        for prefix in sorted(missing):
+            yield Repair(OF_ROUTE, MISSING, (shape, prefix), (routes.message(prefix),))
+    for shape, prefixes in dumped.prefixes.items():
         device = dict(shape[2]).get(RTA_OIF)
-        if device is not None and int.from_bytes(device, "little") not in known:
+        if device is not None and int.from_bytes(device, "little") not in indexes:
             continue
-        extra = prefixes - plan[shape].prefixes if shape in plan else prefixes
-        for number, prefix in enumerate(sorted(extra)):
-            message = _removal(found.payloads[shape], prefix)
-            text = f"not in the plan: route {describe(message[HEADER.size :])}"
-            yield (text if number < SHOWN else ""), (message,)
+        extra = prefixes - planned_routes[shape].prefixes if shape in planned_routes else prefixes
+        for prefix in sorted(extra):
+            message = _removal(dumped.payloads[shape], prefix)
+            yield Repair(OF_ROUTE, EXTRA, (shape, prefix), (message,))
 
 
-def describe(payload: bytes) -> str:
-    """The route in short: its prefix, its type and its table."""
-    family, to, source, _, table, _, _, kind, _ = ROUTE.unpack_from(payload)
-    told = dict(attributes(payload, ROUTE.size))
-    number = int.from_bytes(told.get(RTA_TABLE, bytes([table])), "little")
-    value, length, word = (
-        (told[RTA_SRC], source, "from ") if RTA_SRC in told and RTA_DST not in told
-        else (told.get(RTA_DST, bytes(SIZES[family])), to, "")
-    )  # fmt: skip
-    prefix = f"{word}{_socket.inet_ntop(family, value)}/{length}"
-    return f"{prefix}, {KINDS.get(kind, kind)} in table {number}"
+def name(thing: tuple[Shape, bytes]) -> str:
+    """What a repair of `differences` is about, for a person: the route's prefix, its type and its
+    table.
+    """
+    shape, prefix = thing
+    family, table = _table(shape)
+    length, source, value = prefix[0], prefix[1], prefix[2:] or bytes(SIZES[family])
+    by_source = source != 0 and length == 0
+    text = in_short(family, value, source if by_source else length, shape[0] >> 24, table)
+    return f"route {'from ' if by_source else ''}{text}"
 
 
-def _table(told: Shape) -> tuple[int, int]:
-    number = int.from_bytes(dict(told[2])[RTA_TABLE], "little")
-    return told[0] & 0xFF, number
+def in_short(family: int, value: bytes, length: int, kind: int, table: int) -> str:
+    """A route for a person."""
+    prefix = f"{_socket.inet_ntop(family, value)}/{length}"
+    return f"{prefix}, {KINDS.get(kind, kind)} in table {table}"
 
 
-def _note(found: dict[Shape, Planned], message: bytes, prefixes: set[bytes] | None) -> None:
+def _table(shape: Shape) -> tuple[int, int]:
+    number = int.from_bytes(dict(shape[2])[RTA_TABLE], "little")
+    return shape[0] & 0xFF, number
+
+
+def _add_message(
+    planned_routes: dict[Shape, PlannedRoutes], message: bytes, prefixes: set[bytes] | None
+) -> None:
     payload = message[HEADER.size :]
     if prefixes is None:
         place = _prefix_place(message)
         value = b"" if place is None else message[place : place + SIZES[payload[0]]]
         prefixes = {payload[1:3] + value}
-    told = shape_of(payload)
-    if told in found:
-        found[told].prefixes |= prefixes
+    shape = shape_of(payload)
+    if shape in planned_routes:
+        planned_routes[shape].prefixes |= prefixes
     else:
-        found[told] = Planned(message, prefixes)
+        planned_routes[shape] = PlannedRoutes(message, prefixes)
 
 
 def _prefix_place(message: bytes | bytearray) -> int | None:
@@ -152,9 +157,9 @@ def _prefix_place(message: bytes | bytearray) -> int | None:
 
 
 def _removal(payload: bytes, prefix: bytes) -> bytes:
-    made = bytearray(removal(RTM_DELROUTE, payload))
-    made[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
-    place = _prefix_place(made)
+    message = bytearray(removal(RTM_DELROUTE, payload))
+    message[HEADER.size + 1 : HEADER.size + 3] = prefix[:2]
+    place = _prefix_place(message)
     if place is not None:
-        made[place : place + len(prefix) - 2] = prefix[2:]
-    return bytes(made)
+        message[place : place + len(prefix) - 2] = prefix[2:]
+    return bytes(message)

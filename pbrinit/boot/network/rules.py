@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 
+from pbrinit.boot.network.commands import command
+from pbrinit.boot.network.repair import EXTRA, MISSING, OF_RULE, Repair
 from pbrinit.wire.netlink.socket import HEADER, KernelError, attributes, removal
 
 TYPE_CHECKING = False
@@ -18,15 +20,15 @@ if TYPE_CHECKING:
     from pbrinit.wire.bootplan import BootPlan
     from pbrinit.wire.netlink.socket import Kernel
 
-    Repair = tuple[str, tuple[bytes, ...]]
-    Meaning = tuple[int, int, frozenset[tuple[int, bytes]]]
+    Thing = tuple[str, bytes] | bytes
+    Canonical = tuple[int, int, frozenset[tuple[int, bytes]]]
 
 FAMILIES = (2, 10)
 RTM_DELRULE, RTM_GETRULE = 33, 34
 RULE = struct.Struct("=BBBBBBBBI")
 FRA_PRIORITY, FRA_SUPPRESS_PREFIXLEN, FRA_TABLE, FRA_PROTOCOL = 6, 14, 15, 21
 FRA_SPORT_MASK, FRA_DPORT_MASK = 28, 29
-SAYS_NOTHING = {
+DEFAULT_ATTRIBUTES = {
     (FRA_SUPPRESS_PREFIXLEN, b"\xff\xff\xff\xff"),
     (FRA_TABLE, bytes(4)),
     (FRA_PRIORITY, bytes(4)),
@@ -59,29 +61,30 @@ def enforce(kernel: Kernel, plan: BootPlan) -> None:
         try:
             kernel.apply(messages)
         except KernelError as error:
-            raise RulesError(f"{texts[error.index]}: {error.reason}") from None
+            about = command(texts[error.index], messages[error.index])
+            raise RulesError(f"{about}: {error.reason}") from None
 
 
-def meaning(payload: bytes) -> Meaning:
+def canonical(payload: bytes) -> Canonical:
     """What a rule says, in a form that is equal for equal rules.
 
     Which device it is attached to at the moment is left out: that follows the devices.
     """
     family, to, source, tos, _, _, _, action, flags = RULE.unpack_from(payload)
-    told = {
+    selectors = {
         item
         for item in attributes(payload, RULE.size)
-        if item not in SAYS_NOTHING and item[0] != FRA_PROTOCOL
+        if item not in DEFAULT_ATTRIBUTES and item[0] != FRA_PROTOCOL
     }
     numbers = family | to << 8 | source << 16 | tos << 24
-    kept = flags & (FIB_RULE_INVERT | FIB_RULE_UNRESOLVED)
-    return numbers, action | kept << 8, frozenset(told)
+    compared_flags = flags & (FIB_RULE_INVERT | FIB_RULE_UNRESOLVED)
+    return numbers, action | compared_flags << 8, frozenset(selectors)
 
 
 def preference(payload: bytes) -> int:
     """Where the rule stands."""
-    found = dict(attributes(payload, RULE.size)).get(FRA_PRIORITY, b"\0")
-    return int.from_bytes(found, "little")
+    value = dict(attributes(payload, RULE.size)).get(FRA_PRIORITY, b"\0")
+    return int.from_bytes(value, "little")
 
 
 def in_force(kernel: Kernel) -> list[bytes]:
@@ -91,27 +94,35 @@ def in_force(kernel: Kernel) -> list[bytes]:
     ]
 
 
-def differences(plan: BootPlan, found: Iterable[bytes]) -> list[str]:
+def differences(plan: BootPlan, payloads: Iterable[bytes]) -> list[str]:
     """How the rules found differ from the plan's; empty where they are the same."""
-    return [text for text, _ in repairs(plan, found)]
+    return [repair.describe(name) for repair in repairs(plan, payloads)]
 
 
-def repairs(plan: BootPlan, found: Iterable[bytes]) -> list[Repair]:
+def name(thing: Thing) -> str:
+    """What a repair of `repairs` is about, for a person: a rule that is missing as its command, and
+    one that is not in the plan as the kernel reports it.
+    """
+    if isinstance(thing, tuple):
+        return command(*thing)
+    return f"family {thing[0]}, preference {preference(thing)}, {thing.hex()}"
+
+
+def repairs(plan: BootPlan, payloads: Iterable[bytes]) -> list[Repair]:
     """The same, each with the message that makes it right."""
     planned = {
-        meaning(message[HEADER.size :]): (text, message)
+        canonical(message[HEADER.size :]): (text, message)
         for message, text in zip(plan.rules, plan.rule_commands, strict=True)
     }
-    counted: dict[Meaning, int] = {}
-    different: list[Repair] = []
-    for payload in found:
-        told = meaning(payload)
-        counted[told] = counted.get(told, 0) + 1
-        if counted[told] > 1 or told not in planned:
-            text = f"family {payload[0]}, preference {preference(payload)}, {payload.hex()}"
-            different.append((f"not in the plan: {text}", (removal(RTM_DELRULE, payload),)))
-    return different + [
-        (f"missing: {text}", (message,))
-        for told, (text, message) in planned.items()
-        if told not in counted
+    counted: dict[Canonical, int] = {}
+    differences: list[Repair] = []
+    for payload in payloads:
+        rule = canonical(payload)
+        counted[rule] = counted.get(rule, 0) + 1
+        if counted[rule] > 1 or rule not in planned:
+            differences.append(Repair(OF_RULE, EXTRA, payload, (removal(RTM_DELRULE, payload),)))
+    return differences + [
+        Repair(OF_RULE, MISSING, (text, message), (message,))
+        for rule, (text, message) in planned.items()
+        if rule not in counted
     ]

@@ -50,7 +50,7 @@ def read() -> list[dict[str, str | int]]:
     Raises OSError where the kernel has no such file.
     """
     files: dict[tuple[str, str], dict[str, int]] = {}
-    found: list[dict[str, str | int]] = []
+    counters: list[dict[str, str | int]] = []
     for kind, family, path, line, names, about in KINDS:
         if (path, line) not in files:
             files[path, line] = _hexadecimal(path) if path == ROUTES else _decimal(path, line)
@@ -59,14 +59,15 @@ def read() -> list[dict[str, str | int]]:
             -values.get(name[1:], 0) if name.startswith("-") else values.get(name, 0)
             for name in names
         )
-        found.append({"kind": kind, "family": family, "count": max(count, 0), "about": about})
-    return found
+        counters.append({"kind": kind, "family": family, "count": max(count, 0), "about": about})
+    return counters
 
 
-def lines(found: list[dict[str, str | int]]) -> list[str]:
+def lines(counters: list[dict[str, str | int]]) -> list[str]:
     """The same for a person."""
     return [
-        f"{each['count']:>10}  {each['family']}  {each['kind']}: {each['about']}" for each in found
+        f"{counter['count']:>10}  {counter['family']}  {counter['kind']}: {counter['about']}"
+        for counter in counters
     ]
 
 

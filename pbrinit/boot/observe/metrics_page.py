@@ -34,48 +34,48 @@ def page(plan: BootPlan) -> str:
 
 def _families(plan: BootPlan) -> Iterator[tuple[str, str, str, list[Sample]]]:
     """Name, type, meaning and samples of each metric."""
-    seen = guard_status.read()
+    status = guard_status.read()
     named = {link.device: link.name for link in plan.links}
     info = {"hostname": plan.hostname, "policy": plan.policy, "digest": plan.digest}
     yield "pbrinit_info", "gauge", "The machine and its policy.", [(info, 1)]
     for name, kind, about, value in (
         ("uptime_seconds", "gauge", "Seconds since the kernel started.", seconds()),
         ("rules", "gauge", "Rules of the plan.", len(plan.rules)),
-        ("routes", "gauge", "Routes of the plan, when they were last compared.", seen.routes),
+        ("routes", "gauge", "Routes of the plan, when they were last compared.", status.routes),
         ("verified_total", "counter", "How often the kernel was compared with the plan.",
-         seen.verified),
-        ("verified_at_seconds", "gauge", "When that was last, in seconds of uptime.", seen.at),
-        ("repairs_total", "counter", "Differences that were put right.", seen.repairs),
-        ("carrier_changes_total", "counter", "Carriers lost and come.", seen.carriers),
+         status.verified),
+        ("verified_at_seconds", "gauge", "When that was last, in seconds of uptime.", status.at),
+        ("repairs_total", "counter", "Differences that were put right.", status.repairs),
+        ("carrier_changes_total", "counter", "Carriers lost and come.", status.carriers),
     ):  # fmt: skip
         yield f"pbrinit_{name}", kind, about, [({}, value)]
-    here = [device for device in links.devices() if device in named]
-    by_device = {device: {"device": device, "interface": named[device]} for device in here}
-    for name, about, told in (
+    devices = [device for device in links.devices() if device in named]
+    by_device = {device: {"device": device, "interface": named[device]} for device in devices}
+    for name, about, read in (
         ("link_up", "Whether the interface is up.", links.is_up),
         ("link_carrier", "Whether it has a carrier.", links.carrier),
     ):
-        samples = [(by_device[device], float(told(device))) for device in here]
+        samples = [(by_device[device], float(read(device))) for device in devices]
         yield f"pbrinit_{name}", "gauge", about, samples
-    counted = {device: links.counters(device) for device in here}
+    counted = {device: links.counters(device) for device in devices}
     for name in links.COUNTERS:
-        samples = [(by_device[device], float(counted[device][name])) for device in here]
+        samples = [(by_device[device], float(counted[device][name])) for device in devices]
         yield f"pbrinit_link_{name}_total", "counter", f"The device's {name}.", samples
     lost = [({"kind": str(each["kind"]), "family": str(each["family"])}, float(each["count"]))
             for each in drop_counters.read()]  # fmt: skip
     # Of what is a difference of counters it is not sure that it never goes back.
     yield "pbrinit_drops", "gauge", "What arrived and went nowhere; `pbrctl drops` explains.", lost
     if plan.log:
-        heard = float(reject_log.recent()[0])
+        received = float(reject_log.recent()[0])
         about = "Refusals that the log has heard of, which are not all."
-        yield "pbrinit_refused_total", "counter", about, [({}, heard)]
-    kept = program_status.report(plan)
+        yield "pbrinit_refused_total", "counter", about, [({}, received)]
+    programs = program_status.report(plan)
     for name, kind, about, values in (
-        ("up", "gauge", "Whether the program runs.", [p.process is not None for p in kept]),
+        ("up", "gauge", "Whether the program runs.", [p.process is not None for p in programs]),
         ("restarts_total", "counter", "How often it was started again.",
-         [p.restarts for p in kept]),
+         [p.restarts for p in programs]),
     ):  # fmt: skip
-        samples = [({"program": p.name}, float(v)) for p, v in zip(kept, values, strict=True)]
+        samples = [({"program": p.name}, float(v)) for p, v in zip(programs, values, strict=True)]
         yield f"pbrinit_program_{name}", kind, about, samples
 
 

@@ -32,7 +32,7 @@ CONNECTIONS = 16
 SECONDS = 3.0
 LONGEST_REQUEST = 4096
 FILES = 64
-KEPT_SECONDS = 1.0
+PAGE_SECONDS = 1.0
 """How old a page may be that is given out again, so that who asks often costs little."""
 
 PATH = "/metrics"
@@ -48,8 +48,8 @@ class Connection:
     def __init__(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         self.socket = listener
-        self.heard = b""
-        self.left = b""
+        self.received = b""
+        self.unsent = b""
         self.until = time.monotonic() + SECONDS
 
 
@@ -58,11 +58,11 @@ class Server:
 
     def __init__(self, plan: BootPlan, port: int, uid: int) -> None:
         self._image = self._plan = plan
-        self._stamp = (0, 0)
+        self._version = (0, 0)
         self._listening = [_listen(family, port, uid) for family in FAMILIES]
         self._connections: dict[int, Connection] = {}
         self._page = b""
-        self._made = -KEPT_SECONDS
+        self._page_made_at = -PAGE_SECONDS
 
     @property
     def files(self) -> list[int]:
@@ -73,21 +73,21 @@ class Server:
         """Wait until somebody comes, speaks or listens, or has had his time; and do it."""
         full = len(self._connections) >= CONNECTIONS
         reading = {} if full else {listener.fileno(): listener for listener in self._listening}
-        speaking = {n for n, c in self._connections.items() if c.left}
-        hearing = self._connections.keys() - speaking
+        sending = {n for n, c in self._connections.items() if c.unsent}
+        receiving = self._connections.keys() - sending
         ends = [connection.until for connection in self._connections.values()]
         pause = max(0.0, min(ends) - time.monotonic()) if ends else None
-        ready, writable, _ = select.select([*reading, *hearing], [*speaking], [], pause)
+        ready, writable, _ = select.select([*reading, *receiving], [*sending], [], pause)
         for number in ready:
             if number in reading:
                 self._accept(reading[number])
             else:
-                self._hear(self._connections[number])
+                self._receive(self._connections[number])
         for number in writable:
-            self._speak(self._connections[number])
+            self._send(self._connections[number])
         now = time.monotonic()
         for connection in [c for c in self._connections.values() if c.until <= now]:
-            self._end(connection)
+            self._close(connection)
 
     def _accept(self, listening: socket.socket) -> None:
         try:
@@ -96,29 +96,29 @@ class Server:
             return
         self._connections[listener.fileno()] = Connection(listener)
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         try:
-            said = connection.socket.recv(LONGEST_REQUEST)
+            data = connection.socket.recv(LONGEST_REQUEST)
         except OSError:
-            said = b""
-        connection.heard += said
-        if END in connection.heard:
-            connection.left = self._answer(connection.heard)
-        elif len(connection.heard) > LONGEST_REQUEST:
-            connection.left = _response(431, b"")
-        elif not said:
-            self._end(connection)
+            data = b""
+        connection.received += data
+        if END in connection.received:
+            connection.unsent = self._answer(connection.received)
+        elif len(connection.received) > LONGEST_REQUEST:
+            connection.unsent = _response(431, b"")
+        elif not data:
+            self._close(connection)
 
-    def _speak(self, connection: Connection) -> None:
+    def _send(self, connection: Connection) -> None:
         try:
-            sent = connection.socket.send(connection.left)
+            sent = connection.socket.send(connection.unsent)
         except OSError:
-            sent = len(connection.left)
-        connection.left = connection.left[sent:]
-        if not connection.left:
-            self._end(connection)
+            sent = len(connection.unsent)
+        connection.unsent = connection.unsent[sent:]
+        if not connection.unsent:
+            self._close(connection)
 
-    def _end(self, connection: Connection) -> None:
+    def _close(self, connection: Connection) -> None:
         del self._connections[connection.socket.fileno()]
         try:
             # What was said and not heard would make it a reset, and the answer could be lost.
@@ -133,10 +133,10 @@ class Server:
         One that cannot be read changes nothing.
         """
         stamp = active_plan.version()
-        if stamp != self._stamp:
+        if stamp != self._version:
             with contextlib.suppress(OSError, BootFileError):
                 self._plan = active_plan.read(self._image)
-                self._stamp = stamp
+                self._version = stamp
         return self._plan
 
     def _answer(self, request: bytes) -> bytes:
@@ -148,9 +148,9 @@ class Server:
             return _response(405, b"", f"Allow: {', '.join(METHODS)}\r\n")
         if target.partition("?")[0] != PATH:
             return _response(404, b"")
-        if time.monotonic() - self._made >= KEPT_SECONDS:
+        if time.monotonic() - self._page_made_at >= PAGE_SECONDS:
             self._page = page(self._in_force()).encode()
-            self._made = time.monotonic()
+            self._page_made_at = time.monotonic()
         return _response(200, self._page, only_head=method == "HEAD")
 
 
@@ -164,17 +164,17 @@ def serve(plan: BootPlan) -> None:
     port, uid = plan.metrics
     server = Server(plan, port, uid)
     log(f"metrics: on tcp/{port}, as user {uid}")
-    _give_up(uid, server.files)
+    _drop_privileges(uid, server.files)
     while True:
         server.turn()
 
 
-def _give_up(uid: int, kept: list[int]) -> None:
+def _drop_privileges(uid: int, sockets: list[int]) -> None:
     """Keep nothing but the sockets: no console, no right, no other program."""
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     for number in range(3):
         os.dup2(null, number)
-    syscalls.close_all_but(kept)
+    syscalls.close_all_but(sockets)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES))
     syscalls.setresuid_setgroups(uid)

@@ -10,6 +10,7 @@ socket, and may write to the console and to one file of a fixed size.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import select
@@ -19,8 +20,9 @@ import struct
 import time
 
 from pbrinit.boot.system import syscalls
-from pbrinit.boot.system.log import extra_consoles, log, seconds
-from pbrinit.boot.system.rate_limit import Bucket
+from pbrinit.boot.system.log import confine, log, seconds
+from pbrinit.boot.system.rate_limit import TokenBucket
+from pbrinit.wire import decimal_number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 PATH = "/run/refused"
 SIZE = 8192
-NOBODY = 65534
+UNPRIVILEGED_UID = 65534
 LINES_AT_ONCE, LINES_PER_SECOND = 10, 1.0
 FAMILIES = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 PROHIBITED = {socket.AF_INET: (3, 13), socket.AF_INET6: (1, 1)}
@@ -39,6 +41,7 @@ QUOTE = 8
 WORDS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp"}
 WITH_PORTS = (6, 17)
 OFFSET = 0x1FFF
+HIGHEST_COUNT = 2**64
 FOUR_SIZE, SIX_SIZE = 20, 40
 LONGEST = 2048
 SECONDS = 1.0
@@ -56,7 +59,7 @@ class Log:
 
     def __init__(self, file: int) -> None:
         self._file = file
-        self._bucket = Bucket(LINES_AT_ONCE, LINES_PER_SECOND, time.monotonic())
+        self._bucket = TokenBucket(LINES_AT_ONCE, LINES_PER_SECOND, time.monotonic())
         self._lines: list[str] = []
         self.heard = 0
         self.unsaid = 0
@@ -87,7 +90,8 @@ class Log:
             del self._lines[0]
         text = head + "".join(f"{line}\n" for line in reversed(self._lines))
         self.changed, self._written = False, time.monotonic()
-        os.pwrite(self._file, text.encode().ljust(SIZE, b"\n"), 0)
+        with contextlib.suppress(OSError):  # a file system that is full
+            os.pwrite(self._file, text.encode().ljust(SIZE, b"\n"), 0)
 
 
 def watch() -> None:
@@ -105,7 +109,7 @@ def watch() -> None:
         finally:
             os._exit(1)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    _give_up((null, null, null), [mouth.fileno(), *(plug.fileno() for plug in plugs)])
+    _drop_privileges((null, null, null), [mouth.fileno(), *(plug.fileno() for plug in plugs)])
     while True:
         for plug in select.select(plugs, [], [])[0]:
             word = plug.recv(LONGEST)
@@ -118,8 +122,7 @@ def watch() -> None:
 def _make_sense(ear: socket.socket) -> None:
     file = os.open(PATH, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    console = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
-    _give_up((null, console, null), [ear.fileno(), file, *extra_consoles])
+    _drop_privileges((null, confine(), null), [ear.fileno(), file])
     log = Log(file)
     log.write()
     while True:
@@ -170,9 +173,10 @@ def recent() -> tuple[int, int, list[str]]:
         return 0, 0, []
     head, *lines = list(_plain(text)) or [""]
     heard, _, unsaid = head.partition(" ")
-    if not (heard.isdigit() and unsaid.isdigit()):
+    counts = [decimal_number.parse(text, HIGHEST_COUNT) for text in (heard, unsaid)]
+    if None in counts:
         return 0, 0, []
-    return int(heard), int(unsaid), lines
+    return counts[0] or 0, counts[1] or 0, lines
 
 
 def _plain(text: str) -> Iterator[str]:
@@ -186,7 +190,7 @@ def _listen(family: socket.AddressFamily) -> socket.socket:
     another device (sock_bindtoindex).
     """
     plug = socket.socket(family, socket.SOCK_RAW, FAMILIES[family])
-    os.fchown(plug.fileno(), NOBODY, -1)
+    os.fchown(plug.fileno(), UNPRIVILEGED_UID, -1)
     plug.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
     kind, _ = PROHIBITED[family]
     if family == socket.AF_INET:
@@ -197,7 +201,7 @@ def _listen(family: socket.AddressFamily) -> socket.socket:
     return plug
 
 
-def _give_up(first: tuple[int, int, int], kept: list[int]) -> None:
+def _drop_privileges(first: tuple[int, int, int], kept: list[int]) -> None:
     """Be nobody, with three files to read and write and these; make no socket, connect and
     send with none; and end with the parent.
     """
@@ -210,6 +214,6 @@ def _give_up(first: tuple[int, int, int], kept: list[int]) -> None:
         (resource.RLIMIT_NOFILE, FILES),
     ):
         resource.setrlimit(what, (most, most))
-    syscalls.setresuid_setgroups(NOBODY)
+    syscalls.setresuid_setgroups(UNPRIVILEGED_UID)
     syscalls.set_parent_death_signal(signal.SIGKILL)
-    syscalls.forbid(FORBIDDEN)
+    syscalls.deny_syscalls(FORBIDDEN)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def read_status(plan: BootPlan) -> SimpleNamespace:
     """Rules, sysctls, interfaces, drops and programs as they are now."""
     with Kernel() as kernel:
-        found = rules.in_force(kernel)
-        wrong = rules.differences(plan, found)
-        held = addresses.Book(kernel).listed()
+        in_force = rules.in_force(kernel)
+        wrong = rules.differences(plan, in_force)
+        held = addresses.Addresses(kernel).as_list()
     wanted = {**dict(SYSCTLS), **audit.Audit(plan).sysctls()}
     wrong += sysctl.differences(item for item in wanted.items() if sysctl.is_readable(item[0]))
     seen = guard_status.read()
@@ -40,7 +40,7 @@ def read_status(plan: BootPlan) -> SimpleNamespace:
         digest=plan.digest,
         uptime=round(seconds(), 3),
         clock=time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime()),
-        rules=len(found),
+        rules=len(in_force),
         as_planned=not wrong,
         differences=wrong,
         verified=SimpleNamespace(
@@ -74,25 +74,25 @@ def _trial(plan: BootPlan) -> SimpleNamespace | None:
     return SimpleNamespace(seconds=round(before.deadline - seconds(), 3), before=before.plan.policy)
 
 
-def describe(told: SimpleNamespace) -> Iterator[str]:
+def describe(status: SimpleNamespace) -> Iterator[str]:
     """The page for a person."""
-    policy = f'policy "{told.policy}" {told.digest[:16]}'
-    yield f"{told.hostname}, {policy}, up {told.uptime:.0f} s, {told.clock} UTC"
-    planned = "as planned" if told.as_planned else "NOT AS PLANNED"
-    if told.trial is not None:
+    policy = f'policy "{status.policy}" {status.digest[:16]}'
+    yield f"{status.hostname}, {policy}, up {status.uptime:.0f} s, {status.clock} UTC"
+    planned = "as planned" if status.as_planned else "NOT AS PLANNED"
+    if status.trial is not None:
         yield (
-            f'on trial for {told.trial.seconds:.0f} s more, then "{told.trial.before}" comes back;'
-            " `confirm` keeps it"
+            f"on trial for {status.trial.seconds:.0f} s more, then"
+            f' "{status.trial.before}" comes back; `confirm` keeps it'
         )
-    yield f"rules: {told.rules} in force, {planned}"
-    yield from (f"  {difference}" for difference in told.differences)
-    yield _verified(told.verified)
-    yield from (f"  {line}" for line in told.said)
-    for link in told.links:
+    yield f"rules: {status.rules} in force, {planned}"
+    yield from (f"  {difference}" for difference in status.differences)
+    yield _verified(status.verified)
+    yield from (f"  {line}" for line in status.said)
+    for link in status.links:
         yield from _link_lines(link)
-    yield from map(program_status.line, told.programs)
-    yield f"memory: {told.memory} KiB free"
-    dropped = [f"{d['count']} {d['kind']}, {d['family']}" for d in told.drops if d["count"]]
+    yield from map(program_status.describe, status.programs)
+    yield f"memory: {status.memory} KiB free"
+    dropped = [f"{d['count']} {d['kind']}, {d['family']}" for d in status.drops if d["count"]]
     yield "dropped on arrival: " + ("; ".join(dropped) or "nothing")
 
 
@@ -123,7 +123,7 @@ def _link_lines(link: SimpleNamespace) -> Iterator[str]:
         f"{link.counters[f'{way}_packets']} frames {word}, {link.counters[f'{way}_bytes']} bytes"
         for way, word in (("rx", "in"), ("tx", "out"))
     )
-    lost = {key: link.counters[key] for key in links.LOST if link.counters[key]}
+    lost = {key: link.counters[key] for key in links.LOSS_COUNTERS if link.counters[key]}
     yield f"{name}: up, {cable}, {counts}" + "".join(f", {k} {n}" for k, n in lost.items())
     for each in link.addresses:
         yield f"  {each.address}" + ("" if each.used else ", another machine has it")

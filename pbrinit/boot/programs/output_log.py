@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import select
 
-from pbrinit.boot.system.log import log, seconds
-from pbrinit.boot.system.rate_limit import Bucket
+from pbrinit.boot.system.log import log_output, printable, seconds
+from pbrinit.boot.system.rate_limit import TokenBucket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Voice:
     def __init__(self, name: str) -> None:
         self._name = name
         self._rest = b""
-        self._bucket = Bucket(AT_ONCE, A_SECOND, 0.0)
+        self._bucket = TokenBucket(AT_ONCE, A_SECOND, 0.0)
         self._unsaid = 0
 
     def hear(self, data: bytes, now: float) -> Iterator[str]:
@@ -54,12 +54,6 @@ class Voice:
         yield f"{self._name}: {printable(line)}"
 
 
-def printable(line: bytes) -> str:
-    """The text, without anything that a terminal would obey."""
-    text = line.decode("ascii", "backslashreplace").rstrip("\r")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
 def run(outputs: list[tuple[str, int]]) -> None:
     """Say what comes out of these pipes, which programs have at the other end; without end."""
     voices = {reader: Voice(name) for name, reader in outputs}
@@ -69,4 +63,4 @@ def run(outputs: list[tuple[str, int]]) -> None:
     while True:
         for reader, _ in poll.poll():
             for line in voices[reader].hear(os.read(reader, PIECE), seconds()):
-                log(line)
+                log_output(line)

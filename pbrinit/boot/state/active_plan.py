@@ -6,31 +6,33 @@ Each file is whole, or as it was before.  Where there is none, it is the image's
 
 from __future__ import annotations
 
-import marshal
 import os
 
 from pbrinit.boot.network import slots
 from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire import bootplan
+from pbrinit.wire.bootplan import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pbrinit.wire.bootplan import BootPlan
 
 IMAGE = bootplan.PATH
-IN_FORCE, TRIAL, NEXT = "/run/plan", "/run/trial", "/run/next"
-"""The plan that the machine started with; the one in force; what was before it; and the one that
-somebody asks for."""
+IN_FORCE, TRIAL = "/run/plan", "/run/trial"
+"""The plan that the machine started with; the one in force; and what was before it."""
 
 
 class Rollback:
     """The plan that comes back where nobody confirms the one on trial, and when: in seconds of the
-    kernel's clock.
+    kernel's clock. `owner` is the program that tries, empty for root; its confirmation must name
+    the `token`, which nobody else is told.
     """
 
-    def __init__(self, plan: BootPlan, deadline: float) -> None:
+    def __init__(self, plan: BootPlan, deadline: float, owner: str = "", token: str = "") -> None:
         self.plan = plan
         self.deadline = deadline
+        self.owner = owner
+        self.token = token
 
 
 def read(image: BootPlan) -> BootPlan:
@@ -73,12 +75,15 @@ def rollback(plan: BootPlan) -> Rollback | None:
     """
     try:
         with open(TRIAL, "rb") as file:  # noqa: PTH123
-            digest, place, deadline, data = marshal.load(file)  # noqa: S302  PID 1's own, below /run
+            values = bootplan.unsealed(file.read())
     except FileNotFoundError:
         return None
-    if (digest, place) != (plan.digest, slots.slot_of(plan)):
-        return None
-    return Rollback(bootplan.unpack(data), deadline)
+    match values:
+        case (digest, place, float() as deadline, str() as owner, str() as token, bytes() as data):
+            if (digest, place) != (plan.digest, slots.slot_of(plan)):
+                return None
+            return Rollback(bootplan.unpack(data), deadline, owner, token)
+    raise BootFileError(f"{TRIAL} holds no trial")
 
 
 def write(plan: BootPlan, rollback: Rollback | None) -> None:
@@ -88,8 +93,15 @@ def write(plan: BootPlan, rollback: Rollback | None) -> None:
     says nothing.
     """
     if rollback is not None:
-        told = (plan.digest, slots.slot_of(plan), rollback.deadline, bootplan.pack(rollback.plan))
-        atomic_write(TRIAL, marshal.dumps(told, bootplan.MARSHAL_VERSION))
+        told = (
+            plan.digest,
+            slots.slot_of(plan),
+            rollback.deadline,
+            rollback.owner,
+            rollback.token,
+            bootplan.pack(rollback.plan),
+        )
+        atomic_write(TRIAL, bootplan.sealed(told))
     atomic_write(IN_FORCE, bootplan.pack(plan))
     if rollback is None and os.path.exists(TRIAL):  # noqa: PTH110
         os.unlink(TRIAL)  # noqa: PTH108

@@ -10,12 +10,12 @@ Where no address is given no other plan is ever made, and nothing is kept here.
 from __future__ import annotations
 
 import contextlib
-import marshal
 import os
 
 from pbrinit.boot.state import active_plan
 from pbrinit.boot.system.atomic_file import atomic_write
 from pbrinit.wire import bootplan
+from pbrinit.wire.bootplan import BootFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,17 +40,20 @@ class ConfirmedPolicy:
 def write(kept: ConfirmedPolicy) -> None:
     """Put down what is about to be tried. Raises OSError."""
     told = (kept.digest, bootplan.pack(kept.plan), tuple(kept.files.items()))
-    atomic_write(TRIED, marshal.dumps(told, bootplan.MARSHAL_VERSION))
+    atomic_write(TRIED, bootplan.sealed(told))
 
 
 def read(path: str) -> ConfirmedPolicy | None:
     """What stands there. Raises OSError, BootFileError."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123  pathlib is not in the image
-            digest, plan, files = marshal.load(file)  # noqa: S302  root's own, below /run
+            values = bootplan.unsealed(file.read())
     except FileNotFoundError:
         return None
-    return ConfirmedPolicy(digest, bootplan.unpack(plan), dict(files))
+    match values:
+        case (str() as digest, bytes() as plan, tuple() as files):
+            return ConfirmedPolicy(digest, bootplan.unpack(plan), dict(files))
+    raise BootFileError(f"{path} holds no policy")
 
 
 def plan(image: BootPlan) -> BootPlan:

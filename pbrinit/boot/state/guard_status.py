@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import marshal
 
-from pbrinit.boot.system.atomic_file import atomic_write
+from pbrinit.boot.system.atomic_file import write_report
 from pbrinit.boot.system.log import log, seconds
 
 PATH = "/run/guard"
-KEPT = 8
+LAST_LINES = 8
 
 
 class GuardStatus:
@@ -30,17 +30,17 @@ class GuardStatus:
     def log(self, text: str) -> None:
         """Say a line on the console and keep it."""
         log(text)
-        self.lines = [*self.lines, f"{seconds():.2f} s: {text}"][-KEPT:]
+        self.lines = [*self.lines, f"{seconds():.2f} s: {text}"][-LAST_LINES:]
 
     def write(self) -> None:
-        """Put it where `read` finds it: whole, or as it was before."""
-        atomic_write(PATH, marshal.dumps(vars(self)))
+        """Put it where `read` finds it: whole, or as it was before; where there is no room, not."""
+        write_report(PATH, marshal.dumps(vars(self)))
 
 
 def read() -> GuardStatus:
     """What was last written; an empty one before that.
 
-    Raises OSError where it is there and cannot be read.
+    Raises OSError where it is there and cannot be read, or holds something else.
     """
     record = GuardStatus()
     try:
@@ -48,4 +48,6 @@ def read() -> GuardStatus:
             vars(record).update(marshal.load(file))  # noqa: S302  PID 1's own, below /run
     except FileNotFoundError:
         return record
+    except (ValueError, TypeError, EOFError) as error:
+        raise OSError(f"{PATH} holds no status of the guard: {error}") from None
     return record

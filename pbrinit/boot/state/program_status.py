@@ -13,7 +13,8 @@ import signal
 from types import SimpleNamespace
 
 from pbrinit.boot.network import links
-from pbrinit.boot.system.atomic_file import atomic_write
+from pbrinit.boot.system import atomic_file
+from pbrinit.boot.system.atomic_file import write_report
 from pbrinit.boot.system.log import seconds
 from pbrinit.wire.record import Record
 
@@ -27,6 +28,9 @@ PATH = "/run/programs"
 ASKED = "/run/restart"
 ASK = signal.SIGHUP
 """What PID 1 is told by that there is something in ASKED, or another plan in force."""
+
+LONGEST_ASKED = 1 << 16
+"""Bytes of ASKED that are read: names of programs, which have at most some thirty letters."""
 
 
 class ProgramStatus(Record):
@@ -45,15 +49,14 @@ FIELDS = tuple(ProgramStatus.__annotations__)
 
 
 def write(programs: Iterable[ProgramStatus]) -> None:
-    """Write the file that `read` reads. Where nothing has changed the file is left as it is.
-
-    Raises OSError.
+    """Write the file that `read` reads. Where nothing has changed the file is left as it is; where
+    there is no room too, until the next call.
     """
     data = marshal.dumps([tuple(getattr(p, name) for name in FIELDS) for p in programs])
     if data == _written.get(PATH):
         return
-    atomic_write(PATH, data)
-    _written[PATH] = data
+    if write_report(PATH, data):
+        _written[PATH] = data
 
 
 _written: dict[str, bytes] = {}
@@ -82,13 +85,15 @@ def request_refresh(pid_1: int = 1) -> None:
 
 
 def asked() -> list[str]:
-    """The names that were asked for since this was last called."""
+    """The names that were asked for since this was last called; none where what is there cannot be
+    read. Never waits and never raises: PID 1 calls it.
+    """
+    taken = f"{ASKED}.taken"
     try:
-        os.replace(ASKED, f"{ASKED}.taken")  # noqa: PTH105
-    except FileNotFoundError:
+        os.replace(ASKED, taken)  # noqa: PTH105
+        return atomic_file.read(taken, LONGEST_ASKED).decode("ascii", "replace").split()
+    except OSError:
         return []
-    with open(f"{ASKED}.taken") as file:  # noqa: PTH123
-        return file.read().split()
 
 
 def report(plan: BootPlan) -> list[SimpleNamespace]:
@@ -111,7 +116,7 @@ def report(plan: BootPlan) -> list[SimpleNamespace]:
 def _room(room: RoomPlan | None) -> SimpleNamespace | None:
     if room is None:
         return None
-    ports = f"{room.clients[0]}-{room.clients[1]}"
+    ports = f"{room.client_ports[0]}-{room.client_ports[1]}"
     report = SimpleNamespace(ports=ports, frames_in=None, frames_out=None)
     with contextlib.suppress(OSError):
         counters = links.counters(room.device)
@@ -119,7 +124,7 @@ def _room(room: RoomPlan | None) -> SimpleNamespace | None:
     return report
 
 
-def line(program: SimpleNamespace) -> str:
+def describe(program: SimpleNamespace) -> str:
     """One of them as a person reads it."""
     times = f"{program.restarts} restart{'' if program.restarts == 1 else 's'}"
     running = program.state

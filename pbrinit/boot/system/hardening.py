@@ -24,7 +24,15 @@ HARDENING = (
     ("fs/suid_dumpable", "0", "a program that changed its user leaves no image of itself"),
     ("vm/mmap_min_addr", "65536", "a null pointer that the kernel follows is nobody's memory"),
     ("vm/mmap_rnd_bits", "32", "programs are placed as freely as the CPU allows"),
+    ("user/max_user_namespaces", "4", "one for each room, made by its root; programs make none"),
+    ("fs/file-max", "10000000", "a program's own memory limits its files, not those of all"),
+    ("kernel/threads-max", "32768", "a program's own number limits it, not that of all"),
+    ("vm/oom_kill_allocating_task", "1", "who takes the last memory is ended, not who has most"),
     ("vm/watermark_boost_factor", "0", "the last 4 MiB are for use: nothing here is reclaimed"),
+    ("net/ipv4/neigh/default/gc_thresh2", "2048", "strangers fill the table of all links, slowly"),
+    ("net/ipv4/neigh/default/gc_thresh3", "8192", "and keep nobody else out of it"),
+    ("net/ipv6/neigh/default/gc_thresh2", "2048", "strangers fill the table of all links, slowly"),
+    ("net/ipv6/neigh/default/gc_thresh3", "8192", "and keep nobody else out of it"),
     ("net/ipv4/icmp_ignore_bogus_error_responses", "1", "a broken router does not fill the log"),
 )
 """Key, value, reason."""

@@ -1,7 +1,7 @@
 """Landlock: what this process, and all that it starts, may do with files, signals and sockets.
 
-In: nothing.  Out: this process restricted, as far as the kernel can.  A second wall behind `view`,
-which is a matter of mounts.  Source: Documentation/userspace-api/landlock.rst.
+In: nothing.  Out: this process restricted, as far as the kernel can.  A second wall behind
+what `mounts` leaves out.  Source: Documentation/userspace-api/landlock.rst.
 """
 
 from __future__ import annotations
@@ -11,6 +11,10 @@ import os
 import struct
 
 from pbrinit.boot.system import syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 VERSION_FLAG, PATH_BENEATH = 1, 1
@@ -33,7 +37,7 @@ PLACES = (
 """What may be done beneath a folder, besides what may beneath the folders above it."""
 
 
-def version() -> int:
+def abi_version() -> int:
     """What the kernel knows of it; 0 where it knows nothing."""
     try:
         return syscalls.syscall(CREATE_RULESET, 0, 0, VERSION_FLAG)
@@ -41,15 +45,17 @@ def version() -> int:
         return 0
 
 
-def restrict() -> None:
-    """Restrict this process, for good; no-new-privileges must be set. Raises OSError."""
-    known = version()
+def restrict(places: Iterable[tuple[str, int]] = PLACES) -> None:
+    """Restrict this process to these places, for good; no-new-privileges must be set. Raises
+    OSError.
+    """
+    known = abi_version()
     if known == 0:
         return
     handled = (1 << max(count for since, count in RIGHTS.items() if since <= known)) - 1
     rules = struct.pack("=QQQ", handled, 0, SCOPED if known >= SCOPES else 0)
     ruleset = syscalls.syscall(CREATE_RULESET, _address(rules), len(rules), 0)
-    for path, rights in PLACES:
+    for path, rights in places:
         folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
         beneath = struct.pack("=Qi", rights & handled, folder)
         syscalls.syscall(ADD_RULE, ruleset, PATH_BENEATH, _address(beneath), 0)

@@ -7,22 +7,33 @@ Source: capabilities(7), "Effect of user ID changes", "The securebits flags", "A
 from __future__ import annotations
 
 import errno
+import os
 import signal
 
 from pbrinit.boot.system import landlock, syscalls
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 PR_CAPBSET_DROP, PR_SET_SECUREBITS = 24, 28
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
-NOROOT, KEEP_CAPS = 0b11, 0b1 << 4
+NOROOT, NO_FIXUP, KEEP_CAPS = 0b11, 0b1 << 2, 0b1 << 4
 """Root is a user like others, which cannot be taken back; and a change of user keeps what there is
 until a program is started."""
 
 HIGHEST = 63
+NET_ADMIN, AF_NETLINK = 12, 16
 
 
-def give_up(uid: int, kept: int) -> None:
+def give_up(uid: int, kept: int, places: Iterable[tuple[str, int]] = landlock.PLACES) -> None:
     """Become the user `uid`, in the group of the same number and no other, with the capabilities
-    `kept`, a bit each, which what it starts inherits. Raises OSError.
+    `kept`, a bit each, which what it starts inherits, and no files but in these places. It can make
+    no namespace and, where it may not change a network either, asks the kernel nothing by netlink:
+    what it leaves unread there is memory that does not count as its own (netlink_alloc_large_skb,
+    net/netlink/af_netlink.c).
+
+    Raises OSError.
     """
     for number in range(HIGHEST + 1):
         if not kept >> number & 1:
@@ -38,8 +49,16 @@ def give_up(uid: int, kept: int) -> None:
     for number in range(HIGHEST + 1):
         if kept >> number & 1:
             syscalls.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
-    landlock.restrict()
+    landlock.restrict(places)
+    syscalls.deny_syscalls((), () if kept >> NET_ADMIN & 1 else (AF_NETLINK,))
     syscalls.set_parent_death_signal(signal.SIGKILL)
+
+
+def change_user_only(uid: int) -> None:
+    """Become the user `uid` with all the capabilities that there are. Raises OSError."""
+    syscalls.prctl(PR_SET_SECUREBITS, NO_FIXUP)
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
 
 
 OOM_SCORE = "/proc/self/oom_score_adj"

@@ -6,7 +6,7 @@ In: the time, in seconds of any clock.  Out: whether it may.
 from __future__ import annotations
 
 
-class Bucket:
+class TokenBucket:
     """It is full at first."""
 
     def __init__(self, at_once: float, per_second: float, now: float) -> None:

@@ -7,6 +7,7 @@ ctypes is the only way to them that Python's library offers.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -20,9 +21,14 @@ MS_NODEV = 4
 MS_NOEXEC = 8
 MS_REMOUNT = 32
 MS_BIND = 4096
+MS_MOVE = 8192
 MS_REC = 16384
 MS_PRIVATE = 1 << 18
-CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x20000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+EVERY_NAMESPACE = 0x7E020000
+"""The flags of clone(2) that make a namespace: mount, cgroup, UTS, IPC, user, PID, network."""
+
 RB_AUTOBOOT = 0x01234567
 RB_POWER_OFF = 0x4321FEDC
 RB_DISABLE_CAD = 0
@@ -34,10 +40,14 @@ MOST_FILES = 4096
 """More than a program of PID 1's may have (supervise.LIMITS)."""
 
 BPF = struct.Struct("=HBBI")
-ALLOW, DENY = BPF.pack(0x06, 0, 0, 0x7FFF0000), BPF.pack(0x06, 0, 0, 0x00050001)
+LOAD, EQUAL, NOT_BELOW, COMMON, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
+ALLOW, ERROR = 0x7FFF0000, 0x00050000
 AUDIT_ARCH_X86_64, X32_CALLS = 0xC000003E, 0x40000000
-"""Of classic BPF (linux/filter.h): load, jump if equal, jump if not below, return; with EPERM.
-Of a system call its number is at 0, its architecture at 4 (struct seccomp_data)."""
+"""Of classic BPF (linux/filter.h): load a word, skip steps by whether it is equal, is not below, or
+has a bit in common, return. Where the parts of a system call are (struct seccomp_data)."""
+
+SOCKET, CLONE, UNSHARE, SETNS, CLONE3 = 41, 56, 272, 308, 435
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -76,10 +86,10 @@ def prctl(option: int, *arguments: int) -> None:
     _check(libc.prctl(ctypes.c_int(option), *padded), f"prctl {option}")
 
 
-def capset(kept: int) -> None:
+def capset(capabilities: int) -> None:
     """capset(2): the capabilities that are kept, a bit each, and no other in any of the sets."""
     header = struct.pack("=Ii", 0x20080522, 0)
-    low, high = kept & 0xFFFFFFFF, kept >> 32
+    low, high = capabilities & 0xFFFFFFFF, capabilities >> 32
     data = struct.pack("=IIIIII", low, low, low, high, high, high)
     _check(libc.capset(header, data), "capset")
 
@@ -102,23 +112,49 @@ def setresuid_setgroups(uid: int) -> None:
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
-def forbid(numbers: Iterable[int]) -> None:
+def deny_syscalls(numbers: Iterable[int], families: Iterable[int] = ()) -> None:
     """seccomp(2): from now on these system calls fail with EPERM, in all that comes of this
-    process. Needs PR_SET_NO_NEW_PRIVS. Only x86-64's own calls are left.
+    process, and so do sockets of these families, and whatever makes or enters a namespace.
+
+    clone3(2) fails with ENOSYS, as its flags cannot be seen: who calls it then calls clone(2).
+    Needs PR_SET_NO_NEW_PRIVS. Only x86-64's own calls are left.
     """
-    refused = tuple(numbers)
-    steps = [BPF.pack(0x20, 0, 0, 4), BPF.pack(0x15, 1, 0, AUDIT_ARCH_X86_64), DENY,
-             BPF.pack(0x20, 0, 0, 0), BPF.pack(0x35, len(refused), 0, X32_CALLS)]  # fmt: skip
-    left = range(len(refused), 0, -1)
-    steps += [BPF.pack(0x15, to_the_end, 0, n) for to_the_end, n in zip(left, refused, strict=True)]
-    code = ctypes.create_string_buffer(b"".join([*steps, ALLOW, DENY]))
-    program = struct.pack("=H6xQ", len(steps) + 2, ctypes.addressof(code))
+    denied = BPF.pack(RETURN, 0, 0, ERROR | errno.EPERM)
+    steps = [
+        BPF.pack(LOAD, 0, 0, ARCHITECTURE),
+        BPF.pack(EQUAL, 1, 0, AUDIT_ARCH_X86_64),
+        denied,
+        BPF.pack(LOAD, 0, 0, NUMBER),
+        BPF.pack(NOT_BELOW, 0, 1, X32_CALLS),
+        denied,
+        BPF.pack(EQUAL, 0, 1, CLONE3),
+        BPF.pack(RETURN, 0, 0, ERROR | errno.ENOSYS),
+    ]
+    for number in (UNSHARE, SETNS, *numbers):
+        steps += [BPF.pack(EQUAL, 0, 1, number), denied]
+    steps += _deny_argument(CLONE, COMMON, EVERY_NAMESPACE)
+    for family in families:
+        steps += _deny_argument(SOCKET, EQUAL, family)
+    steps.append(BPF.pack(RETURN, 0, 0, ALLOW))
+    code = ctypes.create_string_buffer(b"".join(steps))
+    program = struct.pack("=H6xQ", len(steps), ctypes.addressof(code))
     _check(libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(2), program, 0, 0), "prctl")
 
 
-def close_all_but(kept: Iterable[int], *, first: int = 3) -> None:
+def _deny_argument(call: int, test: int, value: int) -> tuple[bytes, ...]:
+    """The steps by which this call fails where its first argument passes the test."""
+    return (
+        BPF.pack(EQUAL, 0, 4, call),
+        BPF.pack(LOAD, 0, 0, FIRST_ARGUMENT),
+        BPF.pack(test, 0, 1, value),
+        BPF.pack(RETURN, 0, 0, ERROR | errno.EPERM),
+        BPF.pack(LOAD, 0, 0, NUMBER),
+    )
+
+
+def close_all_but(keep: Iterable[int], *, first: int = 3) -> None:
     """Close every file from the number `first` on, but these."""
-    ends = [first - 1, *sorted(kept), MOST_FILES]
+    ends = [first - 1, *sorted(keep), MOST_FILES]
     for number, before in enumerate(ends[:-1]):
         os.closerange(before + 1, ends[number + 1])
 

@@ -6,6 +6,7 @@ In: (key, value) pairs, the key with slashes.  Out: nothing, or an OSError or a
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 ROOT = "/proc/sys/"
@@ -29,9 +30,19 @@ def write(sysctls: Iterable[tuple[str, str]]) -> None:
     for key, value in sysctls:
         with open(ROOT + key, "w") as file:  # noqa: PTH123  pathlib is not in the image
             file.write(value + "\n")
-        found = read(key)
-        if found != value:
-            raise SysctlError(f"{key} is {found!r} where it was set to {value!r}")
+        actual = read(key)
+        if actual != value:
+            raise SysctlError(f"{key} is {actual!r} where it was set to {value!r}")
+
+
+def write_present(sysctls: Iterable[tuple[str, str]]) -> None:
+    """The same, but for those that are not there: the ones of a device come and go with it.
+
+    Raises OSError, SysctlError.
+    """
+    for entry in sysctls:
+        with contextlib.suppress(FileNotFoundError):
+            write([entry])
 
 
 def read(key: str) -> str:
@@ -44,7 +55,7 @@ def read(key: str) -> str:
         os.close(descriptor)
 
 
-def is_there(key: str) -> bool:
+def exists(key: str) -> bool:
     """Whether there is such a sysctl: those of a device go with it."""
     return os.path.exists(ROOT + key)  # noqa: PTH110
 

@@ -31,7 +31,7 @@ def listen_unix(path: str, kind: int, backlog: int, uid: int = 0) -> _socket.soc
 
 def accept(listener: _socket.socket) -> _socket.socket:
     """The next connection. What `accept` of the module socket calls; that one is not imported
-    (rtnetlink). Raises OSError.
+    (netlink.socket). Raises OSError.
     """
     descriptor, _ = listener._accept()  # type: ignore[attr-defined]
     return _socket.socket(fileno=descriptor)
@@ -39,6 +39,6 @@ def accept(listener: _socket.socket) -> _socket.socket:
 
 def peer_uid(connection: _socket.socket) -> int:
     """Who made the connection. Raises OSError."""
-    told = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
-    user: int = PEER.unpack(told)[1]
-    return user
+    credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, PEER.size)
+    uid: int = PEER.unpack(credentials)[1]
+    return uid

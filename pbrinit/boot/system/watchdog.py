@@ -42,8 +42,8 @@ def start_watchdog() -> Watchdog | None:
     except OSError:
         return None
     try:
-        told = fcntl.ioctl(device, WDIOC_SETTIMEOUT, INT.pack(SECONDS))
-        seconds = INT.unpack(told)[0]
+        answer = fcntl.ioctl(device, WDIOC_SETTIMEOUT, INT.pack(SECONDS))
+        seconds = INT.unpack(answer)[0]
     except OSError:
         seconds = SECONDS
     return Watchdog(device, seconds)

@@ -1,22 +1,40 @@
 """A policy that is to be tried: read, checked, compiled, and held to its plan at its corners.
 
-In: a file, and the plan in force.  Out: a `Candidate`, with what is said of it and the plan that
-the guard takes; or everything that is wrong with it.
+In: a file, and what is given to the machine now.  Out: a `Candidate`, with what is said of it and
+the plan that the guard takes; or everything that is wrong with it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pbrinit.analysis import boundary
 from pbrinit.cli import build
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
-from pbrinit.policy.assigned import GivenError, awaits, configured, given
+from pbrinit.policy.assigned import (
+    AssignmentError,
+    dynamic_interfaces,
+    parse_assignment,
+    with_assignments,
+)
 from pbrinit.policy.policy import Policy
 from pbrinit.policy.problems import PolicyError, Problem
 from pbrinit.wire.bootplan import BootPlan
+
+
+class Situation(NamedTuple):
+    """What is given to the interfaces of a machine, of all that they ask for."""
+
+    dynamic_interfaces: tuple[tuple[int, str, str, tuple[tuple[int, int], ...]], ...]
+    assignments: tuple[str, ...]
+
+    @classmethod
+    def of(cls, now: BootPlan) -> Situation:
+        """That of a machine with this plan in force."""
+        return cls(now.dynamic_interfaces, now.assignments)
 
 
 @dataclass(frozen=True)
@@ -31,13 +49,13 @@ class Candidate:
     asked: int
 
     @classmethod
-    def of(cls, path: Path, now: BootPlan) -> Candidate:
-        """The policy in a file, on a machine on which a plan is in force `now`.
+    def read(cls, path: Path, now: Situation) -> Candidate:
+        """The policy in a file, on a machine to which this is given.
 
         Raises PolicyError with everything that is wrong.
         """
         with build.paused():
-            reading = build.examine(path, at_home=False)
+            reading = build.check_policy(path, check_files=False)
             policy = _given(path, reading.policy, now)
             found = _checked(path, reading.policy)
             plan = waiting = encode(found.plan, path.stem)
@@ -59,16 +77,18 @@ class _Checked:
     asked: int
 
 
-def _given(path: Path, policy: Policy, now: BootPlan) -> Policy:
+def _given(path: Path, policy: Policy, now: Situation) -> Policy:
     """The policy with what the plan in force is for. One that asks for other addresses is no policy
     for this machine, as the guard says.
     """
-    asked = tuple((int(a.family), a.name, a.device, a.taken) for a in awaits(policy))
+    asked = tuple((int(a.family), a.name, a.device, a.taken) for a in dynamic_interfaces(policy))
     if asked != now.dynamic_interfaces:
         return policy
     try:
-        return configured(policy, *(given(policy, text) for text in now.assignments))
-    except GivenError as error:
+        return with_assignments(
+            policy, *(parse_assignment(policy, text) for text in now.assignments)
+        )
+    except AssignmentError as error:
         raise PolicyError([Problem(str(path), "interface", str(error))]) from None
 
 

@@ -1,8 +1,12 @@
 """What compiles on the appliance: a policy that is tried, and the one that is kept with
 what is given to it.
 
-In: a command line.  Out: text or JSON on standard output.  Exit status: 0; 2 where the policy or
-the command line is wrong, with every reason on standard error; 1 where the machine does not do it.
+In: a command line, from `pbrctl`, the console, the control broker or PID 1, all of which are root.
+Out: text or JSON on standard output.  Exit status: 0; 2 where the policy or the command line is
+wrong, with every reason on standard error; 1 where the machine does not do it.
+
+`try` reads files as root may, at the console.  `try-for` tries what a program has sent: it takes
+standard input and no other file, and the policy is compiled in a sandbox.
 """
 
 from __future__ import annotations
@@ -12,24 +16,26 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pbrinit.boot.control import commands
+from pbrinit.boot.control.broker_protocol import LONGEST_POLICY
+from pbrinit.boot.control.commands import SENT, Try, UsageError
 from pbrinit.boot.guard import requests
-from pbrinit.boot.state import active_plan, confirmed_policy
-from pbrinit.boot.system.atomic_file import atomic_write
+from pbrinit.boot.guard.requests import Offer
+from pbrinit.boot.state import active_plan
 from pbrinit.cli import policy_files
 from pbrinit.cli.appliance import assign
-from pbrinit.cli.appliance.candidate import Candidate
+from pbrinit.cli.appliance.candidate import Candidate, Situation
+from pbrinit.cli.appliance.compiler_process import CompilerProcess
 from pbrinit.policy.problems import PolicyError
-from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan
 
 FAILED, USAGE = 1, 2
-SECONDS = "60"
 PIPED = "piped.toml"
-USAGE_LINE = "pbrctl try FILE [--confirm SECONDS] [--json]"
+USAGE_LINE = f"pbrctl {commands.CHANGES['try'][0]} [--json]"
 HELP = f"""\
 usage: {USAGE_LINE}
   Puts a policy in force; the one before comes back unless it is confirmed in so many seconds,
-  or {SECONDS}. FILE is on the machine, or - for what is piped."""
+  or {commands.TRIAL_SECONDS}. FILE is on the machine, or - for what is piped."""
 
 Answer = dict[str, object]
 
@@ -44,7 +50,7 @@ class FailedError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    words = [word for word in arguments if word != "--json"]
+    words = [word for word in arguments if word != commands.JSON]
     as_json = len(words) < len(arguments)
     if not words or {"-h", "--help"} & {*words}:
         print(HELP)
@@ -57,6 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         return _failed(f"{error}\n{count}", {"problems": problems}, USAGE, as_json=as_json)
     except FailedError as error:
         return _failed(f"error: {error}", {"error": str(error)}, error.status, as_json=as_json)
+    except UsageError as error:
+        return _failed(f"error: {error}", {"error": str(error)}, USAGE, as_json=as_json)
     except Exception as error:  # also a module that this image has not: no traceback, ever
         return _failed(f"error: {error}", {"error": str(error)}, FAILED, as_json=as_json)
     print(json.dumps(answer) if as_json else answer["text"])
@@ -64,10 +72,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _command(words: Sequence[str]) -> Callable[[Sequence[str]], Answer]:
-    commands = {"try": _try, "lease": _lease}
-    if words[0] not in commands:
+    known = {"try": _try, "try-for": _try_for, "lease": _lease}
+    if words[0] not in known:
         raise FailedError(f"there is no command {words[0]!r}; {USAGE_LINE}", USAGE)
-    return commands[words[0]]
+    return known[words[0]]
 
 
 def _failed(text: str, answer: Answer, status: int, *, as_json: bool) -> int:
@@ -79,45 +87,54 @@ def _failed(text: str, answer: Answer, status: int, *, as_json: bool) -> int:
 
 
 def _try(words: Sequence[str]) -> Answer:
-    match words:
-        case [file]:
-            length = SECONDS
-        case [file, "--confirm", length] | ["--confirm", length, file]:
-            pass
-        case _:
-            raise FailedError(USAGE_LINE, USAGE)
-    if not length.isdigit():
-        raise FailedError(f"--confirm takes seconds, not {length!r}", USAGE)
+    """Try the policy in a file, as root."""
+    command = commands.parse(["try", *words])
+    if not isinstance(command, Try):
+        raise FailedError(USAGE_LINE, USAGE)
     now = active_plan.now()
-    if file == "-":
+    if command.file == SENT:
         with policy_files.unfolded({PIPED: sys.stdin.buffer.read()}) as path:
-            candidate = _made_ready(path, now, piped=True)
-    else:
-        candidate = _made_ready(Path(file), now, piped=False)
-    told = _asked(f"try {length} {now.digest}")
+            for name, _ in policy_files.lists(path):
+                raise FailedError(f"network.{name}: what is piped has no files: list them", USAGE)
+            return _offered(*_from_file(path, now), now, command.seconds)
+    return _offered(*_from_file(Path(command.file), now), now, command.seconds)
+
+
+def _from_file(path: Path, now: BootPlan) -> tuple[Candidate, dict[str, bytes]]:
+    """The policy in a file, and the files that it is read from where addresses are given: with
+    another address another plan is made of it.
+
+    Raises PolicyError, SourceError, OSError.
+    """
+    candidate = Candidate.read(path, Situation.of(now))
+    return candidate, policy_files.policy_and_lists(path) if now.dynamic_interfaces else {}
+
+
+def _try_for(words: Sequence[str]) -> Answer:
+    """Try what a program of the policy has sent, which is hostile until it is compiled."""
+    match words:
+        case [program, length]:
+            seconds = commands.trial_seconds(length)
+        case _:
+            raise FailedError("try-for PROGRAM SECONDS", USAGE)
+    compiler = CompilerProcess()
+    policy = sys.stdin.buffer.read(LONGEST_POLICY)
+    now = active_plan.now()
+    candidate = compiler.candidate(PIPED, policy, now)
+    return _offered(candidate, {PIPED: policy}, now, seconds, program)
+
+
+def _offered(
+    candidate: Candidate, files: dict[str, bytes], now: BootPlan, seconds: int, program: str = ""
+) -> Answer:
+    """Ask the guard to put it in force. Raises FailedError, OSError."""
+    offer = Offer(candidate.plan, candidate.waiting, files).pack()
+    done, told = requests.ask(f"try {seconds} {now.digest} {program}".rstrip(), offer)
+    if not done:
+        raise FailedError(told)
     text = "\n".join(map(str, (*candidate.remarks, candidate, told)))
     return {"text": text, "remarks": [vars(remark) for remark in candidate.remarks],
             "rules": len(candidate.plan.rules), "corners": candidate.asked}  # fmt: skip
-
-
-def _made_ready(path: Path, now: BootPlan, *, piped: bool) -> Candidate:
-    """The policy in a file, put where the guard takes it. One that is piped has nothing beside it:
-    who may not read a file of this machine must not be told what is in it by the mistakes that it
-    is as a list of prefixes. Where addresses are given, what it is read from is put down as well:
-    with another address another plan is made of it.
-
-    Raises FailedError, PolicyError.
-    """
-    for name, _ in policy_files.lists(path) if piped else ():
-        raise FailedError(f"network.{name}: what is piped has no files: list them", USAGE)
-    candidate = Candidate.of(path, now)
-    atomic_write(active_plan.NEXT, bootplan.pack(candidate.plan))
-    if now.dynamic_interfaces:
-        files = policy_files.of(path)
-        confirmed_policy.write(
-            confirmed_policy.ConfirmedPolicy(candidate.plan.digest, candidate.waiting, files)
-        )
-    return candidate
 
 
 def _lease(words: Sequence[str]) -> Answer:
@@ -127,10 +144,3 @@ def _lease(words: Sequence[str]) -> Answer:
     if not texts:
         raise FailedError("lease LEASE … [RESOLVER …]", USAGE)
     return {"text": assign.use(texts, [word for word in words if word not in texts])}
-
-
-def _asked(line: str) -> str:
-    done, told = requests.ask(line)
-    if not done:
-        raise FailedError(told)
-    return told

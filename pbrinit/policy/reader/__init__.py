@@ -1,1 +1,1 @@
-"""A TOML file to a policy, or every problem in it at once. Only this room knows TOML."""
+"""A TOML file to a policy, or all of its problems at once. No other room knows TOML."""

@@ -1,7 +1,7 @@
 """Expectations, as the file has them.
 
-In: the document, and the names that are defined in it.  Out: `Expectation` values; what is wrong
-with one is noted.
+In: the document, and the names that it defines.  Out: `Expectation` values; what is wrong with one
+is reported as a problem.
 """
 
 from __future__ import annotations
@@ -9,77 +9,79 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pbrinit.policy.policy import ANYBODY, Direction, Expectation
-from pbrinit.policy.reader.document import Node
-from pbrinit.policy.reader.entries import _check_ends, _ways
+from pbrinit.policy.reader.document import TomlTable
+from pbrinit.policy.reader.entries import check_ends, forward_interfaces
 from pbrinit.policy.reader.keys import NO_USER
-from pbrinit.policy.reader.names import Vocabulary
+from pbrinit.policy.reader.names import SymbolTable
 
 
-def read_expectations(words: Vocabulary, document: Node) -> tuple[Expectation, ...]:
-    """What must hold of all packets."""
+def read_expectations(symbols: SymbolTable, document: TomlTable) -> tuple[Expectation, ...]:
+    """The expectations of the policy."""
     return tuple(
-        _expectation(words, node.node(kind), always=kind == "always")
-        for node in document.nodes("expect")
+        _expectation(symbols, table.subtable(kind), always=kind == "always")
+        for table in document.tables("expect")
         for kind in ("never", "always")
-        if kind in node
+        if kind in table
     )
 
 
-def _expectation(words: Vocabulary, node: Node, *, always: bool) -> Expectation:
-    directions = _directions(node)
+def _expectation(symbols: SymbolTable, table: TomlTable, *, always: bool) -> Expectation:
+    directions = _directions(table)
     forward = Direction.FORWARD in directions
-    _fits(node, directions)
-    if always and "service" not in node:
-        node.problems.add(
-            node.key, "no policy lets every packet of every protocol through", "name a service"
+    _check_key_combination(table, directions)
+    if always and "service" not in table:
+        table.problems.report(
+            table.key, "no policy allows every packet of every protocol", "name a service"
         )
-    interfaces, ways_out = _ways(words, node) if forward else (words.interfaces_of(node, "on"), ())
-    sources, destinations = words.peers_of(node, "from"), words.peers_of(node, "to")
-    room, user = words.room_of(node)
+    ingress, egress = (
+        forward_interfaces(symbols, table) if forward else (symbols.interfaces_of(table, "on"), ())
+    )
+    sources, destinations = symbols.addresses_of(table, "from"), symbols.addresses_of(table, "to")
+    room, user = symbols.room_of(table)
     if always and forward:
-        ends = (sources or ANYBODY, interfaces), (destinations or ANYBODY, ways_out)
-        _check_ends(words, node, *ends)
+        check_ends(symbols, table, (sources or ANYBODY, ingress), (destinations or ANYBODY, egress))
     elif always:
-        words.check_reach(node, "from", sources, interfaces)
-        words.check_reach(node, "to", destinations, interfaces)
+        symbols.check_reachable(table, "from", sources, ingress)
+        symbols.check_reachable(table, "to", destinations, ingress)
     return Expectation(
-        key=node.key,
+        key=table.key,
         always=always,
         directions=tuple(directions),
-        interfaces=interfaces,
-        ways_out=ways_out,
+        interfaces=ingress,
+        egress_interfaces=egress,
         sources=sources or ANYBODY,
         destinations=destinations or ANYBODY,
-        services=words.services_of(node),
+        services=symbols.services_of(table),
         user=user,
         room=room,
+        answers=table.flag("answers"),
     )
 
 
-def _directions(node: Node) -> Sequence[Direction]:
-    """Which directions an expectation is about, by the keys it has."""
-    if "in" in node or "out" in node or ("from" in node and "to" in node):
+def _directions(table: TomlTable) -> Sequence[Direction]:
+    """The directions that an expectation is about, by its keys."""
+    if "in" in table or "out" in table or ("from" in table and "to" in table):
         return [Direction.FORWARD]
-    if "from" in node:
+    if "from" in table:
         return [Direction.INPUT]
-    if "to" in node or "user" in node or "run" in node:
+    if "to" in table or "user" in table or "run" in table:
         return [Direction.OUTPUT]
     return [Direction.INPUT, Direction.OUTPUT]
 
 
-def _fits(node: Node, directions: Sequence[Direction]) -> None:
-    """Note keys that have no meaning beside the others."""
+def _check_key_combination(table: TomlTable, directions: Sequence[Direction]) -> None:
+    """Report keys that have no meaning beside the others."""
     if Direction.FORWARD in directions:
-        if "on" in node:
-            node.problems.add(
-                node.path("on"),
-                "is about this machine, the other keys about what passes through it",
+        if "on" in table:
+            table.problems.report(
+                table.path("on"),
+                "is about this machine, and the other keys are about forwarded packets",
                 "write in and out",
             )
         for key in ("user", "run"):
-            if key in node:
-                node.problems.add(node.path(key), NO_USER, f"leave the {key} out")
-    elif Direction.INPUT in directions and "user" in node:
-        node.problems.add(
-            node.path("user"), "what others send has no user", "leave out user or from"
+            if key in table:
+                table.problems.report(table.path(key), NO_USER, f"leave the {key} out")
+    elif Direction.INPUT in directions and "user" in table:
+        table.problems.report(
+            table.path("user"), "packets of other hosts have no user", "leave out user or from"
         )

@@ -1,6 +1,6 @@
-"""The page for Prometheus, as the policy has it: where it is served, and by whom.
+"""The page for Prometheus, as the policy has it: its port, and the user that serves it.
 
-In: the `[metrics]` table, and the entries.  Out: `Metrics`, with remarks where nobody can read it.
+In: the `[metrics]` table, and the entries.  Out: `Metrics`, and a remark where no host can read it.
 """
 
 from __future__ import annotations
@@ -8,39 +8,41 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pbrinit.net.services import Ports, Protocol
-from pbrinit.policy.policy import Direction, Entry, Metrics
+from pbrinit.policy.policy import Allow, Direction, Metrics
 from pbrinit.policy.problems import Problems
 from pbrinit.policy.programs import ROOT
-from pbrinit.policy.reader.document import Node
-from pbrinit.policy.reader.names import Vocabulary
+from pbrinit.policy.reader.document import TomlTable
+from pbrinit.policy.reader.names import SymbolTable
 
 
-def served(
-    vocabulary: Vocabulary, document: Node, entries: Iterable[Entry], remarks: Problems
+def read_metrics(
+    symbols: SymbolTable, document: TomlTable, allows: Iterable[Allow], remarks: Problems
 ) -> Metrics | None:
-    """The page, where the policy has one."""
+    """The page, if the policy has one."""
     if "metrics" not in document:
         return None
-    section = document.node("metrics")
-    user, port = vocabulary.user_of(section), section.number("port")
+    section = document.subtable("metrics")
+    user, port = symbols.user_of(section), section.number("port")
     if user is None or not port:
         return None
     if user.uid == ROOT:
-        what = f"{user.name} is root, and strangers speak to this program"
-        vocabulary.problems.add(section.path("user"), what, "name a user who can do nothing")
-    opened = [entry for entry in entries if _opens(entry, port)]
-    if not opened:
-        remarks.add(section.path("port"), f"no input entry opens tcp/{port}: nobody can read it")
-    elif all(entry.user not in (None, user) for entry in opened):
-        what = f"the input entries that open tcp/{port} are for another user's programs"
-        remarks.add(section.path("user"), what)
+        what = f"{user.name} is root, and this program answers other hosts"
+        symbols.problems.report(section.path("user"), what, "name a user without rights")
+    opening = [allow for allow in allows if _opens(allow, port)]
+    if not opening:
+        remarks.report(
+            section.path("port"), f"no input entry allows tcp/{port}: no host can read it"
+        )
+    elif all(allow.user not in (None, user) for allow in opening):
+        what = f"the input entries that allow tcp/{port} are for another user's programs"
+        remarks.report(section.path("user"), what)
     return Metrics(port, user)
 
 
-def _opens(entry: Entry, port: int) -> bool:
-    return entry.direction is Direction.INPUT and any(
+def _opens(allow: Allow, port: int) -> bool:
+    return allow.direction is Direction.INPUT and any(
         service.protocol == Protocol.TCP
         and service.ports is not None
         and Ports(port, port) in service.ports
-        for service in entry.services
+        for service in allow.services
     )

@@ -1,7 +1,7 @@
-"""Networks: the sets of peers that a policy names, from lists, files and words.
+"""Networks: named sets of addresses, from lists, from files, and combined by entries.
 
-In: what a policy says of a network.  Out: the `Peers` that each name stands for, or that an
-entry is about; what is wrong is noted.
+In: the table `network` of the document, or the networks that an entry names.  Out: an
+`AddressGroup` for each; what is wrong is reported as a problem.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from operator import or_, sub
 from pathlib import Path
 
 from pbrinit.net.addresses import AddressSet, Family
-from pbrinit.policy.policy import ANYBODY, Peers
+from pbrinit.policy.policy import ANYBODY, AddressGroup
 from pbrinit.policy.problems import SHOWN, Problems
 from pbrinit.policy.reader import suggestions
-from pbrinit.policy.reader.document import Node, Word, read_text
-from pbrinit.policy.reader.scalars import AtomError, Block, block
+from pbrinit.policy.reader.document import TomlString, TomlTable, read_text
+from pbrinit.policy.reader.scalars import Block, ScalarError, block
 
 NOT = "not "
 
 
-def defined(section: Node) -> dict[str, Peers]:
+def read_networks(section: TomlTable) -> dict[str, AddressGroup]:
     """The networks that a policy defines, by name."""
     return {name: _network(section, name) for name in section.names()}
 
@@ -32,68 +32,71 @@ def name_in(word: str) -> str:
     return word.removeprefix(NOT).strip()
 
 
-def is_left_out(word: str) -> bool:
-    """Whether a "not" stands before the name."""
+def is_negated(word: str) -> bool:
+    """Whether there is a "not" before the name."""
     return word.startswith(NOT)
 
 
-def _network(section: Node, name: str) -> Peers:
-    file = section.node(name).text("file")
-    found = _in_file(section.problems, file) if file else section.atoms(name, block)
+def _network(section: TomlTable, name: str) -> AddressGroup:
+    file = section.subtable(name).string("file")
+    blocks = _read_file(section.problems, file) if file else section.scalars(name, block)
     ranges: dict[Family, list[tuple[int, int]]] = {family: [] for family in Family}
-    for family, first, last in found:
+    for family, first, last in blocks:
         ranges[family].append((first, last))
-    return Peers(name, *(AddressSet.of_ranges(family, ranges[family]) for family in Family))
+    return AddressGroup(
+        name, *(AddressSet.from_ranges(family, ranges[family]) for family in Family)
+    )
 
 
-def chosen(
-    problems: Problems, key: str, words: Sequence[Word], networks: Mapping[str, Peers]
-) -> Peers:
-    """The union of the networks named, or everybody where none is, without those that are
-    named after a "not".
+def select(
+    problems: Problems, key: str, words: Sequence[TomlString], networks: Mapping[str, AddressGroup]
+) -> AddressGroup:
+    """The union of the networks named, or every address where only negated ones are named, minus
+    the networks named after a "not".
     """
     for word in words:
         name = name_in(word.text)
         if name not in networks:
-            said = f'no network is named "{name}"'
-            problems.unknown(word.key, said, name, networks, suggestions.network(name, networks))
-    known = [word.text for word in words if name_in(word.text) in networks]
-    taken = [networks[name_in(word)] for word in known if not is_left_out(word)] or [ANYBODY]
-    left_out = [networks[name_in(word)] for word in known if is_left_out(word)]
+            what = f'no network is named "{name}"'
+            hint = suggestions.network(name, networks)
+            problems.report_unknown(word.key, what, name, networks, hint)
+    defined = [word.text for word in words if name_in(word.text) in networks]
+    included = [networks[name_in(word)] for word in defined if not is_negated(word)] or [ANYBODY]
+    excluded = [networks[name_in(word)] for word in defined if is_negated(word)]
     sets = []
     for family in Family:
-        joined = reduce(or_, (peers.of(family) for peers in taken))
-        sets.append(reduce(sub, (peers.of(family) for peers in left_out), joined))
-    sound = len(known) == len(words) and all(any(peers.both) for peers in taken)
+        union = reduce(or_, (group.in_family(family) for group in included))
+        sets.append(reduce(sub, (group.in_family(family) for group in excluded), union))
+    sound = len(defined) == len(words) and all(any(group.both) for group in included)
     if sound and not any(sets):
-        problems.add(key, "holds no address at all", 'the "not" takes all of it away')
-    return Peers(" ".join(word.text for word in words), *sets)
+        problems.report(key, "contains no address at all", 'the "not" removes all of them')
+    return AddressGroup(" ".join(word.text for word in words), *sets)
 
 
-def _in_file(problems: Problems, word: Word) -> list[Block]:
-    """The prefixes in a file beside the policy, one a line; what follows a # is not read."""
+def _read_file(problems: Problems, word: TomlString) -> list[Block]:
+    """The prefixes in a file beside the policy, one a line; a # begins a comment."""
     path, key = Path(problems.file).parent / word.text, word.key
     try:
         # Those of Path raise where a name is too long.
         if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
-            problems.add(key, f"{path} is no file")
+            problems.report(key, f"{path} is not a file")
             return []
         lines = read_text(path).split("\n")
-    except AtomError as error:
-        problems.add(key, f"{path} cannot be read: {error.what}", error.hint)
+    except ScalarError as error:
+        problems.report(key, f"{path} cannot be read: {error.what}", error.hint)
         return []
-    found = []
-    bad = 0
+    blocks = []
+    bad_lines = 0
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
         try:
-            found += [block(text)] if text else []
-        except AtomError as error:
-            bad += 1
-            if bad <= SHOWN:
-                problems.add(key, f"{path}, line {number}: {error.what}", error.hint)
-    if bad > SHOWN:
-        problems.add(key, f"{path}: {bad - SHOWN} more lines are wrong")
-    if not found and not bad:
-        problems.add(key, f"{path} has no prefix in it", "name at least one")
-    return found
+            blocks += [block(text)] if text else []
+        except ScalarError as error:
+            bad_lines += 1
+            if bad_lines <= SHOWN:
+                problems.report(key, f"{path}, line {number}: {error.what}", error.hint)
+    if bad_lines > SHOWN:
+        problems.report(key, f"{path}: {bad_lines - SHOWN} more lines are wrong")
+    if not blocks and not bad_lines:
+        problems.report(key, f"{path} has no prefix in it", "name at least one")
+    return blocks

@@ -1,77 +1,83 @@
-"""Peers that cannot be where an entry looks for them.
+"""Addresses that are not behind the interfaces of the entry that names them.
 
-In: the interfaces of a policy.  Out: the addresses behind some of them, and findings where
-a policy names peers that its interfaces do not lead to.
+In: the interfaces of a policy.  Out: the addresses behind some of them, and problems where an
+entry names addresses that its interfaces do not lead to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pbrinit.net.addresses import AddressSet, Family, Prefix
+from pbrinit.net.addresses import AddressSet, Family, Prefix, family_of
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.policy import ANYBODY, Peers
+from pbrinit.policy.policy import ANYBODY, AddressGroup
 from pbrinit.policy.problems import SHOWN, Problems
-from pbrinit.policy.topology import Places
+from pbrinit.policy.topology import Topology
+
+DEFINITION = 'docs/meaning.md, "Which addresses are behind which interface"'
 
 
-class Reach:
-    """Where the interfaces of one policy lead to, in both families."""
+class Reachability:
+    """Which addresses the interfaces of one policy lead to, in both families."""
 
     def __init__(self, interfaces: Iterable[Interface]) -> None:
         self.interfaces = tuple(interfaces)
-        self._places = {family: Places(self.interfaces, family) for family in Family}
+        self._topologies = {family: Topology(self.interfaces, family) for family in Family}
 
-    def behind(self, interfaces: Iterable[Interface], family: Family) -> AddressSet:
-        """The addresses that live behind any of `interfaces`, or may once one is given its own."""
-        ways = tuple(interfaces)
-        found = self._places[family].behind(*ways)
-        if any(interface.waits(family) for interface in ways):
-            found = found | self._places[family].elsewhere
-        return found
+    def hosts_behind(self, interfaces: Iterable[Interface], family: Family) -> AddressSet:
+        """The addresses behind any of `interfaces`, now or once a dynamic address is assigned."""
+        ends = tuple(interfaces)
+        hosts = self._topologies[family].hosts_behind(*ends)
+        if any(interface.awaiting_address(family) for interface in ends):
+            hosts = hosts | self._topologies[family].unassigned
+        return hosts
 
-    def families(self, peers: Peers, interfaces: Iterable[Interface]) -> frozenset[Family]:
-        """The families in which any of `peers` lives behind any of `interfaces`."""
-        ways = tuple(interfaces)
-        return frozenset(f for f in Family if peers.of(f).meets(self.behind(ways, f)))
+    def families(self, group: AddressGroup, interfaces: Iterable[Interface]) -> frozenset[Family]:
+        """The families in which some address of the group is behind one of `interfaces`."""
+        ends = tuple(interfaces)
+        return frozenset(
+            family
+            for family in Family
+            if group.in_family(family).overlaps(self.hosts_behind(ends, family))
+        )
 
-    def check(
+    def check_each_reachable(
         self,
         problems: Problems,
         key: str,
-        peers: Peers,
+        group: AddressGroup,
         interfaces: Sequence[Interface],
         *,
-        whole: bool,
+        each_prefix: bool,
     ) -> None:
-        """Note peers that none of `interfaces` leads to: a mistake, not a wish.
+        """Report addresses that are behind none of `interfaces`: that is a mistake.
 
-        `whole` holds each prefix to it, which is too much for a set that only says who is
-        not meant.
+        `each_prefix` checks every prefix of the group. A group that only says which addresses are
+        excluded is checked as a whole.
         """
-        near = {family: self.behind(interfaces, family) for family in Family}
-        lost = [
+        behind = {family: self.hosts_behind(interfaces, family) for family in Family}
+        unreachable = [
             prefix
             for family in Family
-            if whole and near[family] and not peers.of(family) <= near[family]
-            for prefix in peers.of(family).prefixes
-            if not AddressSet.of(family, [prefix]).meets(near[family])
+            if each_prefix and behind[family] and not group.in_family(family) <= behind[family]
+            for prefix in group.in_family(family).prefixes
+            if not AddressSet.from_prefixes(family, [prefix]).overlaps(behind[family])
         ]
         names = ", ".join(interface.name for interface in interfaces)
-        for one in lost[:SHOWN]:
-            problems.add(
-                key, f"{one} cannot be reached by {names}", self._whereabouts(one, interfaces)
-            )
-        if len(lost) > SHOWN:
-            problems.add(key, f"nor can {len(lost) - SHOWN} more prefixes of it")
-        if not lost and not self.families(peers, interfaces):
-            some = "" if peers is ANYBODY else f" of {peers.text}"
-            problems.add(key, f"nobody{some} is behind {names}", "docs/meaning.md, Who lives where")
+        for prefix in unreachable[:SHOWN]:
+            hint = self._location(prefix, interfaces)
+            problems.report(key, f"{prefix} cannot be reached by {names}", hint)
+        if len(unreachable) > SHOWN:
+            problems.report(key, f"nor can {len(unreachable) - SHOWN} more prefixes of it")
+        if not unreachable and not self.families(group, interfaces):
+            some = "" if group is ANYBODY else f" of {group.text}"
+            problems.report(key, f"no address{some} is behind {names}", DEFINITION)
 
-    def _whereabouts(self, prefix: Prefix, interfaces: Iterable[Interface]) -> str:
-        family = Family.of(prefix)
+    def _location(self, prefix: Prefix, interfaces: Iterable[Interface]) -> str:
+        family = family_of(prefix)
         for other in self.interfaces:
-            if AddressSet.of(family, [prefix]).meets(self.behind([other], family)):
+            behind = self.hosts_behind([other], family)
+            if AddressSet.from_prefixes(family, [prefix]).overlaps(behind):
                 return f"it is behind {other.name}"
         if any(interface.gateway(family) for interface in interfaces):
             return "no other host has such an address"

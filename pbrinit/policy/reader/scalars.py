@@ -1,7 +1,7 @@
-"""The words of the language: one text each, parsed or refused with a reason.
+"""The scalar values of the language: each a string, parsed or refused with a reason.
 
-In: the text of one value.  Out: the value, or an `AtomError` that says what is wrong and
-what was likely meant.
+In: one string.  Out: its value, or a `ScalarError` that says what is wrong and what was probably
+meant.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pbrinit.net.addresses import Address, Family, InterfaceAddress
-from pbrinit.policy.policy import STAY, Ending, OnFailure
+from pbrinit.policy.policy import STAY, FailureAction, OnFailure
 from pbrinit.wire.password_hash import FORMS, PasswordError, is_hash, matches
 
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -22,6 +22,9 @@ LONGEST_HOSTNAME = 64  # __NEW_UTS_LEN, include/uapi/linux/utsname.h
 LAST_WITH_ANYCAST = 126  # a link of two has no address of all its routers (RFC 6164, section 6)
 LENGTH = re.compile(r"[0-9]{1,3}")
 MAPPED = 0xFFFF
+FEW_PREFIXES = 16
+"""So many prefixes of a range are named in a hint."""
+
 MULTICAST = {
     Family.V4: (224 << 24, (240 << 24) - 1),
     Family.V6: (0xFF << 120, (1 << 128) - 1),
@@ -29,12 +32,15 @@ MULTICAST = {
 ON_FAILURE = re.compile(r"([a-z]+)(?: after ([0-9]{1,5}) s)?")
 ON_FAILURE_HINT = '"stay", "reboot after 30 s" or "poweroff after 5 s"'
 LONGEST_PAUSE = 86400
+MEMORY = re.compile(r"([1-9][0-9]{0,6}) ([KMG]iB)")
+UNITS = {"KiB": 10, "MiB": 20, "GiB": 30}
+LEAST_MEMORY, MOST_MEMORY = 1 << 20, 1 << 40
 REBOOT_PAUSE = 30
-"""Between reboots of a machine that fails each time, so that a person can read why."""
+"""Seconds between reboots of a machine that fails each time, so that a person can read why."""
 
 
-class AtomError(Exception):
-    """One value that cannot be used: what is wrong, and the way out where there is one."""
+class ScalarError(Exception):
+    """One value that cannot be used: what is wrong, and a hint if there is one."""
 
     def __init__(self, what: str, hint: str | None = None) -> None:
         super().__init__(what)
@@ -43,99 +49,121 @@ class AtomError(Exception):
 
 
 def hostname(text: str) -> str:
-    """A host name (RFC 1123, section 2.1) that the kernel takes: at most 64 characters.
+    """A host name (RFC 1123, section 2.1) that the kernel accepts: at most 64 characters.
 
-    Raises AtomError.
+    Raises ScalarError.
     """
     if len(text) > LONGEST_HOSTNAME or not all(LABEL.fullmatch(part) for part in text.split(".")):
-        raise AtomError(f'"{text}" is no host name', "letters, digits and -, at most 64")
+        raise ScalarError(f'"{text}" is not a host name', "letters, digits and -, at most 64")
     return text
 
 
 def on_failure(text: str) -> OnFailure:
-    """What a machine does that is closed: "stay", or "reboot" or "poweroff" after some seconds.
+    """What the machine does after a failure: "stay", or "reboot" or "poweroff" after some seconds.
 
-    Raises AtomError.
+    Raises ScalarError.
     """
     words = ON_FAILURE.fullmatch(text)
-    known = [ending.value for ending in Ending]
-    if words is None or words[1] not in known:
+    actions = [action.value for action in FailureAction]
+    if words is None or words[1] not in actions:
         first = text.replace("-", "").split()[:1]
-        near = difflib.get_close_matches(first[0].lower(), known, n=1) if first else []
-        meant = f'did you mean "{near[0]}"? ' if near else ""
-        raise AtomError(f'"{text}" is nothing to do on failure', f"{meant}write {ON_FAILURE_HINT}")
-    ending = Ending(words[1])
-    if ending is Ending.STAY:
+        close = difflib.get_close_matches(first[0].lower(), actions, n=1) if first else []
+        meant = f'did you mean "{close[0]}"? ' if close else ""
+        raise ScalarError(
+            f'"{text}" is not an action on failure', f"{meant}write {ON_FAILURE_HINT}"
+        )
+    action = FailureAction(words[1])
+    if action is FailureAction.STAY:
         if words[2] is not None:
-            raise AtomError(f'"{text}" ends nothing', 'to stay needs no time: write "stay"')
+            raise ScalarError(f'"{text}" has a time', 'to stay needs no time: write "stay"')
         return STAY
-    seconds = int(words[2]) if words[2] else REBOOT_PAUSE * (ending is Ending.REBOOT)
+    seconds = int(words[2]) if words[2] else REBOOT_PAUSE * (action is FailureAction.REBOOT)
     if seconds > LONGEST_PAUSE:
-        raise AtomError(f'"{text}" is more than a day', f"at most {LONGEST_PAUSE} s")
-    return OnFailure(ending, seconds)
+        raise ScalarError(f'"{text}" is more than a day', f"at most {LONGEST_PAUSE} s")
+    return OnFailure(action, seconds)
 
 
 def password_hash(text: str) -> str:
-    """The hash of a password, which is tried: a hash that cannot be checked lets nobody in.
+    """The hash of a password. It is tried, since with a hash that cannot be checked no login works.
 
-    Raises AtomError.
+    Raises ScalarError.
     """
     hint = "`pbrctl password` makes one"
     if not is_hash(text):
-        raise AtomError(f"this is no hash of a password in the form {' or '.join(FORMS)}", hint)
+        raise ScalarError(
+            f"this is not the hash of a password in the form {' or '.join(FORMS)}", hint
+        )
     try:
         matches("", text)
     except PasswordError as error:
-        raise AtomError(str(error), hint) from None
+        raise ScalarError(str(error), hint) from None
     return text
+
+
+def memory(text: str) -> int:
+    """An amount of memory, in bytes: "16 MiB".
+
+    Raises ScalarError.
+    """
+    words = MEMORY.fullmatch(text)
+    if words is None:
+        raise ScalarError(f'"{text}" is no amount of memory', 'such as "16 MiB"')
+    size = int(words[1]) << UNITS[words[2]]
+    if not LEAST_MEMORY <= size <= MOST_MEMORY:
+        raise ScalarError(f"{text} is out of bounds", "at least 1 MiB, at most 1024 GiB")
+    return size
 
 
 def address(text: str) -> Address:
     """An address of either family.
 
-    Raises AtomError.
+    Raises ScalarError.
     """
     try:
-        found = ipaddress.ip_address(text)
+        parsed = ipaddress.ip_address(text)
     except ValueError:
-        raise AtomError(f'"{text}" is no address', 'such as "192.0.2.1"') from None
-    _not_scoped(text)
-    return found
+        raise ScalarError(f'"{text}" is not an address', 'such as "192.0.2.1"') from None
+    _check_not_scoped(text)
+    return parsed
 
 
 def interface_address(text: str) -> InterfaceAddress:
     """An address that an interface can have, with the length of its prefix.
 
-    Raises AtomError for what no host can be addressed by.
+    Raises ScalarError, also for addresses that no host can have.
     """
     if "/" not in text:
-        raise AtomError(f'"{text}" has no prefix length', 'such as "192.0.2.2/24"')
+        raise ScalarError(f'"{text}" has no prefix length', 'such as "192.0.2.2/24"')
     try:
-        found = ipaddress.ip_interface(text)
+        parsed = ipaddress.ip_interface(text)
     except ValueError:
-        raise AtomError(f'"{text}" is no address with a prefix length') from None
-    _not_scoped(text)
-    ip = found.ip
+        raise ScalarError(f'"{text}" is not an address with a prefix length') from None
+    _check_not_scoped(text)
+    ip = parsed.ip
     if not text.partition("/")[2].isdigit():
-        raise AtomError(
-            f"{text} has no length after the /", f'write "{ip}/{found.network.prefixlen}"'
+        raise ScalarError(
+            f"{text} has no length after the /", f'write "{ip}/{parsed.network.prefixlen}"'
         )
     if ip.is_multicast or ip.is_loopback or ip.is_unspecified:
-        raise AtomError(f"{ip} cannot be an interface's address")
-    if isinstance(found, ipaddress.IPv6Interface):
-        if found.ip.ipv4_mapped is not None:
-            raise _mapped(found.ip)
-        if found.ip.is_link_local:
-            raise AtomError(f"{ip} is link-local", "the kernel makes that one by itself")
-        routers = found.network.prefixlen <= LAST_WITH_ANYCAST
-        if routers and ip == found.network.network_address:
-            raise AtomError(f"{ip} is every router of the subnet", "RFC 4291, section 2.6.1")
-    elif found.network.prefixlen < 31 and ip in (  # noqa: PLR2004  RFC 3021
-        found.network.network_address,
-        found.network.broadcast_address,
+        raise ScalarError(f"{ip} cannot be an interface's address")
+    if isinstance(parsed, ipaddress.IPv6Interface):
+        if parsed.ip.ipv4_mapped is not None:
+            raise _mapped(parsed.ip)
+        if parsed.ip.is_link_local:
+            raise ScalarError(f"{ip} is link-local", "the kernel sets that address itself")
+        routers = parsed.network.prefixlen <= LAST_WITH_ANYCAST
+        if routers and ip == parsed.network.network_address:
+            raise ScalarError(
+                f"{ip} is the address of every router of the subnet", "RFC 4291, section 2.6.1"
+            )
+    elif parsed.network.prefixlen < 31 and ip in (  # noqa: PLR2004  RFC 3021
+        parsed.network.network_address,
+        parsed.network.broadcast_address,
     ):
-        raise AtomError(f"{text} is the network itself or its broadcast", "write a host's address")
-    return found
+        raise ScalarError(
+            f"{text} is a network address or a broadcast address", "write a host's address"
+        )
+    return parsed
 
 
 class Block(NamedTuple):
@@ -147,49 +175,69 @@ class Block(NamedTuple):
 
 
 def block(text: str) -> Block:
-    """A prefix, or an address that stands for itself alone. Lists of these are long, so that
-    this one does not go through ipaddress, which takes ten times as long.
+    """A prefix, or a single address. Lists of these are long, and ipaddress takes ten times as
+    long, so it is not used here.
 
-    Raises AtomError; for bits set beyond the length it says which prefix was likely meant.
+    Raises ScalarError; for bits set beyond the length its hint is the prefix that was probably
+    meant.
     """
     host, slash, digits = text.partition("/")
     family = Family.V6 if ":" in host else Family.V4
     try:
         first = int.from_bytes(socket.inet_pton(family, host))
     except (OSError, ValueError):
-        raise AtomError(f'"{text}" is no prefix', 'such as "198.51.100.0/24"') from None
+        hint = _of_range(text) or 'such as "198.51.100.0/24"'
+        raise ScalarError(f'"{text}" is not a prefix', hint) from None
     length = family.bits
     if slash:
         length = int(digits) if LENGTH.fullmatch(digits) else family.bits + 1
     if length > family.bits:
         what = f"{text} has no length from 0 to {family.bits} after the /"
-        raise AtomError(what, _without_mask(text))
+        raise ScalarError(what, _without_mask(text))
     rest = (1 << family.bits - length) - 1
     if first & rest:
         meant = family.prefix(first & ~rest, length)
-        raise AtomError(f"{text} has bits set beyond its length", f'did you mean "{meant}"?')
+        raise ScalarError(f"{text} has bits set beyond its length", f'did you mean "{meant}"?')
     if family is Family.V6 and first >> 32 == MAPPED:
         raise _mapped(ipaddress.IPv6Address(first))
     group_first, group_last = MULTICAST[family]
     if group_first <= first and first + rest <= group_last:
-        raise AtomError(
-            f"{text} is multicast", "nobody sends from there, and nothing is sent there"
+        raise ScalarError(
+            f"{text} is multicast", "no packet comes from there, and none is sent there"
         )
     return Block(family, first, first + rest)
 
 
-def _without_mask(text: str) -> str | None:
-    """The prefix that a netmask makes, in IPv4."""
+def _of_range(text: str) -> str | None:
+    """A hint with the prefixes that a range of addresses makes: its last address, or what is
+    different in it, stands after a "-".
+    """
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    if last.isascii() and last.isdigit():
+        last = f"{first.rpartition('.')[0]}.{last}"
     try:
-        found = ipaddress.IPv4Network(text, strict=False)
+        ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
+        prefixes = [str(found) for found in ipaddress.summarize_address_range(*ends)]
+    except (ValueError, TypeError):
+        return None
+    if not dash:
+        return None
+    few = quoted(prefixes) if len(prefixes) <= FEW_PREFIXES else f"{len(prefixes)} prefixes"
+    return f"a range is written as prefixes: {few}"
+
+
+def _without_mask(text: str) -> str | None:
+    """A hint with the prefix that a netmask of IPv4 makes."""
+    try:
+        network = ipaddress.IPv4Network(text, strict=False)
     except ValueError:
         return None
-    return f'did you mean "{found}"?'
+    return f'did you mean "{network}"?'
 
 
 def parted(text: str) -> list[str]:
-    """What commas part, which is one text to TOML; ports are of the protocol that stands before
-    the first.
+    """The parts of a string with commas, which is one string to TOML. The protocol before the
+    first port is that of all ports.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     protocol, slash, _ = text.partition("/")
@@ -199,24 +247,24 @@ def parted(text: str) -> list[str]:
 
 
 def quoted(parts: Iterable[str]) -> str:
-    """Some texts as TOML has a list of them."""
+    """Strings as TOML writes a list of them."""
     words = ", ".join(f'"{part}"' for part in parts)
     return f"[{words}]"
 
 
 def listed(text: str) -> str | None:
-    """How to write a list that stands in one text; None where it is none."""
+    """A hint for a list that is written as one string; None where it is no list."""
     parts = parted(text)
-    return f"each stands in quotes of its own: {quoted(parts)}" if len(parts) > 1 else None
+    return f"put each in quotes of its own: {quoted(parts)}" if len(parts) > 1 else None
 
 
-def _not_scoped(text: str) -> None:
+def _check_not_scoped(text: str) -> None:
     if "%" in text:
-        raise AtomError(f"{text} names a device after the %", "leave that out")
+        raise ScalarError(f"{text} names a device after the %", "leave that out")
 
 
-def _mapped(ip: ipaddress.IPv6Address) -> AtomError:
-    return AtomError(
-        f"{ip} is IPv4 in IPv6's clothes, which no packet carries",
+def _mapped(ip: ipaddress.IPv6Address) -> ScalarError:
+    return ScalarError(
+        f"{ip} is an IPv4 address written as IPv6, which no packet carries",
         f'did you mean "{ip.ipv4_mapped}"?',
     )

@@ -1,6 +1,6 @@
-"""What was likely meant by a text that names nothing.
+"""What was probably meant by a name that is not defined.
 
-In: the text, and what there is to be named.  Out: a hint for a person, or None.
+In: the name, and what is defined.  Out: a hint for a person, or None.
 """
 
 from __future__ import annotations
@@ -8,26 +8,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.reader.scalars import AtomError, block, listed, parted, quoted
+from pbrinit.policy.reader.scalars import ScalarError, block, listed, parted, quoted
 from pbrinit.policy.reader.services import service
 
-LEFT_OUT = {
-    "interface": "leave it out: every interface is meant then",
-    "service": "name each; a deny entry without service takes every one away",
-    "user": "leave it out: any user is meant then",
-    "program": "leave it out: every program that has no room is meant then",
-}
-"""Instead of "any", which only a network can be."""
+LONGEST = 5
+"""The digits of a port."""
 
-ADDRESS = frozenset("0123456789abcdefABCDEF.:/, ")
+LEFT_OUT = {
+    "interface": "leave it out: that means every interface",
+    "service": "name each; a deny entry without service denies every one",
+    "user": "leave it out: that means any user",
+    "program": "leave it out: that means every program that has no room",
+}
+"""Hints for "any", which is the name of no interface, service, user or program."""
+
+ADDRESS = frozenset("0123456789abcdefABCDEF.:/-, ")
+PING = 'write ping = "icmp/echo" in [service], and "ping" here'
+KNOWN = {
+    ("user", "root"): "write root = 0 in [user]",
+    ("service", "icmp/echo"): PING,
+    ("service", "ping"): PING,
+    ("service", "echo"): PING,
+    ("service", "icmp"): 'write icmp = "icmp" in [service]',
+}
+"""Hints for what people write who know the value and have given it no name."""
 
 
 def name(kind: str, text: str, interfaces: Iterable[Interface]) -> str | None:
-    """For a word that names no interface, service, user or program."""
+    """A hint for a name of an interface, service, user or program that is not defined."""
     if text == "any":
         return LEFT_OUT[kind]
+    if (kind, text) in KNOWN:
+        return KNOWN[kind, text]
+    if kind == "service" and text.isascii() and text.isdigit():
+        return f'write NAME = "tcp/{text[:LONGEST]}", or "udp/{text[:LONGEST]}", in [service]'
     if kind == "interface":
-        names = [found.name for found in interfaces if found.device == text]
+        names = [interface.name for interface in interfaces if interface.device == text]
         if names:
             return f'that is the device: write "{names[0]}", its name'
     if kind == "service" and "/" in text:
@@ -36,7 +52,7 @@ def name(kind: str, text: str, interfaces: Iterable[Interface]) -> str | None:
 
 
 def network(text: str, networks: Mapping[str, object]) -> str | None:
-    """For a word that names no network: a prefix, or a "!" for a "not"."""
+    """A hint for a name of a network that is not defined: a prefix, or a "!" for a "not"."""
     if text.startswith("!") and text[1:].strip() in networks:
         return f'did you mean "not {text[1:].strip()}"?'
     if ADDRESS.issuperset(text) and {".", ":"} & set(text):
@@ -45,13 +61,15 @@ def network(text: str, networks: Mapping[str, object]) -> str | None:
 
 
 def _with_name(kind: str, text: str) -> str:
-    """How to give a name to what stands where one should; what is wrong with it is said there."""
+    """A hint for a value in the place of a name: give it a name."""
     parse = block if kind == "network" else service
     parts = parted(text)
     try:
         for part in parts:
             parse(part)
-    except AtomError:
-        return f"give it a name in [{kind}], and write that name here"
+    except ScalarError as error:
+        range_hint = error.hint if kind == "network" and "-" in text else None
+        named = f"give it a name in [{kind}], and write that name here"
+        return f"{named}; {range_hint}" if range_hint else named
     value = f'"{text}"' if len(parts) == 1 else quoted(parts)
     return f'give it a name: NAME = {value} in [{kind}], and write "NAME" here'

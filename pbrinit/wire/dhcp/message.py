@@ -1,7 +1,8 @@
 """DHCP messages: those that are sent to a server, and its replies.
 
 In: plain values, or the bytes of a datagram from any host.  Out: bytes, or a `Message`, or a
-`MessageError`.  No content of a datagram raises anything else.
+`MessageError`.  No content of a datagram raises anything else.  What is malformed is left out and
+listed in `Message.faults`, so that a broken option that nobody needs costs no lease.
 
 Source: RFC 2131, section 2 (the fields) and table 5 (which options go where); RFC 2132 (the
 options); RFC 3396 (an option in several pieces).
@@ -10,6 +11,8 @@ options); RFC 3396 (an option in several pieces).
 from __future__ import annotations
 
 import struct
+
+from pbrinit.wire.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +37,12 @@ PARAMETER_LIST, MAX_MESSAGE_SIZE, RENEWAL_TIME, REBINDING_TIME, CLASSLESS_ROUTES
 )
 DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
 SERVER_TYPES = {OFFER, ACK, NAK}
+
+SIZES = {
+    MASK: 4, LEASE_TIME: 4, OVERLOAD: 1, MESSAGE_TYPE: 1, SERVER_ID: 4, RENEWAL_TIME: 4,
+    REBINDING_TIME: 4,
+}  # fmt: skip
+"""Options of a fixed size. Some servers send one of them twice: two equal ones are one."""
 
 REQUESTED_OPTIONS = bytes(
     (
@@ -62,25 +71,20 @@ class MessageError(Exception):
     """A datagram that is not a DHCP server's reply; the text says why."""
 
 
-class Message:
+class Message(Record):
     """A server's reply: its message type `kind` (OFFER, ACK or NAK), the transaction and the
-    hardware address of the request that it answers, the `address` that it assigns, and the bytes of
-    its options by number.
+    hardware address of the request that it answers, the `address` that it assigns, the
+    `next_server` that it names (siaddr), the bytes of its options by number, and what of it is
+    malformed and therefore left out.
     """
 
-    def __init__(
-        self,
-        kind: int,
-        transaction_id: int,
-        mac: bytes,
-        address: bytes,
-        options: Mapping[int, bytes],
-    ) -> None:
-        self.kind = kind
-        self.transaction_id = transaction_id
-        self.mac = mac
-        self.address = address
-        self.options = options
+    kind: int
+    transaction_id: int
+    mac: bytes
+    address: bytes
+    next_server: bytes
+    options: Mapping[int, bytes]
+    faults: tuple[str, ...]
 
 
 def encode(
@@ -110,44 +114,70 @@ def encode(
     return (fixed + encoded + bytes((END,))).ljust(MIN_SIZE, bytes(1))
 
 
+def is_reply(data: bytes, transaction_id: int, mac: bytes) -> bool:
+    """Whether a datagram replies to this request of an Ethernet device, well or badly."""
+    if len(data) < FIELDS.size:
+        return False
+    op, hardware, size, _, number, *_, chaddr, _, _, cookie = FIELDS.unpack_from(data)
+    kind = op, hardware, size, cookie
+    is_ethernet = kind == (BOOTREPLY, ETHERNET, MAC_SIZE, COOKIE)
+    return is_ethernet and (number, chaddr[:MAC_SIZE]) == (transaction_id, mac)
+
+
 def decode(data: bytes) -> Message:
     """The reply that is in a datagram.
 
-    Raises MessageError where it is truncated, malformed, or not a reply to an Ethernet device.
+    Raises MessageError where it is truncated, or not an OFFER, ACK or NAK.
     """
     if len(data) < FIELDS.size:
         raise MessageError("it is too short")
-    (op, hardware, size, _, number, _, _, _, address, _, _, mac, server, file, cookie) = (
+    (op, hardware, size, _, number, _, _, _, address, next_server, _, mac, server, file, cookie) = (
         FIELDS.unpack_from(data)
     )
     if op != BOOTREPLY or hardware != ETHERNET or size != MAC_SIZE or cookie != COOKIE:
         raise MessageError("it is not a reply to an Ethernet device")
-    options: dict[int, bytes] = {}
-    _gather(data[FIELDS.size :], options)
-    overload = options.get(OVERLOAD, b"\0")
+    pieces: dict[int, list[bytes]] = {}
+    faults = _gather(data[FIELDS.size :], pieces)
+    overload = _joined(OVERLOAD, pieces.get(OVERLOAD, [b"\0"]))
     if len(overload) != 1 or overload[0] > 3:  # noqa: PLR2004  RFC 2132, section 9.3
-        raise MessageError("its option 52 is malformed")
+        faults.append("its option 52 is malformed")
+        overload = b"\0"
     for bit, field in ((1, file), (2, server)):
         if overload[0] & bit:
-            _gather(field, options)
+            faults += _gather(field, pieces)
+    options = {code: _joined(code, values) for code, values in pieces.items()}
     kind = options.get(MESSAGE_TYPE, b"")
     if len(kind) != 1 or kind[0] not in SERVER_TYPES:
         raise MessageError("it is not an OFFER, ACK or NAK")
-    return Message(kind[0], number, mac[:MAC_SIZE], address, options)
+    return Message(
+        kind=kind[0],
+        transaction_id=number,
+        mac=mac[:MAC_SIZE],
+        address=address,
+        next_server=next_server,
+        options=options,
+        faults=tuple(faults),
+    )
 
 
-def _gather(data: bytes, options: dict[int, bytes]) -> None:
-    """Add the options of one field. Options with the same number are pieces of one (RFC 3396).
-
-    Raises MessageError where one goes beyond the end.
-    """
+def _gather(data: bytes, pieces: dict[int, list[bytes]]) -> list[str]:
+    """Add the options of one field; what is malformed in it."""
     at = 0
     while at < len(data) and data[at] != END:
         if data[at] == PAD:
             at += 1
             continue
         if at + 2 > len(data) or at + 2 + data[at + 1] > len(data):
-            raise MessageError(f"its option {data[at]} is truncated")
+            return [f"its option {data[at]} is truncated"]
         code, size = data[at], data[at + 1]
-        options[code] = options.get(code, b"") + data[at + 2 : at + 2 + size]
+        pieces.setdefault(code, []).append(data[at + 2 : at + 2 + size])
         at += 2 + size
+    return []
+
+
+def _joined(code: int, pieces: list[bytes]) -> bytes:
+    """The bytes of an option: options with the same number are pieces of one (RFC 3396). Where each
+    of them has the size of the whole and all are equal, they are one that was sent more than once.
+    """
+    is_repeated = len(pieces[0]) == SIZES.get(code) and len(set(pieces)) == 1
+    return pieces[0] if is_repeated else b"".join(pieces)

@@ -26,10 +26,11 @@ BITS, LENGTH = 128, 64
 MIN_SECONDS = 60
 """Shortest valid lifetime in seconds: a shorter one would change the machine too often."""
 
-RECORD = struct.Struct("!16s16sII48s")
+RECORD = struct.Struct("!16sB16sII48s")
 ADDRESS = 16
 NO_ADDRESS = bytes(ADDRESS)
-HOST_PREFIXES: tuple[Prefix, ...] = ((0x2000 << 112, 3), (0xFC00 << 112, 7))
+GLOBAL: Prefix = (0x2000 << 112, 3)
+HOST_PREFIXES: tuple[Prefix, ...] = (GLOBAL, (0xFC00 << 112, 7))
 """Where a host's address can be that is not link-local: global unicast (RFC 4291, section 2.5.4)
 and unique local (RFC 4193)."""
 
@@ -40,7 +41,8 @@ LINK_LOCAL = (0xFE80 << 112, 10)
 
 
 class AdvertisedAddress(Assignment):
-    """An address in a prefix that a router advertises; addresses are text.
+    """An address in a prefix that a router advertises; addresses are text. `length` is 64 where the
+    prefix is on the link, else 128.
 
     Times are in seconds since the client process reported it: `seconds` until the address is no
     longer valid, `gateway_seconds` until `router` is no longer the default router, 0 where it is
@@ -48,6 +50,7 @@ class AdvertisedAddress(Assignment):
     """
 
     address: str
+    length: int
     router: str
     seconds: int
     gateway_seconds: int
@@ -55,14 +58,14 @@ class AdvertisedAddress(Assignment):
     def pack(self) -> bytes:
         """As in `Assignment`."""
         resolvers = b"".join(_packed(resolver) for resolver in self.resolvers)
-        ends = _packed(self.address), _packed(self.router)
+        ends = _packed(self.address), self.length, _packed(self.router)
         return RECORD.pack(*ends, self.seconds, self.gateway_seconds, resolvers)
 
     def as_assignment(self, age: float) -> str | None:
         """As in `Assignment`."""
         if age >= self.seconds:
             return None
-        return f"{self.address}/{LENGTH},{self._gateway(age) or ''}"
+        return f"{self.address}/{self.length},{self._gateway(age) or ''}"
 
     def change_times(self) -> tuple[int, ...]:
         """As in `Assignment`."""
@@ -72,7 +75,8 @@ class AdvertisedAddress(Assignment):
         """As in `Assignment`."""
         hop = self._gateway(age)
         words = f", gateway {hop}" if hop else ""
-        return f"{self.address}/{LENGTH}{words} for {self.seconds - int(age)} s from {self.router}"
+        left = self.seconds - int(age)
+        return f"{self.address}/{self.length}{words} for {left} s from {self.router}"
 
     def _gateway(self, age: float) -> str | None:
         """The router, while it is the default router."""
@@ -88,7 +92,7 @@ def eui64_address(prefix: bytes, mac: bytes) -> bytes:
 
 def check_advertised(assigned: AdvertisedAddress, taken: Iterable[Prefix]) -> None:
     """Raises LeaseError unless the address can be used; `taken`: prefixes of other interfaces."""
-    check_address(assigned.address, LENGTH, assigned.router, taken)
+    check_address(assigned.address, assigned.length, assigned.router, taken)
     if not 0 < assigned.seconds <= MAX_SECONDS:
         raise LeaseError(f"it is valid for {assigned.seconds} s")
     if not 0 <= assigned.gateway_seconds <= MAX_SECONDS:
@@ -96,13 +100,13 @@ def check_advertised(assigned: AdvertisedAddress, taken: Iterable[Prefix]) -> No
 
 
 def check_address(address: str, length: int, gateway: str | None, taken: Iterable[Prefix]) -> None:
-    """Raises LeaseError unless `address` is a host's address whose prefix of 64 bits does not
-    overlap with `taken` or with the addresses of rooms, and `gateway` is another host's link-local
-    address.
+    """Raises LeaseError unless `address` is a host's address whose prefix of 64 or 128 bits does
+    not overlap with `taken` or with the addresses of rooms, and `gateway` is another host's
+    link-local address.
     """
     number = as_int(address)
-    if length != LENGTH:
-        raise LeaseError(f"its prefix has a length of {length}, not of {LENGTH}")
+    if length not in (LENGTH, BITS):
+        raise LeaseError(f"its prefix has a length of {length}, not of {LENGTH} or {BITS}")
     if not _is_host(_packed(address)):
         raise LeaseError(f"{address} is not a host's address")
     for prefix in (ROOM_PREFIX, *taken):
@@ -123,10 +127,11 @@ def unpack(data: bytes, taken: Iterable[Prefix]) -> AdvertisedAddress:
     """
     if len(data) != RECORD.size:
         raise LeaseError("it has the wrong size")
-    address, router, seconds, gateway_seconds, rest = RECORD.unpack(data)
+    address, length, router, seconds, gateway_seconds, rest = RECORD.unpack(data)
     resolvers = (rest[at : at + ADDRESS] for at in range(0, len(rest), ADDRESS))
     assigned = AdvertisedAddress(
         address=as_text(address),
+        length=length,
         router=as_text(router),
         seconds=seconds,
         gateway_seconds=gateway_seconds,
@@ -142,6 +147,11 @@ def usable_resolvers(resolvers: Iterable[bytes]) -> tuple[str, ...]:
     """
     hosts = (as_text(resolver) for resolver in resolvers if _is_host(resolver))
     return tuple(dict.fromkeys(hosts))[:MAX_RESOLVERS]
+
+
+def is_global(address: str) -> bool:
+    """Whether an address is global, and not unique local."""
+    return overlap((as_int(address), BITS), GLOBAL, BITS)
 
 
 def _is_host(address: bytes) -> bool:

@@ -3,32 +3,23 @@
 In: the time, in seconds of a clock that never goes back, and ICMPv6 messages of any host.  Out:
 messages to send, and the address that is held.
 
-Source: RFC 4861, section 6.3.7 (when to send solicitations), 6.3.4 (the router lifetime); RFC 4862,
-section 5.5.3 (which prefixes make addresses, and for how long). It uses one router, and one of its
-prefixes: a policy has one address and one default route.
+Source: RFC 4861, section 6.3.7 (when to send solicitations). What is used of all that routers
+offer, `candidates` says: a policy has one address and one default route.
 """
 
 from __future__ import annotations
 
-from pbrinit.wire.assignment import AddressClient, LeaseError
-from pbrinit.wire.dhcp.lease import MAX_SECONDS
-from pbrinit.wire.ndp.address import (
-    LENGTH,
-    MIN_SECONDS,
-    AdvertisedAddress,
-    as_text,
-    check_advertised,
-    eui64_address,
-    usable_resolvers,
-)
+from pbrinit.wire.assignment import AddressClient
+from pbrinit.wire.dhcp.lease import MAX_RESOLVERS, MAX_SECONDS
+from pbrinit.wire.ndp.address import LENGTH, AdvertisedAddress
+from pbrinit.wire.ndp.candidates import Candidates, Choice, Offered, Router
 from pbrinit.wire.ndp.message import MessageError, decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from pbrinit.wire.assignment import Identity, Sent
-    from pbrinit.wire.ndp.message import Advertisement, Prefix
 
 ALL_ROUTERS = "ff02::2"
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE_WITH_ADDRESS = 4.0, 64.0, 3600.0
@@ -47,14 +38,6 @@ LEAST_PAUSE = 10.0
 REFRESH_AT = 3 / 4
 """The part of its lifetime after which the address is solicited again. Routers advertise it again
 at a third (RFC 4861, section 6.2.1), so nothing is sent while a router is there."""
-
-TWO_HOURS = 7200.0
-"""Seconds: an advertisement cannot shorten the lifetime of an address below this, since any host
-can send one."""
-
-MAX_MISSING = 3
-"""How many advertisements in a row may have other prefixes, and not the one that is held, before it
-is dropped: the router restarted with other prefixes and did not withdraw this one (RFC 8978)."""
 
 REPEAT_SECONDS = 5.0
 """Seconds in which an advertisement with nothing new is ignored."""
@@ -76,25 +59,20 @@ class Client(AddressClient):
         """`mac` is the device's hardware address. `random(n)` returns an unpredictable number below
         n. `held` is the address of an earlier client, and since when it is held.
         """
-        self._taken = identity.taken
         self._mac = mac
         self._random = random
         self._repeats = 0
-        self._missing = 0
         self._heard_at = now
+        self._offered = Candidates(mac, identity.taken)
+        self._choice: Choice | None = None
         self._held = held
-        self._resolvers: tuple[tuple[str, float], ...] = ()
-        self._valid_until = self._gateway_until = now
-        if held:
-            assigned, since = held
-            self._valid_until = since + assigned.seconds
-            self._gateway_until = since + assigned.gateway_seconds
-            self._resolvers = tuple((r, self._valid_until) for r in assigned.resolvers)
         self.rejection = ""
+        self.remarks = ()
         self._solicit_at = now + self._fraction()
         if held:
+            self._choice = _remember(self._offered, *held)
             self._solicit_at = max(self._solicit_at, self._late(held[1]))
-        self.due = min(self._solicit_at, *self._ends())
+        self.due = self._next(now)
 
     @property
     def held(self) -> tuple[AdvertisedAddress, float] | None:
@@ -104,21 +82,26 @@ class Client(AddressClient):
     def tick(self, now: float) -> Sent:
         """As in `AddressClient`."""
         sent = self._tick(now)
-        self.due = min(self._solicit_at, *self._ends())
+        self.due = self._next(now)
         return sent
 
     def _tick(self, now: float) -> Sent:
-        if self._held is not None and any(end <= now for end in self._ends()):
-            self._expire(now)
+        self._expire(now)
         if now < self._solicit_at:
             return []
-        if self._held is not None and self._held[0].gateway_seconds:
+        if self._choice is not None and self._choice.gateway_until is not None:
             left = min(self._times()) - now
             self._solicit_at = now + max(LEAST_PAUSE, left / 2)
         else:
             longest = LONGEST_PAUSE_WITH_ADDRESS if self._held else LONGEST_PAUSE
             self._schedule_solicitation(now, longest)
         return [(encode(self._mac), ALL_ROUTERS)]
+
+    def reconnect(self, now: float) -> None:
+        """As in `AddressClient`."""
+        self._repeats = 0
+        self._solicit_at = now + self._fraction()
+        self.due = self._next(now)
 
     def receive(self, data: bytes, source: bytes, hops: int, now: float) -> Sent:
         """Process a message, and return what is to be sent then, which is nothing. `source` is the
@@ -129,115 +112,74 @@ class Client(AddressClient):
             advertisement = decode(data, source, hops)
         except MessageError:
             return []
-        if self._held is not None and as_text(advertisement.router) == self._held[0].router:
-            self._update(advertisement, self._held[0], now)
-        elif self._held is None or (self._gateway_until <= now and advertisement.seconds):
-            self._accept_router(advertisement, now)
-        self.due = min(self._solicit_at, *self._ends())
+        offered = self._offered.copy()
+        offered.take(advertisement, now, self._choice)
+        is_new = offered.shortened or offered.fingerprint(now) != self._offered.fingerprint(now)
+        is_new |= offered.rejection not in ("", self._offered.rejection)
+        if is_new or now >= self._heard_at + REPEAT_SECONDS:
+            self._offered, self._heard_at = offered, now
+            self._use(offered.choose(self._choice, now), now)
+        self.due = self._next(now)
         return []
 
-    def _accept_router(self, advertisement: Advertisement, now: float) -> bool:
-        """Use a new router, with its first prefix that can be used; whether there is one."""
-        for prefix in _autonomous_prefixes(advertisement):
-            if not prefix.preferred or not prefix.on_link:
-                continue
-            assigned = AdvertisedAddress(
-                address=self._address(prefix),
-                router=as_text(advertisement.router),
-                seconds=min(prefix.valid, MAX_SECONDS),
-                gateway_seconds=advertisement.seconds,
-                resolvers=(),
-            )
-            try:
-                if prefix.valid < MIN_SECONDS:
-                    raise LeaseError(
-                        f"it is valid for {prefix.valid} s; the minimum is {MIN_SECONDS} s"
-                    )
-                check_advertised(assigned, self._taken)
-            except LeaseError as error:
-                self.rejection = str(error)
-                continue
-            self._valid_until = now + assigned.seconds
-            self._gateway_until = now + advertisement.seconds
-            self._resolvers, self._missing, self._heard_at = (), 0, now
-            self._take_resolvers(advertisement, now)
-            self._hold(assigned, now)
-            return True
-        return False
-
-    def _update(self, advertisement: Advertisement, held: AdvertisedAddress, now: float) -> None:
-        """Process an advertisement of the router in use: more time, or less, or another prefix."""
-        prefixes = _autonomous_prefixes(advertisement)
-        prefix = next((p for p in prefixes if self._address(p) == held.address), None)
-        self._missing = 0 if prefix else self._missing + bool(advertisement.prefixes)
-        is_deprecated = prefix is not None and not prefix.preferred
-        is_replaced = is_deprecated or self._missing >= MAX_MISSING
-        if is_replaced and self._accept_router(advertisement, now):
-            return
-        valid_until = self._valid_until
-        if prefix is not None:
-            valid_for = float(min(prefix.valid, MAX_SECONDS))
-            valid_until = now + _valid_lifetime(valid_for, valid_until - now)
-        is_shortened = valid_until < self._valid_until - 1
-        gateway_changes = bool(advertisement.seconds) != (self._gateway_until > now)
-        before = [resolver for resolver, _ in self._resolvers]
-        self._take_resolvers(advertisement, now)
-        is_new = is_shortened or gateway_changes or before != [r for r, _ in self._resolvers]
-        if is_new or now >= self._heard_at + REPEAT_SECONDS:
-            self._valid_until, self._heard_at = valid_until, now
-            self._gateway_until = now + advertisement.seconds
-            self._hold(held, now)
-        if self._missing:
-            self._solicit_at = min(self._solicit_at, now + FIRST_PAUSE)
-
-    def _address(self, prefix: Prefix) -> str:
-        """The device's address in a prefix."""
-        return as_text(eui64_address(prefix.value, self._mac))
-
-    def _take_resolvers(self, advertisement: Advertisement, now: float) -> None:
-        """Take the advertised resolvers, where the message has an option for them."""
-        if advertisement.resolvers is not None:
-            lifetimes = [(r, seconds) for r, seconds in advertisement.resolvers if seconds]
-            times = {as_text(resolver): now + seconds for resolver, seconds in lifetimes}
-            usable = usable_resolvers(resolver for resolver, _ in lifetimes)
-            self._resolvers = tuple((resolver, times[resolver]) for resolver in usable)
-
-    def _hold(self, held: AdvertisedAddress, now: float) -> None:
-        """Hold the address with the lifetimes that are left now, and schedule the next
+    def _use(self, choice: Choice | None, now: float) -> None:
+        """Hold what was chosen, with the lifetimes that are left now, and schedule the next
         solicitation.
         """
-        self._resolvers = tuple((r, end) for r, end in self._resolvers if end > now)
+        refused = self._offered.rejection
+        if choice is None:
+            self._choice, self._held, self.remarks = None, None, ()
+            self.rejection = refused or self.rejection
+            return
+        gateway_left = choice.gateway_until - now if choice.gateway_until is not None else 0.0
+        resolvers = self._offered.resolvers_for(choice)
+        self._choice = choice
         self._held = (
             AdvertisedAddress(
-                address=held.address,
-                router=held.router,
-                seconds=max(1, round(self._valid_until - now)),
-                gateway_seconds=max(0, round(self._gateway_until - now)),
-                resolvers=tuple(resolver for resolver, _ in self._resolvers),
+                address=choice.address,
+                length=choice.length,
+                router=choice.router,
+                seconds=max(1, _ceil(choice.valid_until - now)),
+                gateway_seconds=max(0, _ceil(gateway_left)),
+                resolvers=tuple(resolver for resolver, _ in resolvers)[:MAX_RESOLVERS],
             ),
             now,
         )
+        remarks = self._offered.remarks(choice, now)
+        self.remarks = (*remarks, refused) if refused else remarks
         self._repeats, self.rejection = 0, ""
         self._solicit_at = self._late(now)
+        if self._offered.prefixes[choice.address].missing:
+            self._solicit_at = min(self._solicit_at, now + FIRST_PAUSE)
 
     def _expire(self, now: float) -> None:
-        """Drop what has ended: everything where the address has, else the gateway or resolvers."""
-        if self._valid_until <= now or self._held is None:
-            self._held, self._resolvers = None, ()
-            self._solicit_at = now + self._fraction()
+        """Drop what has ended, and use what is best then; ask where something was lost."""
+        self._offered.forget(now, self._choice)
+        before = self._held
+        choice = self._offered.choose(self._choice, now)
+        if choice is None or before is None:
+            if before is not None:
+                self._use(choice, now)
+                self._solicit_at = now + self._fraction()
             return
-        self._hold(self._held[0], now)
-        self._solicit_at = now + self._fraction()
+        resolvers = tuple(r for r, _ in self._offered.resolvers_for(choice))[:MAX_RESOLVERS]
+        gateway = choice.gateway_until is not None
+        found = choice.address, choice.length, choice.router, gateway, resolvers
+        held, known = before[0], bool(before[0].gateway_seconds)
+        if found != (held.address, held.length, held.router, known, held.resolvers):
+            self._use(choice, now)
+            self._solicit_at = now + self._fraction()
 
     def _times(self) -> list[float]:
         """When the address ends and, where there is a gateway, when that ends."""
-        left = self._held[0].gateway_seconds if self._held else 0
-        return [self._valid_until, *([self._gateway_until] if left else [])]
+        if self._choice is None:
+            return [NEVER]
+        gateway = self._choice.gateway_until
+        return [self._choice.valid_until, *([gateway] if gateway is not None else [])]
 
-    def _ends(self) -> Iterator[float]:
-        """When anything that is held ends."""
-        yield from self._times() if self._held else (NEVER,)
-        yield from (end for _, end in self._resolvers)
+    def _next(self, now: float) -> float:
+        """When there is something to do."""
+        return min(self._solicit_at, *(time for time in self._offered.times() if time > now), NEVER)
 
     def _late(self, since: float) -> float:
         return since + REFRESH_AT * (min(self._times()) - since)
@@ -251,17 +193,27 @@ class Client(AddressClient):
         return self._random(1 << 16) / (1 << 16)
 
 
-def _autonomous_prefixes(advertisement: Advertisement) -> Iterator[Prefix]:
-    """The prefixes from which hosts make their own addresses (RFC 4862, section 5.5.3, a to d)."""
-    for prefix in advertisement.prefixes:
-        if prefix.autonomous and prefix.length == LENGTH and prefix.preferred <= prefix.valid:
-            yield prefix
-
-
-def _valid_lifetime(seconds: float, left: float) -> float:
-    """The valid lifetime of an address that had `left` seconds when `seconds` are advertised for it
-    (RFC 4862, section 5.5.3, e).
+def _ceil(seconds: float) -> int:
+    """The seconds, and a part of one as a whole one; no more than the maximum, which rounding may
+    make a moment longer.
     """
-    if seconds > min(TWO_HOURS, left):
-        return seconds
-    return min(left, TWO_HOURS)
+    return min(int(-(-seconds // 1)), MAX_SECONDS)
+
+
+def _remember(offered: Candidates, held: AdvertisedAddress, since: float) -> Choice:
+    """What an earlier client held, as if its router had just offered it."""
+    valid_until = since + held.seconds
+    offered.prefixes[held.address] = Offered(
+        address=held.address, on_link=held.length == LENGTH, valid_until=valid_until,
+        preferred_until=valid_until, routers=frozenset((held.router,)), owner=held.router,
+        heard_at=since, missing=0,
+    )  # fmt: skip
+    gateway_until = None
+    if held.gateway_seconds:
+        gateway_until = since + held.gateway_seconds
+        offered.routers[held.router] = Router(until=gateway_until, preference=0)
+    offered.resolvers[held.router] = tuple((r, valid_until) for r in held.resolvers)
+    return Choice(
+        address=held.address, length=held.length, valid_until=valid_until,
+        router=held.router, gateway_until=gateway_until,
+    )  # fmt: skip

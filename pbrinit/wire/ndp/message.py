@@ -3,9 +3,9 @@
 In: a hardware address, or an ICMPv6 message from any host.  Out: bytes, or an `Advertisement`, or a
 `MessageError`.  No content of a message raises anything else.
 
-Source: RFC 4861, sections 4.1, 4.2, 4.6 (the fields) and 6.1.2 (what is discarded); RFC 8106,
-section 5.1 (resolvers). Only the options for prefixes and resolvers are read: no MTU and no routes;
-no redirects.
+Source: RFC 4861, sections 4.1, 4.2, 4.6 (the fields) and 6.1.2 (what is discarded); RFC 4191,
+section 2.2 (the router preference); RFC 8106, section 5.1 (resolvers). Only the options for
+prefixes and resolvers are read: no MTU and no routes; no redirects.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ SOURCE_MAC, PREFIX, RESOLVERS = 1, 3, 25
 PREFIX_FIELDS = struct.Struct("!BBBBIII16s")
 RESOLVERS_HEAD = struct.Struct("!BBHI")
 ON_LINK, AUTONOMOUS = 0x80, 0x40
+PREFERENCES = (0, 1, 0, -1)
+"""Router preferences by the two bits of the flags: medium, high, reserved, low. A reserved one is
+medium (RFC 4191, section 2.2)."""
+
+PREFERENCE_BIT = 3
 ADDRESS = 16
 
 HOP_LIMIT = 255
@@ -51,19 +56,22 @@ class Prefix:
 
 
 class Advertisement:
-    """What a router advertises: its router lifetime in seconds, the prefixes, and the resolvers,
-    each with its lifetime in seconds; `resolvers` is None where the message has no option for them.
+    """What a router advertises: its router lifetime in seconds, its preference as a default router
+    (1 high, 0 medium, -1 low), the prefixes, and the resolvers, each with its lifetime in seconds;
+    `resolvers` is None where the message has no option for them.
     """
 
     def __init__(
         self,
         router: bytes,
         seconds: int,
+        preference: int,
         prefixes: tuple[Prefix, ...],
         resolvers: tuple[tuple[bytes, int], ...] | None,
     ) -> None:
         self.router = router
         self.seconds = seconds
+        self.preference = preference
         self.prefixes = prefixes
         self.resolvers = resolvers
 
@@ -87,9 +95,10 @@ def decode(data: bytes, source: bytes, hops: int) -> Advertisement:
         raise MessageError("its source is not a link-local address")
     if len(data) < ADVERTISEMENT_HEAD.size:
         raise MessageError("it is too short")
-    kind, code, _, _, _, seconds, _, _ = ADVERTISEMENT_HEAD.unpack_from(data)
+    kind, code, _, _, flags, seconds, _, _ = ADVERTISEMENT_HEAD.unpack_from(data)
     if (kind, code) != (ADVERTISEMENT, 0):
         raise MessageError("it is not a router advertisement")
+    preference = PREFERENCES[flags >> PREFERENCE_BIT & 3]
     prefixes: list[Prefix] = []
     resolvers: list[tuple[bytes, int]] | None = None
     at = ADVERTISEMENT_HEAD.size
@@ -102,7 +111,7 @@ def decode(data: bytes, source: bytes, hops: int) -> Advertisement:
         elif option[0] == RESOLVERS and len(option) >= RESOLVERS_HEAD.size:
             resolvers = [*(resolvers or ()), *_resolvers(option)]
     advertised = None if resolvers is None else tuple(resolvers)
-    return Advertisement(source, seconds, tuple(prefixes), advertised)
+    return Advertisement(source, seconds, preference, tuple(prefixes), advertised)
 
 
 def _option(data: bytes, at: int) -> bytes:

@@ -11,7 +11,7 @@ import struct
 import time
 
 from pbrinit.wire.netlink.route_dump import ROUTE, RTA_TABLE
-from pbrinit.wire.netlink.socket import BUFFER, HEADER, KernelError, attributes
+from pbrinit.wire.netlink.socket import KernelError, attributes, messages, receive
 
 LINK, ADDRESS, ROUTE_MESSAGE, RULE = (16, 17), (20, 21), (24, 25), (32, 33)
 GROUPS = 1 << 0 | 1 << 4 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 18
@@ -58,17 +58,14 @@ class ChangeMonitor:
         return self._socket.fileno()
 
     def wait(self, longest: float) -> Changes:
-        """Wait for changes; returns them after the first burst, or none after `longest` seconds.
-
-        Raises KernelError for a truncated notification.
-        """
+        """Wait for changes; returns them after the first burst, or none after `longest` seconds."""
         changes = Changes()
         end = time.monotonic() + LONGEST_SECONDS
         pause = longest
         while True:
             self._socket.settimeout(max(pause, 0.001))
             try:
-                self._note(changes, self._socket.recv(BUFFER))
+                add_notifications(changes, receive(self._socket))
             except TimeoutError:
                 return changes
             except OSError:  # ENOBUFS: the receive buffer was too small (netlink(7))
@@ -80,22 +77,23 @@ class ChangeMonitor:
             if now > end:
                 return changes
 
-    def _note(self, changes: Changes, data: bytes) -> None:
-        at = 0
-        while at < len(data):
-            length, kind, _, _, _ = HEADER.unpack_from(data, at)
-            if length < HEADER.size:
-                raise KernelError(0, "a truncated notification")
+
+def add_notifications(changes: Changes, data: bytes) -> None:
+    """Add what the notifications in a datagram report. One that cannot be read may report anything,
+    so all is compared then.
+    """
+    try:
+        for kind, _, payload in messages(data):
             if kind in RULE:
                 changes.rules = True
             elif kind in ROUTE_MESSAGE:
-                payload = data[at + HEADER.size : at + length]
                 number = dict(attributes(payload, ROUTE.size)).get(RTA_TABLE, payload[4:5])
                 changes.tables.add((payload[0], int.from_bytes(number, "little")))
             elif kind in ADDRESS:
                 changes.routes = True
             elif kind in LINK:
-                _, _, flags, change = IFINFO.unpack_from(data, at + HEADER.size)
+                _, _, flags, change = IFINFO.unpack_from(payload)
                 changes.links = True
                 changes.routes |= kind != LINK[0] or bool(~flags & IFF_UP or change & IFF_UP)
-            at += (length + 3) & ~3
+    except (KernelError, struct.error, IndexError):
+        changes.all = True

@@ -34,6 +34,10 @@ NLM_F_ACK = 0x4
 REQUEST_WITH_ACK = 0x5  # NLM_F_REQUEST | NLM_F_ACK
 ANSWER_SECONDS = 10
 BUFFER = 1 << 16
+KERNEL_PORT = 0
+"""The port of the kernel itself (netlink(7))."""
+
+DUMP_ATTEMPTS = 5
 
 
 class KernelError(Exception):
@@ -101,18 +105,26 @@ class Kernel:
         header.
 
         Raises KernelError where the kernel answers with an error or not at all, or where the
-        objects changed while they were read (NLM_F_DUMP_INTR).
+        objects changed during each of several attempts (NLM_F_DUMP_INTR).
         """
         size = HEADER.size + header_size
         request = HEADER.pack(size, kind, NLM_F_REQUEST_DUMP, 0, 0) + bytes([family])
-        self._socket.send(request.ljust(size, b"\0"))
+        for _ in range(DUMP_ATTEMPTS):
+            payloads = self._dump(request.ljust(size, b"\0"))
+            if payloads is not None:
+                return payloads
+        raise KernelError(0, "the dump was interrupted by a change, each time")
+
+    def _dump(self, request: bytes) -> list[bytes] | None:
+        """One attempt, read to its end; None where something changed meanwhile."""
+        self._socket.send(request)
         payloads: list[bytes] = []
+        has_changed = False
         while True:
             for answer, flags, payload in self._receive(0):
-                if flags & NLM_F_DUMP_INTR:
-                    raise KernelError(0, "the dump was interrupted by a change")
+                has_changed = has_changed or bool(flags & NLM_F_DUMP_INTR)
                 if answer == NLMSG_DONE:
-                    return payloads
+                    return None if has_changed else payloads
                 if answer == NLMSG_ERROR:
                     raise KernelError(
                         0, os.strerror(-int.from_bytes(payload[:4], "little", signed=True))
@@ -172,19 +184,32 @@ class Kernel:
             pass
 
     def _receive(self, index: int) -> list[tuple[int, int, bytes]]:
-        return list(_messages(self._datagram(index)))
+        return list(messages(self._datagram(index)))
 
     def _datagram(self, index: int) -> bytes:
         try:
-            return self._socket.recv(BUFFER)
+            return receive(self._socket)
         except TimeoutError:
             raise KernelError(index, f"no answer in {ANSWER_SECONDS} s") from None
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def receive(netlink: _socket.socket) -> bytes:
+    """The next datagram of the kernel; what processes send to this socket is passed over.
+
+    Raises OSError, TimeoutError.
+    """
+    while True:
+        data, (sender, _) = netlink.recvfrom(BUFFER)
+        if sender == KERNEL_PORT:
+            return data
+
+
+def messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Type, flags and payload of each message in a datagram. Raises KernelError."""
     at = 0
     while at < len(data):
+        if len(data) - at < HEADER.size:
+            raise KernelError(0, "a truncated message")
         length, kind, flags, _, _ = HEADER.unpack_from(data, at)
         if length < HEADER.size or at + length > len(data):
             raise KernelError(0, "a truncated message")
@@ -218,6 +243,8 @@ def attributes(payload: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """
     at = start
     while at < len(payload):
+        if len(payload) - at < ATTRIBUTE.size:
+            raise KernelError(0, "a truncated attribute")
         length, kind = ATTRIBUTE.unpack_from(payload, at)
         if length < ATTRIBUTE.size or at + length > len(payload):
             raise KernelError(0, "a truncated attribute")

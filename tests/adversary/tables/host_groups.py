@@ -14,13 +14,13 @@ from tests.support.attack.act import (
     BROADCAST,
     DEVICE,
     DGRAM,
-    FOUR_FAMILY,
-    HERE,
     INDEX,
+    INET,
+    INET6,
     MULTICAST_IF,
-    NOT_ALLOWED,
-    SIX_FAMILY,
-    SOL,
+    SOCKET_LEVEL,
+    UNLISTED_PORT,
+    USERS,
     Act,
 )
 from tests.support.attack.socket_variants import option
@@ -33,13 +33,16 @@ UNSEEN = ("224.0.0.1", "224.0.0.251", "255.255.255.255")
 
 def groups() -> Iterator[Act]:
     """Multicast and broadcast. What leaves in IPv4 leaves whoever sends it."""
-    loud = option((SOL, BROADCAST), 1)
-    for uid in HERE:
+    loud = option((SOCKET_LEVEL, BROADCAST), 1)
+    for uid in USERS:
         for destination in GROUPS:
             for how, before in (
                 ("a plain socket", []),
                 ("our own address", [("bind", (SELF[4], 45002))]),
-                ("SO_BINDTODEVICE", [option((SOL, BINDTODEVICE), DEVICE), ("bind", ("", 45002))]),
+                (
+                    "SO_BINDTODEVICE",
+                    [option((SOCKET_LEVEL, BINDTODEVICE), DEVICE), ("bind", ("", 45002))],
+                ),
                 (
                     "IP_MULTICAST_IF",
                     [
@@ -56,16 +59,16 @@ def groups() -> Iterator[Act]:
                     seen = False
                 if destination == "239.1.1.1" and how == "our own address":
                     seen = True
-                words = f"udp {SELF[4]}:45002 > {destination}:{NOT_ALLOWED}" if seen else ""
+                words = f"udp {SELF[4]}:45002 > {destination}:{UNLISTED_PORT}" if seen else ""
                 yield Act(
                     "group",
                     f"IPv4 to {destination} with {how}",
                     uid,
                     (
-                        ("socket", FOUR_FAMILY, DGRAM),
+                        ("socket", INET, DGRAM),
                         loud,
                         *before,
-                        ("sendto", b"out", 0, (destination, NOT_ALLOWED)),
+                        ("sendto", b"out", 0, (destination, UNLISTED_PORT)),
                     ),
                     None,
                     words,
@@ -74,7 +77,7 @@ def groups() -> Iterator[Act]:
             for how, before in (
                 ("a plain socket", []),
                 ("IPV6_MULTICAST_IF", [option(MULTICAST_IF[6], INDEX)]),
-                ("SO_BINDTODEVICE", [option((SOL, BINDTODEVICE), DEVICE)]),
+                ("SO_BINDTODEVICE", [option((SOCKET_LEVEL, BINDTODEVICE), DEVICE)]),
                 ("our own address", [("bind", (SELF[6], 0))]),
             ):
                 yield Act(
@@ -82,9 +85,9 @@ def groups() -> Iterator[Act]:
                     f"IPv6 to {destination} with {how}",
                     uid,
                     (
-                        ("socket", SIX_FAMILY, DGRAM),
+                        ("socket", INET6, DGRAM),
                         *before,
-                        ("sendto", b"out", 0, (destination, NOT_ALLOWED, 0, INDEX)),
+                        ("sendto", b"out", 0, (destination, UNLISTED_PORT, 0, INDEX)),
                     ),
                 )
         for label, scope in ((0, INDEX), (0x12345, 0), (0x12345, INDEX)):
@@ -94,8 +97,8 @@ def groups() -> Iterator[Act]:
                     f"IPv6 to {destination}, flow {label}, scope {scope}",
                     uid,
                     (
-                        ("socket", SIX_FAMILY, DGRAM),
-                        ("sendto", b"out", 0, (destination, NOT_ALLOWED, label, scope)),
+                        ("socket", INET6, DGRAM),
+                        ("sendto", b"out", 0, (destination, UNLISTED_PORT, label, scope)),
                     ),
                 )
 

@@ -1,6 +1,6 @@
 """What hostile programs inside examples/host.toml try, and what must leave by it: nothing.
 
-In: nothing.  Out: `ACTS`. An act is socket calls of one user, see `steps.attempt`.  What
+In: nothing.  Out: `ACTS`. An act is socket calls of one user, see `socket_steps.attempt`.  What
 leaves all the same is marked in its line, and is in docs/ways-out.md.
 """
 
@@ -12,29 +12,29 @@ from collections.abc import Iterator
 from tests.support.attack.act import (
     DGRAM,
     FAMILY,
-    HERE,
     INDEX,
     MSG_FASTOPEN,
     NOBODY,
-    NOT_ALLOWED,
     PKTINFO,
     ROOT,
     STREAM,
+    UNLISTED_PORT,
     UPDATER,
+    USERS,
     Act,
     Step,
 )
-from tests.support.attack.socket_variants import tries
+from tests.support.attack.socket_variants import preparations
 from tests.support.host_example import NEIGHBOUR, RESOLVER, SELF, STRANGER
 
 
 def sockets() -> Iterator[Act]:
     """UDP and TCP to where nobody may send, by every way to prepare a socket."""
     for version in (4, 6):
-        for uid in HERE:
+        for uid in USERS:
             for who, place in (("the neighbour", NEIGHBOUR), ("a stranger", STRANGER)):
-                target = (place[version], NOT_ALLOWED)
-                for how, before, flags in tries(version):
+                target = (place[version], UNLISTED_PORT)
+                for how, before, flags in preparations(version):
                     udp = (
                         ("socket", FAMILY[version], DGRAM),
                         *before,
@@ -67,7 +67,7 @@ def others_ways() -> Iterator[Act]:
         far, names = (STRANGER[version], 443), (RESOLVER[version], 53)
         family = FAMILY[version]
         for uid in (NOBODY, ROOT):
-            for how, before, _ in tries(version):
+            for how, before, _ in preparations(version):
                 connect = (("socket", family, STREAM), *before, ("connect", far))
                 yield Act("other's way", f"IPv{version} https with {how}", uid, connect)
                 ask = (("socket", family, DGRAM), *before, ("sendto", b"out", 0, names))

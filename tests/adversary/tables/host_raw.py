@@ -14,15 +14,15 @@ from scapy.packet import Raw
 from tests.support.attack.act import (
     DGRAM,
     FAMILY,
-    FOUR_FAMILY,
-    HERE,
+    INET,
+    INET6,
     NOBODY,
     RAW,
     ROOT,
-    SIX_FAMILY,
+    USERS,
     Act,
 )
-from tests.support.attack.socket_variants import tries
+from tests.support.attack.socket_variants import preparations
 from tests.support.host_example import NEIGHBOUR, SELF, STRANGER
 
 IGMP = 2
@@ -50,7 +50,7 @@ def raw() -> Iterator[Act]:
                 (("socket", family, RAW, number),),
                 "EPERM at socket",
             )
-            for how, before, _ in tries(version):
+            for how, before, _ in preparations(version):
                 if how.startswith("a service's"):
                     continue
                 # Who is far away is asked for by ARP, again and again, where the packet leaves.
@@ -62,7 +62,7 @@ def raw() -> Iterator[Act]:
                     what = f"IPv{version} protocol {number} to {place[version]} with {how}"
                     steps = (("socket", family, RAW, number), *before, send)
                     yield Act("raw socket", what, ROOT, steps, leaves=left)
-        for uid in HERE:
+        for uid in USERS:
             number = 1 if version == 4 else 58
             yield Act(
                 "raw socket",
@@ -72,7 +72,7 @@ def raw() -> Iterator[Act]:
                 "EACCES at socket",
             )
     for source in (SELF[4], "203.0.113.99", "127.0.0.1", "0.0.0.0"):
-        for how, before, _ in tries(4):
+        for how, before, _ in preparations(4):
             if how.startswith("a service's"):
                 continue
             for place in (NEIGHBOUR, STRANGER):
@@ -82,7 +82,7 @@ def raw() -> Iterator[Act]:
                     f"from {source} to {place[4]} with {how}",
                     ROOT,
                     (
-                        ("socket", FOUR_FAMILY, RAW, 255),
+                        ("socket", INET, RAW, 255),
                         *before,
                         ("sendto", packet, 0, (place[4], 0)),
                     ),
@@ -93,14 +93,14 @@ def raw() -> Iterator[Act]:
             "own header",
             f"from {source} to {NEIGHBOUR[6]}",
             ROOT,
-            (("socket", SIX_FAMILY, RAW, 255), ("sendto", packet, 0, (NEIGHBOUR[6], 0))),
+            (("socket", INET6, RAW, 255), ("sendto", packet, 0, (NEIGHBOUR[6], 0))),
         )
     reply = bytes(ICMP(type=0, id=7) / Raw(b"out"))
     yield Act(
         "raw socket",
         "an echo reply that nobody asked for",
         ROOT,
-        (("socket", FOUR_FAMILY, RAW, 1), ("sendto", reply, 0, (STRANGER[4], 0))),
+        (("socket", INET, RAW, 1), ("sendto", reply, 0, (STRANGER[4], 0))),
     )
 
 

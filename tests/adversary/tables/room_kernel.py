@@ -9,13 +9,14 @@ import socket
 import struct
 from collections.abc import Iterator
 
-from tests.support.attack.act import FOUR_FAMILY, INDEX, RAW, ROOT, SIX_FAMILY, Act, Step
+from pbrinit.wire.bootplan import ROOM_READY_GROUP
+from tests.support.attack.act import INDEX, INET, INET6, RAW, ROOT, Act, Step
 from tests.support.host_example import MGMT, NEIGHBOUR, SELF, STRANGER
 
 NETLINK, ROUTE = 16, 0
 NEW_LINK, NEW_ADDRESS, NEW_ROUTE, NEW_NEIGHBOUR, NEW_RULE = 16, 20, 24, 28, 32
 DELETE_ADDRESS = 21
-REQUEST_ACK, CREATE, REPLACE = 5, 0x400, 0x100
+REQUEST_ACK, CREATE, REPLACE, EXCLUSIVE = 5, 0x400, 0x100, 0x200
 MAIN, STATIC, UNICAST, MULTICAST, TO_TABLE = 254, 4, 1, 5, 1
 PROMISC, ALLMULTI, NOARP = 0x100, 0x200, 0x80
 PERMANENT = 0x80
@@ -23,6 +24,14 @@ FOREIGN_MAC = bytes.fromhex("0202deadbeef")
 """Of include/uapi/linux/rtnetlink.h, if.h, neighbour.h, fib_rules.h."""
 
 INSIDE = "169.254.77.4"
+
+DELETE_LINK, GET_LINK = 17, 18
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_LINKINFO, IFLA_NET_NS_PID = 1, 3, 18, 19
+IFLA_GROUP, IFLA_LINK_NETNSID, IFLA_TARGET_NETNSID = 27, 37, 46
+OTHERS = ("r-updater", "r-sshd", "r-resolver", "r-evil", "r-beside", "eth0", "lo")
+"""Devices of the machine, which a room knows by number: its veth's other end is there."""
+
+NUMBERS = range(4)
 
 KINDS = (
     "bareudp", "batadv", "bond", "bridge", "can", "dummy", "erspan", "geneve", "gre", "gretap",
@@ -71,6 +80,31 @@ REFUSED: tuple[tuple[str, tuple[int | bytes, ...]], ...] = (
     ("a fanotify group", (300, 0, 0)),
     ("ptrace of the first", (101, 16, 1, 0, 0)),
     ("shared memory", (29, 0, 4096, 0o1600)),
+    ("unshare as clone", (56, 0x10000000 | 17, 0, 0, 0, 0)),
+    ("unshare as clone3", (435, struct.pack("=Q", 0x10000000) + bytes(80), 88)),
+    ("the processor before all others", (144, 0, 1, struct.pack("=i", 1))),
+    ("the same for the first process", (144, 1, 2, struct.pack("=i", 99))),
+    (
+        "the same with a deadline",
+        (314, 0, struct.pack("=IIQiIQQQ", 48, 6, 0, 0, 0, 10**6, 10**7, 10**7), 0),
+    ),
+    ("more of the processor", (141, 0, 0, -20)),
+    ("more of it for all of this user", (141, 2, 0, -20)),
+    ("memory that stays", (151, 3)),
+    ("a machine's user", (117, 1 << 30, 1 << 30, 1 << 30)),
+    ("a machine's group", (119, 1 << 30, 1 << 30, 1 << 30)),
+    ("a machine's groups", (116, 1, struct.pack("=I", 1 << 30))),
+    ("more processes", (160, 6, struct.pack("=QQ", 2**64 - 1, 2**64 - 1))),
+    ("more files", (160, 7, struct.pack("=QQ", 1 << 20, 1 << 20))),
+    ("the owner of /dev/null", (92, b"/dev/null", 0, 0)),
+    ("the mode of /dev/null", (90, b"/dev/null", 0)),
+    ("the times of /dev/null", (280, -100, b"/dev/null", bytes(32), 0)),
+    ("a link to /dev/null", (86, b"/dev/null", b"/run/null")),
+    ("the owner of /", (92, b"/", 0, 0)),
+    ("the mode of /usr", (90, b"/usr", 0)),
+    ("a privileged file", (188, b"/run", b"security.capability", bytes(20), 20, 0)),
+    ("a pid of another", (434, 2, 0)),
+    ("a root beyond /", (161, b"/proc/2/root")),
 )
 """System calls of x86-64 by number, most with arguments that one who may would be let do."""
 
@@ -78,8 +112,23 @@ FILES = ("/dev/mem", "/dev/kmem", "/dev/port", "/dev/kmsg", "/dev/ttyS0", "/dev/
          "/dev/console", "/dev/net/tun", "/dev/vda", "/proc/kcore", "/proc/kmsg",
          "/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/net/ipv4/ip_forward",
          "/proc/sys/net/ipv4/conf/eth0/forwarding", "/proc/sys/kernel/modprobe",
-         "/etc/pbrinit/plan", "/init", "/usr/bin/python3", "/sys/kernel/mm")  # fmt: skip
-WRITE_ONLY = 1
+         "/etc/pbrinit/plan", "/init", "/usr/bin/python3", "/sys/kernel/mm",
+         "/proc/self/uid_map", "/proc/self/gid_map", "/proc/self/setgroups",
+         "/proc/sys/user/max_user_namespaces", "/proc/sys/kernel/threads-max",
+         "/sys/fs/cgroup/programs/evil/memory.max", "/sys/fs/cgroup/cgroup.procs")  # fmt: skip
+WRITE_ONLY, READ_ONLY = 1, 0
+
+SECRETS = (
+    "/etc/pbrinit", "/etc/pbrinit/plan", "/etc/pbrinit/policy.toml", "/etc/pbrinit/password",
+    "/etc/secret", "/etc/secret/of-updater", "/init", "/run/brokers", "/run/rooms",
+    "/run/programs", "/sys/fs/cgroup",
+)  # fmt: skip
+"""What a room has no name for: what PID 1 lives on, and the files of other programs."""
+
+WAYS = (
+    "", "/proc/1/root", "/proc/self/root", "/proc/self/cwd", "/proc/thread-self/root",
+    "/proc/1/cwd", "/proc/2/root", "/dev/fd/../..", "/run/../../../..",
+)  # fmt: skip
 
 
 def _attribute(kind: int, data: bytes) -> bytes:
@@ -109,8 +158,8 @@ def another_wire() -> Iterator[Act]:
 def no_address() -> Iterator[Act]:
     """It gives up its addresses of IPv4, and so is nobody."""
     for address in (SELF[4], INSIDE):
-        body = struct.pack("=BBBBI", FOUR_FAMILY, 32, 0, 0, INDEX)
-        body += _attribute(2, socket.inet_pton(FOUR_FAMILY, address))
+        body = struct.pack("=BBBBI", INET, 32, 0, 0, INDEX)
+        body += _attribute(2, socket.inet_pton(INET, address))
         yield Act("change", f"not {address}", ROOT, _message(DELETE_ADDRESS, body, 0), "done")
 
 
@@ -119,7 +168,7 @@ def changes() -> Iterator[Act]:
     everything = PROMISC | ALLMULTI
     yield _changed("promiscuous", _link(INDEX, everything, everything))
     yield _changed("a greater MTU", _link(INDEX, 0, 0, _attribute(4, struct.pack("=I", 9000))))
-    for family, version, length in ((FOUR_FAMILY, 4, 24), (SIX_FAMILY, 6, 64)):
+    for family, version, length in ((INET, 4, 24), (INET6, 6, 64)):
         for who in (NEIGHBOUR, STRANGER, MGMT):
             address = socket.inet_pton(family, who[version])
             body = struct.pack("=BBBBI", family, length, 2 * (version == 6), 0, INDEX)
@@ -162,4 +211,54 @@ def calls() -> Iterator[Act]:
         yield Act("signal", f"process {number}", ROOT, (("syscall", 62, number, 0),))
 
 
-IN_A_ROOM = (devices, calls)
+def others_devices() -> Iterator[Act]:
+    """Devices of the machine, by the number that the room has for the machine's network."""
+    for number in NUMBERS:
+        there = _attribute(IFLA_TARGET_NETNSID, struct.pack("=i", number))
+        linked = _attribute(IFLA_LINK_NETNSID, struct.pack("=i", number))
+        veth = _attribute(IFLA_LINKINFO, _attribute(1, b"veth"))
+        for name in OTHERS:
+            named = _attribute(IFLA_IFNAME, name.encode() + b"\0")
+            for what, kind, body, flags in (
+                ("deleted", DELETE_LINK, _link(0, 0, 0, named, there), 0),
+                ("set down", NEW_LINK, _link(0, 0, 1, named, there), 0),
+                ("another MAC", NEW_LINK,
+                 _link(0, 0, 0, named, there, _attribute(IFLA_ADDRESS, FOREIGN_MAC)), 0),
+                ("made", NEW_LINK, _link(0, 1, 1, named, there, veth), CREATE),
+                ("made as another's end", NEW_LINK, _link(0, 1, 1, named, linked, veth),
+                 CREATE | EXCLUSIVE),
+                ("looked at", GET_LINK, _link(0, 0, 0, named, there), 0),
+            ):  # fmt: skip
+                yield Act("device there", f"{number} {name} {what}", ROOT,
+                          _message(kind, body, flags))  # fmt: skip
+        for index in range(1, 9):
+            yield Act("device there", f"{number} {index} deleted", ROOT,
+                      _message(DELETE_LINK, _link(index, 0, 0, there), 0))  # fmt: skip
+        gone = _link(INDEX, 0, 0, there)
+        yield Act("device there", f"{number} eth0 moved", ROOT, _message(NEW_LINK, gone, 0))
+    for process in range(2, 40):
+        away = _link(INDEX, 0, 0, _attribute(IFLA_NET_NS_PID, struct.pack("=I", process)))
+        yield Act("device there", f"eth0 to process {process}", ROOT, _message(NEW_LINK, away, 0))
+
+
+def forged(device: str) -> Iterator[Act]:
+    """By root of the machine: a device of this name in the place of the one that is there, marked
+    as that one is, and up.
+    """
+    named = _attribute(IFLA_IFNAME, device.encode() + b"\0")
+    veth = _attribute(IFLA_LINKINFO, _attribute(1, b"veth"))
+    yield Act("forged", "gone", ROOT, _message(DELETE_LINK, _link(0, 0, 0, named), 0))
+    yield Act("forged", "made", ROOT, _message(NEW_LINK, _link(0, 0, 0, named, veth), CREATE))
+    group = _attribute(IFLA_GROUP, struct.pack("=I", ROOM_READY_GROUP))
+    yield Act("forged", "marked", ROOT, _message(NEW_LINK, _link(0, 0, 0, named, group), 0))
+    yield Act("forged", "up", ROOT, _message(NEW_LINK, _link(0, 1, 1, named), 0))
+
+
+def secrets() -> Iterator[Act]:
+    """Files that are no program's, and other programs' files, by every way that leads to a root."""
+    for way in WAYS:
+        for path in SECRETS:
+            yield Act("secret", way + path, ROOT, (("open", way + path, READ_ONLY),))
+
+
+IN_A_ROOM = (devices, calls, others_devices, secrets)

@@ -21,7 +21,7 @@ from tests.support.attack.act import (
     FAMILY,
     RAW,
     ROOT,
-    SOL,
+    SOCKET_LEVEL,
     STREAM,
     Act,
 )
@@ -103,8 +103,8 @@ def from_nobody() -> Iterator[Act]:
     for there in ("255.255.255.255", "224.0.0.1"):
         steps = (
             ("socket", FAMILY[4], DGRAM),
-            ("setsockopt", SOL, BINDTODEVICE, DEVICE),
-            ("setsockopt", SOL, BROADCAST, 1),
+            ("setsockopt", SOCKET_LEVEL, BINDTODEVICE, DEVICE),
+            ("setsockopt", SOCKET_LEVEL, BROADCAST, 1),
             ("sendto", b"out", 0, (there, 53)),
         )
         yield Act("nobody", there, ROOT, steps, "done")

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Dot1Q
 from scapy.packet import Raw
 
 from tests.adversary.tables.host_tricks import CUTS, cut
-from tests.support.attack.router_frames import between, to_router
+from tests.support.attack.router_frames import packet_ends, to_router
 from tests.support.attack.shot import Shot, echo, ether, icmp, ip, tcp, udp
 from tests.support.host_example import VERSIONS
 from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
@@ -54,7 +54,7 @@ def passing() -> Iterator[Shot]:
                 for protocol, body in (("tcp", tcp), ("udp", udp)):
                     for dport in (*ASKED, 40000):
                         for sport in OWN:
-                            packet = ip(*between(way, who, version)) / body(sport, dport)
+                            packet = ip(*packet_ends(way, who, version)) / body(sport, dport)
                             asked = (way, who, protocol, sport, dport)
                             rejected = is_rejected(way, who, protocol, dport)
                             yield Shot(
@@ -101,7 +101,7 @@ def tricks() -> Iterator[Shot]:
     """Of what may pass whole: fragments, options, headers, other protocols, other directions."""
     for version in VERSIONS:
         for way, who in ((LAN, "host"), (WAN, "server")):
-            ends = between(way, who, version)
+            ends = packet_ends(way, who, version)
             for how in CUTS:
                 pieces = cut(ip(*ends) / tcp(40000, 443) / Raw(bytes(64)), how)
                 yield Shot("fragment", f"IPv{version} https from {ends[0]}, {how}",
@@ -120,14 +120,14 @@ def tricks() -> Iterator[Shot]:
                 yield Shot("hardware address", f"IPv{version} https from {ends[0]} to {what} MAC",
                            (bytes(ether(PEER_MACS[way], mac) / packet),), nic=way)  # fmt: skip
     for way, who in ((LAN, "host"), (WAN, "server")):
-        source, target = between(way, who, 4)
+        source, target = packet_ends(way, who, 4)
         route = IP(src=source, dst=ROUTER[way][4], options=[IPOption_LSRR(routers=[target])])
         yield Shot("IP option", f"a source route by the router from {source}",
                    (to_router(way, route / tcp(40000, 443)),), nic=way)  # fmt: skip
         record = IP(src=source, dst=target, options=[IPOption_RR(routers=["0.0.0.0"] * 3)])
         yield Shot("IP option", f"a record of the route from {source}",
                    (to_router(way, record / tcp(40000, 443)),), passes=True, nic=way)  # fmt: skip
-        source, target = between(way, who, 6)
+        source, target = packet_ends(way, who, 6)
         for kind in (0, 2, 3, 4):
             head = IPv6ExtHdrRouting(type=kind, addresses=[target])
             packet = IPv6(src=source, dst=ROUTER[way][6]) / head / tcp(40000, 443)
@@ -149,7 +149,7 @@ def flags() -> Iterator[Shot]:
             (LAN, "host", 443, True), (LAN, "host", 8080, False),
             (WAN, "server", 443, True), (WAN, "host", 443, False),
         ):  # fmt: skip
-            ends = between(way, who, version)
+            ends = packet_ends(way, who, version)
             for number in range(64):
                 letters = "".join(f for bit, f in enumerate("FSRPAU") if number >> bit & 1)
                 yield Shot("TCP flags",
@@ -163,7 +163,7 @@ def icmp_types() -> Iterator[Shot]:
     for version in VERSIONS:
         for way in (WAN, LAN):
             for kind in range(256):
-                ends = between(way, "host", version)
+                ends = packet_ends(way, "host", version)
                 yield Shot("ICMP type", f"IPv{version} type {kind} from {ends[0]}",
                            (to_router(way, icmp(*ends, kind, 0)),), passes=True,
                            nic=way)  # fmt: skip
@@ -173,7 +173,7 @@ def tagged() -> Iterator[Shot]:
     """VLAN tags. One of VLAN 0 says nothing but a priority (IEEE 802.1Q 9.6)."""
     for version in VERSIONS:
         for way, who in ((LAN, "host"), (WAN, "server")):
-            packet = ip(*between(way, who, version))
+            packet = ip(*packet_ends(way, who, version))
             for number in (0, 1, 2, 100, 4094):
                 tags = Dot1Q(vlan=number, prio=5)
                 frame = ether(PEER_MACS[way], GUEST_MACS[way]) / tags / packet / tcp(40000, 443)

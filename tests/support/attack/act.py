@@ -1,6 +1,6 @@
-"""Calls of a program inside as data, and the numbers that they need.
+"""System calls of a program on the guest, as data, and the numbers that they need.
 
-In: nothing (values only).  Out: `Act`, one a line in the tables of this folder.
+In: nothing (values only).  Out: `Act`, one a line in tests/adversary/tables.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ from typing import Any
 
 UPDATER, NOBODY, ROOT = 1001, 65534, 0
 DEVICE, INDEX = b"eth0\0", 2
-SOL, IP_LEVEL, SIX = socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_IPV6
+SOCKET_LEVEL, IP_LEVEL, IPV6_LEVEL = socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_IPV6
 STREAM, DGRAM, RAW = int(socket.SOCK_STREAM), int(socket.SOCK_DGRAM), int(socket.SOCK_RAW)
-FOUR_FAMILY, SIX_FAMILY = int(socket.AF_INET), int(socket.AF_INET6)
-FAMILY = {4: FOUR_FAMILY, 6: SIX_FAMILY}
+INET, INET6 = int(socket.AF_INET), int(socket.AF_INET6)
+FAMILY = {4: INET, 6: INET6}
 BINDTODEVICE, BINDTOIFINDEX, DONTROUTE, MARK, BROADCAST, PRIORITY = 25, 62, 5, 36, 6, 12
 """Of SOL_SOCKET (include/uapi/asm-generic/socket.h)."""
 
-FREEBIND = {4: (int(IP_LEVEL), 15), 6: (int(SIX), 78)}
-TRANSPARENT = {4: (int(IP_LEVEL), 19), 6: (int(SIX), 75)}
-UNICAST_IF = {4: (int(IP_LEVEL), 50), 6: (int(SIX), 76)}
-PKTINFO = {4: (int(IP_LEVEL), 8), 6: (int(SIX), 50)}
-MULTICAST_IF = {4: (int(IP_LEVEL), 32), 6: (int(SIX), 17)}
+FREEBIND = {4: (int(IP_LEVEL), 15), 6: (int(IPV6_LEVEL), 78)}
+TRANSPARENT = {4: (int(IP_LEVEL), 19), 6: (int(IPV6_LEVEL), 75)}
+UNICAST_IF = {4: (int(IP_LEVEL), 50), 6: (int(IPV6_LEVEL), 76)}
+PKTINFO = {4: (int(IP_LEVEL), 8), 6: (int(IPV6_LEVEL), 50)}
+MULTICAST_IF = {4: (int(IP_LEVEL), 32), 6: (int(IPV6_LEVEL), 17)}
 """Level and number of options (include/uapi/linux/in.h, in6.h)."""
 
 MSG_DONTROUTE, MSG_FASTOPEN = 4, 0x20000000
-HERE = (UPDATER, NOBODY, ROOT)
-NOT_ALLOWED = 123
+USERS = (UPDATER, NOBODY, ROOT)
+UNLISTED_PORT = 123
 Step = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Act:
-    """Calls of one user; `leaves`: what goes out of the card, in the words of `seen.words`.
+    """Calls of one user. `leaves` is what the card sends, as `observation.frame_words` writes it.
 
-    `told` is what the program is told; where it is None whatever it is told will do, as
-    nothing leaves (a socket bound to the device is turned back, which it takes for sent).
+    `result` is what the calls return. None accepts every result: what counts is that nothing is
+    sent (the packet of a socket that is bound to the device is dropped after the call succeeds).
     """
 
     kind: str
     what: str
     uid: int
     steps: tuple[Step, ...]
-    told: str | None = None
+    result: str | None = None
     leaves: str = ""
 
     @property
     def user(self) -> str:
-        """Who acts."""
+        """The name of the user who makes the calls."""
         return {UPDATER: "updater", NOBODY: "nobody", ROOT: "root"}[self.uid]

@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -ISB
-"""The program inside: runs in the guest beside PID 1, and does what it is told.
+"""The agent: a program that runs in the guest beside PID 1 and executes what the test sends.
 
 In: lines on the second serial port, each (function, arguments) as a Python literal.  Out: a line
-for each, (True, result) or (False, error).  It is a test's own archive beside the shipped image,
-started by the kernel's `rdinit=`: it leaves a child behind and becomes the shipped `/init`.
-It has the modules that are in the image, and no others.
+for each, (True, result) or (False, error).  The agent comes in an archive of the test's own, after
+the shipped image, in the place of `/init`. It forks a child and becomes a copy of the shipped
+`/init`. It has only the modules that are in the image.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ TAPS: list[tuple[int, int, socket.socket]] = []
 BUFFER = 4 * 1024 * 1024
 SO_RCVBUFFORCE = 33
 LISTENERS: list[socket.socket] = []
-CALLS: list[socket.socket] = []
-CALL_SECONDS = 1.0
-LINE = "/run/line"
+CONNECTIONS: list[socket.socket] = []
+CONNECTION_SECONDS = 1.0
+SOCKET_PATH = "/run/line"
 FOLDER = "/adversary"
+SHIPPED_INIT = f"{FOLDER}/shipped-init"
 
 
 def tap(option: int = SO_RCVBUFFORCE) -> int:
@@ -48,9 +49,9 @@ def tap(option: int = SO_RCVBUFFORCE) -> int:
     return len(TAPS)
 
 
-def tapped() -> list[tuple[int, int, int]]:
-    """The tags of all that was delivered since it was last asked, with version and protocol."""
-    found: set[tuple[int, int, int]] = set()
+def tapped_tags() -> list[tuple[int, int, int]]:
+    """Tag, version and protocol of each packet delivered since the last call."""
+    tags: set[tuple[int, int, int]] = set()
     for version, protocol, raw in TAPS:
         while True:
             try:
@@ -59,13 +60,13 @@ def tapped() -> list[tuple[int, int, int]]:
                 break
             at = data.find(MAGIC)
             while at >= 0:
-                found.add((data[at + 2] << 8 | data[at + 3], version, protocol))
+                tags.add((data[at + 2] << 8 | data[at + 3], version, protocol))
                 at = data.find(MAGIC, at + 2)
-    return sorted(found)
+    return sorted(tags)
 
 
 def listen(protocol: str, port: int, family: int, address: str = "") -> None:
-    """A listener, kept for good."""
+    """Open a listening socket, which stays open."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     server = socket.socket(family, kind)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -77,8 +78,8 @@ def listen(protocol: str, port: int, family: int, address: str = "") -> None:
     LISTENERS.append(server)
 
 
-def serve(protocol: str, port: int, family: int, words: bytes) -> None:
-    """Say words to whoever comes, in a child, until the machine ends."""
+def serve(protocol: str, port: int, family: int, data: bytes) -> None:
+    """Send data to each client, in a child process, until the machine stops."""
     listen(protocol, port, family)
     server = LISTENERS.pop()
     if os.fork():
@@ -88,68 +89,70 @@ def serve(protocol: str, port: int, family: int, words: bytes) -> None:
         try:
             if protocol == "tcp":
                 connection, _ = server.accept()
-                connection.sendall(words)
+                connection.sendall(data)
                 connection.close()
             else:
                 _, source = server.recvfrom(65535)
-                server.sendto(words, source)
+                server.sendto(data, source)
         except OSError:
-            continue  # he went, or may not be answered
+            continue  # the client is gone, or the policy refuses the answer
 
 
-def heard(number: int) -> list[tuple[bytes, Any]]:
-    """What came to a listener, by its number in order: (data, source) of each."""
+def received(number: int) -> list[tuple[bytes, Any]]:
+    """What a listener received, (data, source) of each; listeners are numbered from 0."""
     server = LISTENERS[number]
     server.setblocking(False)
-    found: list[tuple[bytes, Any]] = []
+    messages: list[tuple[bytes, Any]] = []
     while True:
         try:
             if server.type == socket.SOCK_STREAM:
                 connection, source = server.accept()
                 connection.close()
-                found.append((b"", source[:2]))
+                messages.append((b"", source[:2]))
             else:
                 data, source = server.recvfrom(65535)
-                found.append((data, source[:2]))
+                messages.append((data, source[:2]))
         except BlockingIOError:
-            return found
+            return messages
 
 
-def dial(uid: int, protocol: str, source: str, address: str, port: int) -> int:
-    """Connect as a user, from a source or from any; the number of the call."""
+def connect(uid: int, protocol: str, source: str, address: str, port: int) -> int:
+    """Connect as a user, from a source or from any; the connection's number."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    call = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
-    os.fchown(call.fileno(), uid, -1)
-    call.settimeout(CALL_SECONDS)
+    connection = socket.socket(
+        family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    )
+    os.fchown(connection.fileno(), uid, -1)
+    connection.settimeout(CONNECTION_SECONDS)
     if source:
-        call.bind((source, 0))
-    call.connect((address, port))
-    CALLS.append(call)
-    return len(CALLS) - 1
+        connection.bind((source, 0))
+    connection.connect((address, port))
+    CONNECTIONS.append(connection)
+    return len(CONNECTIONS) - 1
 
 
-def take(number: int) -> int:
-    """Take the next who calls a listener, by its number in order; the number of the call."""
-    LISTENERS[number].settimeout(CALL_SECONDS)
-    call, _ = LISTENERS[number].accept()
-    call.settimeout(CALL_SECONDS)
-    CALLS.append(call)
-    return len(CALLS) - 1
+def accept(number: int) -> int:
+    """Accept the next connection of a listener, by its number; the connection's number."""
+    LISTENERS[number].settimeout(CONNECTION_SECONDS)
+    connection, _ = LISTENERS[number].accept()
+    connection.settimeout(CONNECTION_SECONDS)
+    CONNECTIONS.append(connection)
+    return len(CONNECTIONS) - 1
 
 
-def say(number: int, words: bytes) -> str:
-    """Say something in a call: "said", or why not."""
+def send(number: int, data: bytes) -> str:
+    """Send data on a connection: "sent", or the error's name."""
     try:
-        CALLS[number].sendall(words)
+        CONNECTIONS[number].sendall(data)
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error))
-    return "said"
+    return "sent"
 
 
-def hear(number: int) -> bytes:
-    """What is said next in a call; nothing where it stays silent."""
+def receive(number: int) -> bytes:
+    """What a connection receives next; nothing if no data comes in time."""
     try:
-        return CALLS[number].recv(64)
+        return CONNECTIONS[number].recv(64)
     except TimeoutError:
         return b""
 
@@ -161,13 +164,13 @@ def read(path: str) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Write into a file that is there."""
+    """Write into a file that exists."""
     with open(path, "w") as file:
         file.write(text)
 
 
-def done(line: bytes, functions: dict[str, Any]) -> tuple[bool, Any]:
-    """Have one line's function done; what came of it."""
+def execute(line: bytes, functions: dict[str, Any]) -> tuple[bool, Any]:
+    """Call the function that a line names; whether it succeeded, and its result or error."""
     try:
         name, arguments = eval(line)
         return (True, functions[name](*arguments))
@@ -176,7 +179,7 @@ def done(line: bytes, functions: dict[str, Any]) -> tuple[bool, Any]:
 
 
 def _serve() -> None:
-    """Do what the lines say, until the machine ends."""
+    """Execute the lines, until the machine stops."""
     while not os.path.exists(PORT):
         time.sleep(0.05)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
@@ -188,12 +191,12 @@ def _serve() -> None:
 
     functions = {**vars(socket_steps), **vars(room_access), **globals()}
     commands = os.fdopen(os.dup(port), "rb", buffering=4096)
-    _say(port, (True, "here"))
+    _reply(port, (True, "ready"))
     for line in commands:
-        _say(port, done(line, functions))
+        _reply(port, execute(line, functions))
 
 
-def _say(port: int, result: tuple[bool, Any]) -> None:
+def _reply(port: int, result: tuple[bool, Any]) -> None:
     data = repr(result).encode() + b"\n"
     while data:
         data = data[os.write(port, data) :]
@@ -209,9 +212,9 @@ def _raw(port: int) -> None:
 
 
 def main() -> None:
-    """As the kernel starts it: leave a child and become the shipped PID 1."""
+    """Started by the kernel: fork a child, then become the shipped PID 1."""
     if os.getpid() == 1 and os.fork():
-        os.execv("/init", ["/init"])
+        os.execv(SHIPPED_INIT, ["/init"])
     _serve()
 
 

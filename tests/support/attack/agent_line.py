@@ -1,6 +1,6 @@
-"""The line to the agent inside a guest: its second serial port, as a Unix socket here.
+"""The connection to the agent in a guest: the guest's second serial port, here a Unix socket.
 
-In: a function of `agent` by its name, and plain values.  Out: what it gave back.
+In: the name of a function of `agent`, and plain values.  Out: what the function returned.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from typing import Any
 BOOT_SECONDS = 180.0
 ANSWER_SECONDS = 60.0
 AGENT = Path(__file__).with_name("agent.py")
-BEGIN = "rdinit=/usr/bin/python3"
-END = "-- -ISB /adversary/agent.py"
-"""Added to the kernel's command line: who is started first, and what the kernel hands to it
-(init/main.c, argv_init). The agent then becomes the shipped `/init`."""
+SHIPPED_INIT = "shipped-init"
+"""A copy of the image's `/init`, beside the agent, which replaces `/init` and becomes this copy."""
 
 
 class AgentError(AssertionError):
-    """What went wrong inside."""
+    """The agent raised an error or did not answer."""
 
 
-class Inside:
-    """The agent's line. A context manager; QEMU connects when it starts."""
+class AgentLine:
+    """The connection to the agent. A context manager; QEMU connects when it starts."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="inside-")
@@ -44,7 +42,7 @@ class Inside:
         chardev = f"socket,id=agent,path={self._path},server=off"
         return ["-chardev", chardev, "-serial", "chardev:agent"]
 
-    def __enter__(self) -> Inside:
+    def __enter__(self) -> AgentLine:
         return self
 
     def __exit__(
@@ -59,13 +57,13 @@ class Inside:
         self._folder.cleanup()
 
     def wait(self) -> None:
-        """Wait until the agent is there."""
+        """Wait until the agent is ready."""
         self._listener.settimeout(BOOT_SECONDS)
         self._line, _ = self._listener.accept()
         self._answer(BOOT_SECONDS)
 
     def do(self, function: str, *arguments: Any) -> Any:
-        """Have a function done; raises AgentError with what it raised."""
+        """Call a function of the agent; raises AgentError with what it raised."""
         assert self._line is not None
         self._line.sendall(repr((function, arguments)).encode() + b"\n")
         return self._answer(ANSWER_SECONDS)
@@ -80,7 +78,7 @@ class Inside:
             self._line.settimeout(left)
             piece = self._line.recv(65536)
             if not piece:
-                raise AgentError("the guest is gone")
+                raise AgentError("the guest has stopped")
             self._waiting += piece
         line, _, self._waiting = self._waiting.partition(b"\n")
         good, result = ast.literal_eval(line.decode())

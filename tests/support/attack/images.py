@@ -1,6 +1,6 @@
-"""The images that are put under fire, booted and made ready: taps set, ports listened on.
+"""The images that are attacked, booted and prepared: taps are open, ports listen.
 
-In: what `make test` built, and a plan where it is not to be the shipped one.  Out: a `Bench`.
+In: what `make test` built, and a plan if the shipped one is to be replaced.  Out: an `AttackRange`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pbrinit.plan.plan import Plan
 from pbrinit.wire import bootplan
 from tests.support import router_example
 from tests.support.attack.agent_line import ANSWER_SECONDS
-from tests.support.attack.markers import Fences
-from tests.support.attack.range import Bench, booted
-from tests.support.attack.router_frames import first_words
+from tests.support.attack.markers import Markers
+from tests.support.attack.range import AttackRange, boot_range
+from tests.support.attack.router_frames import first_shots
 from tests.support.host_example import MGMT, NEIGHBOUR, RESOLVER, ROUTER, SELF
 from tests.support.vm.built_image import direct, with_plan, with_programs
 
@@ -35,64 +35,68 @@ ROUTER_POLICY = Path("examples/router.toml")
 @contextmanager
 def gate(
     name: str, artefacts: Artefacts, accelerated: Accelerator, plan: Plan | None = None
-) -> Iterator[Bench]:
+) -> Iterator[AttackRange]:
     """examples/host.toml, or another plan for the same machine; a program listens on port 22."""
     on_link = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
-    fences = Fences(MGMT[4], SELF[4])
-    with image(artefacts, plan) as initramfs:
+    markers = Markers(MGMT[4], SELF[4])
+    with initramfs_with(artefacts, plan) as initramfs:
         boots = direct(artefacts, initramfs)
-        with booted(name, boots, accelerated, fences, [on_link]) as bench:
-            make_ready(bench)
-            yield bench
+        with boot_range(name, boots, accelerated, markers, [on_link]) as attack_range:
+            make_ready(attack_range)
+            yield attack_range
 
 
 @contextmanager
-def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
-    """examples/router.toml, with a program on port 22; everybody answers who is asked for."""
-    near = ["192.0.2.1", "2001:db8::1"]
-    inside = [place[version] for place in router_example.INSIDE.values() for version in (4, 6)]
-    fences = Fences(
+def router(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[AttackRange]:
+    """examples/router.toml, with a program on port 22; the peer answers for all its addresses."""
+    router_addresses = ["192.0.2.1", "2001:db8::1"]
+    inside = [
+        addresses[version] for addresses in router_example.INSIDE.values() for version in (4, 6)
+    ]
+    markers = Markers(
         router_example.HOST[4], router_example.ROUTER[router_example.LAN][4], router_example.LAN
     )
-    with image(artefacts, load(ROUTER_POLICY), "router") as initramfs:
+    with initramfs_with(artefacts, load(ROUTER_POLICY), "router") as initramfs:
         boots = direct(artefacts, initramfs)
-        with booted("router", boots, accelerated, fences, [near, inside]) as bench:
+        with boot_range(
+            "router", boots, accelerated, markers, [router_addresses, inside]
+        ) as attack_range:
             for family in (socket.AF_INET, socket.AF_INET6):
-                bench.inside.do("listen", "tcp", 22, int(family))
-            bench.inside.do("tap")
+                attack_range.agent.do("listen", "tcp", 22, int(family))
+            attack_range.agent.do("tap")
             give_up = time.monotonic() + ANSWER_SECONDS
-            while not all(seen.good for seen in bench.fire(list(first_words()))):
+            while not all(seen.as_expected for seen in attack_range.fire(list(first_shots()))):
                 assert time.monotonic() < give_up, "the router passes nothing on"
-            yield bench
+            yield attack_range
 
 
 @contextmanager
-def rooms(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[Bench]:
+def rooms(artefacts: Artefacts, accelerated: Accelerator) -> Iterator[AttackRange]:
     """evil.toml, with the agent as each of its programs."""
     on_link = [*ROUTER.values(), *RESOLVER.values(), *NEIGHBOUR.values()]
-    fences = Fences(MGMT[4], SELF[4])
+    markers = Markers(MGMT[4], SELF[4])
     with TemporaryDirectory(prefix="adversary-") as folder:
         boots = with_programs(artefacts, Path(folder), EVIL)
-        with booted("rooms", boots, accelerated, fences, [on_link]) as bench:
+        with boot_range("rooms", boots, accelerated, markers, [on_link]) as attack_range:
             for version in (4, 6):
-                assert bench.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"
-            yield bench
+                assert attack_range.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"
+            yield attack_range
 
 
-def make_ready(bench: Bench) -> None:
-    """Listen on port 22, tell the guest where its gateways are, and tap all that is delivered."""
+def make_ready(attack_range: AttackRange) -> None:
+    """Listen on port 22, have the guest resolve its gateways, and tap all that is delivered."""
     for family in (socket.AF_INET, socket.AF_INET6):
-        bench.inside.do("listen", "tcp", 22, int(family))
+        attack_range.agent.do("listen", "tcp", 22, int(family))
     for version in (4, 6):
-        assert bench.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"
-    bench.inside.do("tap")
+        assert attack_range.peers[0].ping(MGMT[version], SELF[version]).verdict == "reply"
+    attack_range.agent.do("tap")
 
 
 @contextmanager
-def image(artefacts: Artefacts, plan: Plan | None, policy: str = "host") -> Iterator[Path]:
-    """The shipped initramfs in a place of its own, its plan written over by another if given.
+def initramfs_with(artefacts: Artefacts, plan: Plan | None, policy: str = "host") -> Iterator[Path]:
+    """A copy of the shipped initramfs, with another plan if one is given.
 
-    The kernel unpacks archive after archive, and the last file of a name stays.
+    The kernel unpacks archive after archive; the last file of a name replaces the others.
     """
     with TemporaryDirectory(prefix="adversary-") as folder:
         if plan is None:

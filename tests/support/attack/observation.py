@@ -1,6 +1,6 @@
-"""What came of a shot, and what a frame says in a word or two.
+"""The outcome of a shot, and frames described in a word or two.
 
-In: frames of the guest, what its taps were handed.  Out: `Seen`, words.
+In: frames that the guest sent, what its taps received.  Out: `Observation`, words.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tests.support.vm.probe import answer
 from tests.support.vm.wire import Frame
 
 EXTENSIONS = (0, 43, 44, 60)
-"""IPv6 headers that a raw socket sees as protocols; what they carry may still be dropped."""
+"""IPv6 headers that a raw socket receives as protocols; their payload may still be dropped."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What came of a shot. `frames`: what the guest sent, by any of its cards."""
+class Observation:
+    """The outcome of a shot. `frames` is what the guest sent, by any of its cards."""
 
     shot: Shot
     arrived: tuple[tuple[int, int], ...]
@@ -30,66 +30,66 @@ class Seen:
 
     @property
     def answer(self) -> str:
-        """What came back by the card of the shot, and was not passed on to it."""
-        back = (told(frame.packet) for nic, frame in self.frames if nic == self.shot.nic)
+        """The replies on the card of the shot."""
+        back = (reply_words(frame.packet) for nic, frame in self.frames if nic == self.shot.nic)
         return " ".join(dict.fromkeys(back))
 
     @property
-    def passed(self) -> bool:
-        """Whether it left by another card."""
+    def forwarded(self) -> bool:
+        """Whether its packet was sent by another card."""
         return any(nic != self.shot.nic and self.shot.tags & tags(frame.data)
                    for nic, frame in self.frames)  # fmt: skip
 
     @property
     def stray(self) -> tuple[str, ...]:
-        """What left by another card and is not the packet of the shot."""
+        """Frames that another card sent and that are not the packet of the shot."""
         return tuple(
-            told(frame.packet)
+            reply_words(frame.packet)
             for nic, frame in self.frames
             if nic != self.shot.nic and not self.shot.tags & tags(frame.data)
         )
 
     @property
-    def handed_on(self) -> bool:
-        """Whether a protocol was handed what the packet carries."""
+    def delivered(self) -> bool:
+        """Whether the packet was delivered to a protocol."""
         return any(version == 4 or number not in EXTENSIONS for version, number in self.arrived)
 
     @property
-    def good(self) -> bool:
-        """Whether all is as the shot says."""
+    def as_expected(self) -> bool:
+        """Whether the outcome is what the shot expects."""
         return (
-            self.handed_on == self.shot.arrives
+            self.delivered == self.shot.arrives
             and self.answer in (self.shot.answer, *([""] if self.shot.limited else []))
-            and self.passed == self.shot.passes
+            and self.forwarded == self.shot.passes
             and not self.stray
         )
 
 
-def told(packet: Packet) -> str:
-    """What a frame says to a shot, in a word or two."""
-    said = answer(packet)
-    if said is None:
-        return words(packet)
+def reply_words(packet: Packet) -> str:
+    """A reply to a shot, in a word or two."""
+    reply = answer(packet)
+    if reply is None:
+        return frame_words(packet)
     # With ECN a SYN-ACK has one flag more (RFC 3168 6.1.1).
-    return "syn-ack" if said.verdict == "tcp SAE" else said.verdict
+    return "syn-ack" if reply.verdict == "tcp SAE" else reply.verdict
 
 
-def words(packet: Packet) -> str:
-    """Whose frame it is and what it asks."""
+def frame_words(packet: Packet) -> str:
+    """A frame's protocol and ends, in a few words."""
     body = packet.payload
     inner = body.payload
-    found = packet.summary()
+    summary = packet.summary()
     if isinstance(body, ARP):
-        found = f"arp who-has {body.pdst}" if body.op == 1 else "arp reply"
+        summary = f"arp who-has {body.pdst}" if body.op == 1 else "arp reply"
     elif isinstance(inner, ICMP):
-        found = f"icmp {inner.type}/{inner.code}"
+        summary = f"icmp {inner.type}/{inner.code}"
     elif isinstance(inner, ICMPv6ND_NS):
-        found = f"who-has {inner.tgt}"
+        summary = f"who-has {inner.tgt}"
     elif isinstance(inner, ICMPv6ND_NA):
-        found = f"neighbour {inner.tgt}"
+        summary = f"neighbour {inner.tgt}"
     elif isinstance(inner, TCP | UDP):
         kind = "tcp" if isinstance(inner, TCP) else "udp"
-        found = f"{kind} {body.src}:{inner.sport} > {body.dst}:{inner.dport}"
+        summary = f"{kind} {body.src}:{inner.sport} > {body.dst}:{inner.dport}"
     elif isinstance(body, IP):
-        found = f"protocol {body.proto} {body.src} > {body.dst}"
-    return found
+        summary = f"protocol {body.proto} {body.src} > {body.dst}"
+    return summary

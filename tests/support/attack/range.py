@@ -1,10 +1,10 @@
-"""One booted image, its wires and the agent inside: shots are fired, and what came of each is told.
+"""The attack range: one booted image, its wires, and the agent in the guest.
 
-In: the files of an image, shots.  Out: `Seen` for each.  No root.
+In: the files of an image, shots.  Out: an `Observation` for each shot.  No root.
 
-The guest has one processor and takes frames in the order in which they come. After each shot goes
-a fence, an echo request that the policy allows: what the guest sends between the answers to two
-fences is what it says to the shot between them, and silence needs no waiting.
+The guest has one processor and handles frames in the order of arrival. After each shot a marker is
+sent, an echo request that the policy allows. What the guest sends between the answers to two
+markers is its reply to the shot between them, so silence is known without waiting.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -25,61 +26,62 @@ from scapy.layers.l2 import ARP, Ether
 from factory.image.build import archive
 from factory.vm.qemu import Accelerator, Direct, Machine, Nic
 from tests.support.attack.act import Act
-from tests.support.attack.agent_line import AGENT, BEGIN, END, Inside
-from tests.support.attack.markers import Fences
-from tests.support.attack.observation import Seen, words
+from tests.support.attack.agent_line import AGENT, SHIPPED_INIT, AgentLine
+from tests.support.attack.markers import Markers
+from tests.support.attack.observation import Observation, frame_words
 from tests.support.attack.shot import Shot, ip, tags
 from tests.support.mac_addresses import GUEST_MACS, PEER_MACS
+from tests.support.vm.built_image import INIT, init_archive
 from tests.support.vm.guest import LOGS, Guest
 from tests.support.vm.peer import Peer
 from tests.support.vm.wire import Frame, Wire
 
 T = TypeVar("T")
 MEMORY = 128
-MODULES = "tests/support/attack"
-BESIDE = ("room_access.py", "socket_steps.py")
-FENCE_SECONDS = 60.0
+MODULE_FOLDER = "tests/support/attack"
+AGENT_MODULES = ("room_access.py", "socket_steps.py")
+MARKER_SECONDS = 60.0
 WINDOW = 8
-"""How many fences may be under way."""
+"""How many markers may be unanswered at a time."""
 
 BATCH = 500
-"""Shots between two looks at the taps, which hold some thousand packets each."""
+"""Shots between two reads of the taps, which hold some thousand packets each."""
 
 SETTLE = 0.1
 
 ALL_FRAMES = ("-global", "virtio-net-pci.ctrl_vlan=off", "-global", "virtio-net-pci.ctrl_rx=off")
-"""The card hands on every frame, so that it is the kernel that has to drop what is not for it."""
+"""The card passes every frame to the kernel, so that the kernel has to drop those to others."""
 
 
-class Bench:
-    """A guest under fire. `kept`: ports of the peer whose calls are not hung up."""
+class AttackRange:
+    """A guest under attack. `open_ports` are ports of the peer whose connections are not reset."""
 
     def __init__(
-        self, guest: Guest, wires: tuple[Wire, ...], peers: tuple[Peer, ...], inside: Inside,
-        fences: Fences,
+        self, guest: Guest, wires: tuple[Wire, ...], peers: tuple[Peer, ...], agent: AgentLine,
+        markers: Markers,
     ) -> None:  # fmt: skip
         self.guest = guest
         self.wires = wires
         self.peers = peers
-        self.inside = inside
-        self.kept: set[int] = set()
-        self._fences = fences
+        self.agent = agent
+        self.open_ports: set[int] = set()
+        self._markers = markers
         self._changed = threading.Condition()
         self._reached = 0
         self._log: list[tuple[int, Frame]] = []
         for nic, wire in enumerate(wires):
-            wire.listen(lambda frame, nic=nic: self._hear(nic, frame))  # type: ignore[misc]
+            wire.listen(lambda frame, nic=nic: self._receive(nic, frame))  # type: ignore[misc]
 
-    def _hear(self, nic: int, frame: Frame) -> None:
-        self._hang_up(nic, frame)
+    def _receive(self, nic: int, frame: Frame) -> None:
+        self._reset(nic, frame)
         with self._changed:
-            number = Fences.number(frame)
+            number = Markers.number(frame)
             if number is not None:
                 self._reached = max(self._reached, number)
                 self._changed.notify_all()
             self._log.append((nic, frame))
 
-    def _hang_up(self, nic: int, frame: Frame) -> None:
+    def _reset(self, nic: int, frame: Frame) -> None:
         """Answer a SYN-ACK with a RST: nothing stays half open, and none is sent twice."""
         data = frame.data
         six = data[12:14] == b"\x86\xdd"
@@ -88,59 +90,59 @@ class Bench:
         if protocol != 6 or len(data) < at + 14 or data[at + 13] & 0x3F != 0x12:
             return
         if any(number % 2 == 0 for number in tags(data)):
-            return  # a shot that was passed on, see `shot.tag`
+            return  # a shot that was forwarded, see `shot.tag`
         packet = frame.packet
-        head, said = packet.payload, packet.payload.payload
-        if not isinstance(said, TCP) or said.dport in self.kept:
+        head, segment = packet.payload, packet.payload.payload
+        if not isinstance(segment, TCP) or segment.dport in self.open_ports:
             return
-        reset = TCP(sport=said.dport, dport=said.sport, flags="R", seq=said.ack)
+        reset = TCP(sport=segment.dport, dport=segment.sport, flags="R", seq=segment.ack)
         back = ip(head.dst, head.src) / reset
         self.wires[nic].send(Ether(src=packet.dst, dst=packet.src) / back)
 
     # Shots
 
-    def fire(self, shots: Sequence[Shot]) -> list[Seen]:
-        """Fire all; what came of each, in their order."""
+    def fire(self, shots: Sequence[Shot]) -> list[Observation]:
+        """Send all shots; the outcome of each, in order."""
         return [
             seen
             for at in range(0, len(shots), BATCH)
             for seen in self._fire(shots[at : at + BATCH])
         ]
 
-    def _fire(self, shots: Sequence[Shot]) -> list[Seen]:
+    def _fire(self, shots: Sequence[Shot]) -> list[Observation]:
         since = len(self._log)
-        self.inside.do("tapped")
-        first = self.fence()
+        self.agent.do("tapped_tags")
+        first = self.wait_for_marker()
         ends = []
         for shot in shots:
             for frame in shot.frames:
                 self.wires[shot.nic].send(frame)
-            ends.append(self._send_fence())
+            ends.append(self._send_marker())
             if len(ends) > WINDOW:
                 self._wait(ends[-WINDOW])
         if ends:
             self._wait(ends[-1])
         arrived: dict[int, set[tuple[int, int]]] = {}
-        for number, version, protocol in self.inside.do("tapped"):
+        for number, version, protocol in self.agent.do("tapped_tags"):
             arrived.setdefault(number, set()).add((version, protocol))
-        # The cards have a thread each: what was passed on may be seen after the fence's answer.
+        # The cards have a thread each: a forwarded frame may arrive after the marker's answer.
         time.sleep(SETTLE)
-        heard = self._between(since, [first, *ends])
-        passed = self._passed(since, shots)
+        replies = self._frames_between(since, [first, *ends])
+        forwarded = self._forwarded(since, shots)
         return [
-            Seen(
+            Observation(
                 shot,
                 tuple(sorted(set().union(*(arrived.get(n, set()) for n in shot.tags)))),
                 (
-                    *(f for f in heard[end] if f not in passed),
-                    *(f for f in passed if _is_of(f, shot)),
+                    *(f for f in replies[end] if f not in forwarded),
+                    *(f for f in forwarded if _carries(f, shot)),
                 ),
             )
             for shot, end in zip(shots, ends, strict=True)
         ]
 
-    def _passed(self, since: int, shots: Sequence[Shot]) -> list[tuple[int, Frame]]:
-        """The frames that carry a shot's packet out by another card, known by its tag."""
+    def _forwarded(self, since: int, shots: Sequence[Shot]) -> list[tuple[int, Frame]]:
+        """The frames by which another card sent a shot's packet, known by its tag."""
         if len(self.wires) == 1:
             return []
         cards = {number: shot.nic for shot in shots for number in shot.tags}
@@ -152,60 +154,60 @@ class Bench:
             if any(cards.get(number, nic) != nic for number in tags(frame.data))
         ]
 
-    def fence(self) -> int:
-        """Wait until the guest has looked at everything that was sent; the fence's number."""
-        number = self._send_fence()
+    def wait_for_marker(self) -> int:
+        """Wait until the guest has handled everything that was sent; the marker's number."""
+        number = self._send_marker()
         self._wait(number)
         return number
 
-    def act(self, acts: Sequence[Act]) -> list[tuple[Act, tuple[str, str]]]:
-        """Have acts done inside; what the program was told of each, and what left by any card."""
-        since, first = len(self._log), self.fence()
+    def perform(self, acts: Sequence[Act]) -> list[tuple[Act, tuple[str, str]]]:
+        """Have the agent perform acts; the result of each, and what any card sent."""
+        since, first = len(self._log), self.wait_for_marker()
         done = []
         for act in acts:
-            said = self.inside.do("attempt", act.uid, list(act.steps))
-            done.append((act, said, self.fence()))
-        heard = self._between(since, [first, *(end for _, _, end in done)])
+            result = self.agent.do("attempt", act.uid, list(act.steps))
+            done.append((act, result, self.wait_for_marker()))
+        frames = self._frames_between(since, [first, *(end for _, _, end in done)])
         return [
-            (act, (said, " ".join(dict.fromkeys(words(f.packet) for _, f in heard[end]))))
+            (act, (said, " ".join(dict.fromkeys(frame_words(f.packet) for _, f in frames[end]))))
             for act, said, end in done
         ]
 
-    def left_during(self, work: Callable[[], T]) -> tuple[T, list[Frame]]:
-        """Do something; what it gave back, and all that left by any card, background apart."""
-        since, first = len(self._log), self.fence()
+    def frames_during(self, work: Callable[[], T]) -> tuple[T, list[Frame]]:
+        """Call `work`; its result, and all frames that any card sent, except background."""
+        since, first = len(self._log), self.wait_for_marker()
         result = work()
-        end = self.fence()
-        return result, [frame for _, frame in self._between(since, [first, end])[end]]
+        end = self.wait_for_marker()
+        return result, [frame for _, frame in self._frames_between(since, [first, end])[end]]
 
-    def _send_fence(self) -> int:
-        number, frame = self._fences.frame()
-        self.wires[self._fences.nic].send(frame)
+    def _send_marker(self) -> int:
+        number, frame = self._markers.frame()
+        self.wires[self._markers.nic].send(frame)
         return number
 
     def _wait(self, number: int) -> None:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._reached >= number, FENCE_SECONDS):
-                raise AssertionError(f"the guest did not answer fence {number}")
+            if not self._changed.wait_for(lambda: self._reached >= number, MARKER_SECONDS):
+                raise AssertionError(f"the guest did not answer marker {number}")
 
-    def _between(self, since: int, ends: list[int]) -> dict[int, list[tuple[int, Frame]]]:
-        """The frames before each fence's answer, background apart."""
+    def _frames_between(self, since: int, ends: list[int]) -> dict[int, list[tuple[int, Frame]]]:
+        """The frames before each marker's answer, except background."""
         with self._changed:
             log = self._log[since:]
-        found: dict[int, list[tuple[int, Frame]]] = {end: [] for end in ends}
+        frames_before: dict[int, list[tuple[int, Frame]]] = {end: [] for end in ends}
         waiting: list[tuple[int, Frame]] = []
         for nic, frame in log:
-            number = Fences.number(frame)
+            number = Markers.number(frame)
             if number is not None:
-                if number in found:
-                    found[number] += waiting
+                if number in frames_before:
+                    frames_before[number] += waiting
                 waiting = []
             elif not self._background(nic, frame):
                 waiting.append((nic, frame))
-        return found
+        return frames_before
 
     def _background(self, nic: int, frame: Frame) -> bool:
-        """What the kernel says by itself: who has an address of those it may reach, its groups."""
+        """What the kernel sends by itself: queries for the peer's addresses, multicast reports."""
         packet = frame.packet
         if ICMPv6MLReport2 in packet:
             return True
@@ -216,21 +218,21 @@ class Bench:
         return False
 
 
-def _is_of(found: tuple[int, Frame], shot: Shot) -> bool:
-    return found[0] != shot.nic and bool(shot.tags & tags(found[1].data))
+def _carries(sent: tuple[int, Frame], shot: Shot) -> bool:
+    return sent[0] != shot.nic and bool(shot.tags & tags(sent[1].data))
 
 
 @contextmanager
-def booted(
-    name: str, boots: Direct, accelerated: Accelerator, fences: Fences,
+def boot_range(
+    name: str, image: Direct, accelerated: Accelerator, markers: Markers,
     cards: Sequence[Iterable[str]],
-) -> Iterator[Bench]:  # fmt: skip
-    """Boot an image with the agent's archive beside it, a card for each set of peer's addresses."""
+) -> Iterator[AttackRange]:  # fmt: skip
+    """Boot an image with the agent's archive after it, a card for each set of peer addresses."""
     with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="bench-"))
-        beside = Path(folder) / "initramfs"
-        assert boots.initrd is not None
-        beside.write_bytes(boots.initrd.read_bytes() + agent_archive())
+        folder = stack.enter_context(TemporaryDirectory(prefix="attack-"))
+        initramfs = Path(folder) / "initramfs"
+        assert image.initrd is not None
+        initramfs.write_bytes(image.initrd.read_bytes() + agent_archive())
         wires = tuple(
             stack.enter_context(Wire(LOGS / f"adversary-{name}-{number}.pcap"))
             for number in range(len(cards))
@@ -242,24 +244,26 @@ def booted(
                 wires, zip(PEER_MACS, GUEST_MACS, strict=True), cards, strict=False
             )
         )
-        inside = stack.enter_context(Inside())
-        direct = Direct(boots.kernel, beside, f"{boots.cmdline} {BEGIN} {END}")
-        machine = Machine(direct, nics, MEMORY)
+        agent = stack.enter_context(AgentLine())
+        machine = Machine(replace(image, initrd=initramfs), nics, MEMORY)
         guest = stack.enter_context(
-            Guest(f"adversary-{name}", machine, accelerated, LOGS, [*inside.options, *ALL_FRAMES])
+            Guest(f"adversary-{name}", machine, accelerated, LOGS, [*agent.options, *ALL_FRAMES])
         )
-        inside.wait()
+        agent.wait()
         guest.wait_for_prompt()
-        yield Bench(guest, wires, peers, inside, fences)
+        yield AttackRange(guest, wires, peers, agent, markers)
 
 
 def agent_archive() -> bytes:
-    """The agent as an archive that the kernel unpacks beside what is shipped."""
+    """The agent as an archive that the kernel unpacks after the shipped image, and that replaces
+    `/init`: the kernel accepts no command line but its own.
+    """
     own = AGENT.read_bytes()
     files = {
         "agent.py": own,
-        f"{MODULES}/agent.py": own,
-        **{f"{MODULES}/{name}": AGENT.with_name(name).read_bytes() for name in BESIDE},
+        f"{MODULE_FOLDER}/agent.py": own,
+        **{f"{MODULE_FOLDER}/{name}": AGENT.with_name(name).read_bytes() for name in AGENT_MODULES},
     }
-    data = archive("adversary", files)
+    shipped = {SHIPPED_INIT: INIT.read_bytes()}
+    data = archive("adversary", files) + archive("adversary", shipped, 0o555) + init_archive(own)
     return subprocess.run(["zstd", "-q", "-c"], input=data, check=True, capture_output=True).stdout

@@ -1,8 +1,8 @@
-"""Probes from the wire as data: what is sent, and what must come of it.
+"""Shots: frames that are sent to the guest, and their expected outcome.
 
-In: nothing (values only).  Out: `Shot`, one a line in the tables of this folder, and the short
-words of which its packets are made.  Each packet carries a number of its own, its tag, where its
-payload is (TCP: the sequence number), by which it is known again, inside and outside.
+In: nothing (values only).  Out: `Shot`, one a line in tests/adversary/tables, and short functions
+that build packets.  Each packet carries a number of its own, its tag, in its payload (TCP: in the
+sequence number). By the tag it is recognised in the guest and on the wire.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _numbers = itertools.cycle(range(2, 2**16, 2))
 
 @dataclass(frozen=True)
 class Shot:
-    """Some frames, sent one after the other, and what must come of them.
+    """Frames that are sent one after the other, and their expected outcome.
 
-    `arrives`: what they carry is handed to a protocol of the guest.  `answer`: what comes back
-    to the peer, in the words of `told`, or nothing.  `passes`: leaves by the other card.
-    `limited`: the kernel does not say it each time
-    (icmp_ratelimit).  `kind` is what it counts as in docs/security.md.
+    `arrives`: the packet is delivered to a protocol of the guest.  `answer`: the replies to the
+    peer, as `observation.reply_words` writes them, or nothing.  `passes`: the packet is forwarded
+    by the other card.  `limited`: the kernel does not send the answer each time (icmp_ratelimit).
+    `kind` is the kind under which docs/security.md counts it.
     """
 
     kind: str
@@ -61,8 +61,8 @@ def tag() -> bytes:
 def ip(source: str, destination: str, **fields: Any) -> Packet:
     """An IP header of the family of its destination."""
     header: Any = IPv6 if ":" in destination else IP
-    made: Packet = header(src=source, dst=destination, **fields)
-    return made
+    packet: Packet = header(src=source, dst=destination, **fields)
+    return packet
 
 
 def tcp(sport: int, dport: int, flags: str = "S") -> Packet:
@@ -89,8 +89,8 @@ def icmp(source: str, destination: str, kind: int, code: int, body: bytes = b"")
         message = ICMPv6Unknown(type=kind, code=code, msgbody=tag() + (body or bytes(24)))
         return IPv6(src=source, dst=destination, hlim=255) / message
     data = bytes([kind, code, 0, 0]) + tag() + (body or bytes(24))
-    whole = data[:2] + checksum(data).to_bytes(2, "big") + data[4:]
-    return IP(src=source, dst=destination, proto=1) / Raw(whole)
+    checked = data[:2] + checksum(data).to_bytes(2, "big") + data[4:]
+    return IP(src=source, dst=destination, proto=1) / Raw(checked)
 
 
 def checksum(data: bytes) -> int:

@@ -1,7 +1,7 @@
-"""What a hostile user does: socket calls one after the other, or a program of the image.
+"""What a hostile user does on the guest: socket calls in order, or a program of the image.
 
-In: a user, and steps or words.  Out: what came of it.  Runs in the guest, beside the agent, and in
-the hostile programs; it has the modules that are in the image, and no others.
+In: a user, and steps or words.  Out: the result.  Runs in the guest, beside the agent and in the
+hostile programs; it has only the modules that are in the image.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def attempt(uid: int, steps: Steps) -> str:
-    """Do socket calls as a user in a child of its own: what came of it, in one word or two.
+    """Make socket calls as a user, in a child process; the result in a word or two.
 
     Each step is (name of a socket's method, arguments), the first one `socket`; or one of the
-    names below. It ends with the first step that fails: `EACCES at connect`. All done: `done`,
-    or what the last step gave back.
+    names below. The first step that fails is the result: `EACCES at connect`. If none fails it is
+    `done` and what the last step returned.
     """
 
     def act(writer: int) -> None:
@@ -45,12 +45,12 @@ def attempt(uid: int, steps: Steps) -> str:
 
 
 def attempts(every: list[Steps]) -> list[str]:
-    """What comes of each, as of one after the other by the program itself."""
+    """The result of each list of steps, made by this process in order."""
     return [steps_of(steps) for steps in every]
 
 
 def program(uid: int, *words: str) -> tuple[int, str]:
-    """A program of the image, run as a user: its exit status, and all that it wrote."""
+    """Run a program of the image as a user; its exit status and its output."""
 
     def act(writer: int) -> None:
         for number in (1, 2):
@@ -62,7 +62,7 @@ def program(uid: int, *words: str) -> tuple[int, str]:
 
 
 def steps_of(steps: Steps) -> str:
-    """What comes of socket calls, see `attempt`, in this process."""
+    """The result of socket calls, see `attempt`, in this process."""
     sock = socket.socket()
     last: Any = None
     for name, *arguments in steps:
@@ -88,14 +88,14 @@ def steps_of(steps: Steps) -> str:
 
 
 def call(result: int) -> None:
-    """Raises OSError where a call of LIBC failed."""
+    """Raise OSError if a call of LIBC failed."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
 def _child(act: Callable[[int], None]) -> tuple[int, str]:
-    """Have a child do something with a pipe to write into: its exit status, and what it wrote."""
+    """Run `act` in a child with the end of a pipe; its exit status, and what it wrote."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,6 +1,6 @@
-"""Ways to prepare a socket, so that its packets might take another way out.
+"""Options and bindings of a socket that might let its packets out by another route.
 
-In: an IP version.  Out: the steps, for the acts of this folder.
+In: an IP version.  Out: steps, for the acts of tests/adversary/tables.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.attack.act import (
     MARK,
     MSG_DONTROUTE,
     PRIORITY,
-    SOL,
+    SOCKET_LEVEL,
     TRANSPARENT,
     UNICAST_IF,
     Step,
@@ -30,24 +30,24 @@ def option(where: tuple[int, int], value: object) -> Step:
     return ("setsockopt", *where, value)
 
 
-def tries(version: int) -> Iterator[tuple[str, list[Step], int]]:
-    """Ways to prepare a socket, and flags to send with."""
+def preparations(version: int) -> Iterator[tuple[str, list[Step], int]]:
+    """Each preparation by name: its steps, and the flags of the send call."""
     index = struct.pack("!I", INDEX)
     foreign = {4: "203.0.113.99", 6: "2001:db8:7::99"}[version]
     yield "a plain socket", [], 0
-    yield "SO_BINDTODEVICE", [option((SOL, BINDTODEVICE), DEVICE)], 0
-    yield "SO_BINDTOIFINDEX", [option((SOL, BINDTOIFINDEX), INDEX)], 0
+    yield "SO_BINDTODEVICE", [option((SOCKET_LEVEL, BINDTODEVICE), DEVICE)], 0
+    yield "SO_BINDTOIFINDEX", [option((SOCKET_LEVEL, BINDTOIFINDEX), INDEX)], 0
     yield "IP_UNICAST_IF", [option(UNICAST_IF[version], index)], 0
-    yield "SO_DONTROUTE", [option((SOL, DONTROUTE), 1)], 0
+    yield "SO_DONTROUTE", [option((SOCKET_LEVEL, DONTROUTE), 1)], 0
     yield "MSG_DONTROUTE", [], MSG_DONTROUTE
-    yield "SO_PRIORITY", [option((SOL, PRIORITY), 6)], 0
-    yield "SO_MARK", [option((SOL, MARK), 1)], 0
+    yield "SO_PRIORITY", [option((SOCKET_LEVEL, PRIORITY), 6)], 0
+    yield "SO_MARK", [option((SOCKET_LEVEL, MARK), 1)], 0
     yield "our own address", [("bind", (SELF[version], 0))], 0
     yield (
         "our own address and SO_BINDTODEVICE",
         [
             ("bind", (SELF[version], 0)),
-            option((SOL, BINDTODEVICE), DEVICE),
+            option((SOCKET_LEVEL, BINDTODEVICE), DEVICE),
         ],
         0,
     )
@@ -59,7 +59,7 @@ def tries(version: int) -> Iterator[tuple[str, list[Step], int]]:
         [
             option(FREEBIND[version], 1),
             ("bind", (foreign, 0)),
-            option((SOL, BINDTODEVICE), DEVICE),
+            option((SOCKET_LEVEL, BINDTODEVICE), DEVICE),
         ],
         0,
     )
@@ -69,7 +69,7 @@ def tries(version: int) -> Iterator[tuple[str, list[Step], int]]:
         [
             option(TRANSPARENT[version], 1),
             ("bind", (foreign, 0)),
-            option((SOL, BINDTODEVICE), DEVICE),
+            option((SOCKET_LEVEL, BINDTODEVICE), DEVICE),
         ],
         0,
     )

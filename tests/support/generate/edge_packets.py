@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
-from pbrinit.net.addresses import Address, AddressSet, Family, Prefix
-from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, In, Out, Packet
+from pbrinit.net.addresses import Address, AddressSet, Family, Prefix, family_of
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Egress, Ingress, Origin, Packet
 from pbrinit.net.services import Ports, PortSet, Protocol
 from pbrinit.plan.plan import Rule
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.programs import Way
-from pbrinit.semantics.header_space import Box
-from pbrinit.semantics.paths import Meaning
+from pbrinit.policy.programs import Zone
+from pbrinit.semantics.header_space import HeaderSpace
+from pbrinit.semantics.paths import PolicySemantics
 
 PROTOCOLS = (Protocol.TCP, Protocol.UDP, 47, 1, 58, 0, 2)
 LAST_PORT = 65535
@@ -28,9 +28,9 @@ class _Named:
     """A box and its path."""
 
     family: Family
-    way_in: Way | None
-    way_out: Way | None
-    box: Box
+    ingress: Zone | None
+    egress: Zone | None
+    box: HeaderSpace
 
 
 class Drawn:
@@ -38,26 +38,26 @@ class Drawn:
 
     def __init__(self, policy: Policy, random: Random) -> None:
         self._random = random
-        self._devices = [way.device for way in policy.ways]
+        self._devices = [way.device for way in policy.zones]
         self._named: dict[Family, list[_Named]] = {}
-        meaning, ways = Meaning(policy), (None, *policy.ways)
+        meaning, ways = PolicySemantics(policy), (None, *policy.zones)
         for family in Family:
             self._named[family] = [
-                _Named(family, way_in, way_out, box)
-                for way_in in ways
-                for way_out in ways
-                if way_in is not way_out
-                for part in [meaning.part(family, way_in, way_out)]
+                _Named(family, ingress, egress, box)
+                for ingress in ways
+                for egress in ways
+                if ingress is not egress
+                for part in [meaning.path_policy(family, ingress, egress)]
                 for box in (*part.allowed, *part.denied, *part.always)
                 if box.sources and box.destinations
             ]
 
-    def near(self, rule: Rule | None = None) -> tuple[Packet, Direction]:
+    def near(self, rule: Rule | None = None) -> tuple[Packet, Origin]:
         """One packet; some of its fields are the rule's, where there is one."""
         random = self._random
         family = rule.family if rule else random.choice([f for f in Family if self._named[f]])
         named = random.choice(self._named[family])
-        form = named.box.form
+        form = named.box.pattern
         packet = Packet(
             form.protocol if form.protocol is not None else random.choice(PROTOCOLS),
             self._address(named.box.sources),
@@ -69,16 +69,16 @@ class Drawn:
         if random.random() < 0.3:
             uid += random.choice((-1, 1)) if uid else 1
         packet, uid = self._like(rule, packet, uid)
-        direction: Direction
-        if named.way_in is not None:
-            device = named.way_in.device if random.random() < 0.9 else random.choice(self._devices)
-            direction = In(rule.iif if rule and rule.iif in self._devices else device)
+        direction: Origin
+        if named.ingress is not None:
+            device = named.ingress.device if random.random() < 0.9 else random.choice(self._devices)
+            direction = Ingress(rule.iif if rule and rule.iif in self._devices else device)
         else:
             device_ = random.choice((None, None, None, *self._devices))
-            direction = Out(uid, device_, bound=random.random() < 0.7)
+            direction = Egress(uid, device_, bound=random.random() < 0.7)
         return _shaped(packet, direction), direction
 
-    def packets(self, count: int, rule: Rule | None = None) -> Iterator[tuple[Packet, Direction]]:
+    def packets(self, count: int, rule: Rule | None = None) -> Iterator[tuple[Packet, Origin]]:
         """Some packets."""
         return (self.near(rule) for _ in range(count))
 
@@ -102,8 +102,8 @@ class Drawn:
         return packet, uid
 
     def _in(self, prefix: Prefix) -> Address:
-        family = Family.of(prefix)
-        return self._address(AddressSet.of(family, [prefix]))
+        family = family_of(prefix)
+        return self._address(AddressSet.from_prefixes(family, [prefix]))
 
     def _address(self, found: AddressSet) -> Address:
         """An end of a range, or what is just beside it."""
@@ -123,7 +123,7 @@ class Drawn:
         return min(max(value, 0), LAST_PORT)
 
 
-def _shaped(packet: Packet, direction: Direction) -> Packet:
+def _shaped(packet: Packet, direction: Origin) -> Packet:
     """A packet with the ports, or ICMP's type and code, that its protocol has."""
     if packet.protocol in WITH_PORTS:
         return packet
@@ -131,4 +131,4 @@ def _shaped(packet: Packet, direction: Direction) -> Packet:
     bare = replace(packet, source_port=0, destination_port=0)
     if packet.protocol not in WITH_TYPES:
         return bare
-    return replace(bare, icmp=divmod(port, 256) if isinstance(direction, Out) else (8, 0))
+    return replace(bare, icmp=divmod(port, 256) if isinstance(direction, Egress) else (8, 0))

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address
 
-from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Direction, Out, Packet
+from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Egress, Origin, Packet
 from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import LOOPBACK
 
 UNSPECIFIED_6 = IPv6Address("::")
 
 
-def real(packets: Iterable[tuple[Packet, Direction]]) -> Iterator[tuple[Packet, Direction]]:
+def real(packets: Iterable[tuple[Packet, Origin]]) -> Iterator[tuple[Packet, Origin]]:
     """A protocol without ports has none, ARP is not sent by a look-up, :: is no source to IPv6 on
     the way out, and a socket that is not bound has no source yet.
     """
@@ -26,7 +26,7 @@ def real(packets: Iterable[tuple[Packet, Direction]]) -> Iterator[tuple[Packet, 
             made = replace(packet, source_port=0, destination_port=0)
         if direction.device == LOOPBACK:
             continue
-        if isinstance(direction, Out):
+        if isinstance(direction, Egress):
             if made.protocol == ARP:
                 continue
             if not direction.bound or made.source == UNSPECIFIED_6:

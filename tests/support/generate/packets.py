@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from pbrinit.net.addresses import Address, Family, Prefix
-from pbrinit.net.packet import Direction, In, Out, Packet
+from pbrinit.net.packet import Egress, Ingress, Origin, Packet
 from pbrinit.net.services import Protocol
 from pbrinit.plan.plan import LOOPBACK, Action, Plan, Route, Rule
 from tests.support.generate.rule_paths import Paths, longer
@@ -58,7 +58,7 @@ class Packets:
         self._devices = [link.device for link in plan.links[1:]]
         self._routes: dict[tuple[Family, int | None], list[Route]] = {}
         for link in plan.links:
-            for route in (*link.early_routes, *link.routes):
+            for route in (*link.preaddress_routes, *link.routes):
                 self._routes.setdefault((route.family, route.table), []).append(route)
         self._addresses: dict[Family, list[Address]] = {}
         for family in Family:
@@ -86,7 +86,7 @@ class Packets:
         uids = {rule.uid for rule in plan.rules if rule.uid is not None}
         self._uids = sorted({0, 1002, *uids, *(uid - 1 for uid in uids if uid)})
 
-    def edges(self) -> Iterator[tuple[Packet, Direction]]:
+    def edges(self) -> Iterator[tuple[Packet, Origin]]:
         """For each rule, and some ways to it, a packet that they match, and all that miss them by
         one step in one field.
         """
@@ -96,11 +96,11 @@ class Packets:
                 continue
             for iif in (LOOPBACK, *self._devices) if rule.iif is None else (rule.iif,):
                 inside = self._inside(rule, iif)
-                direction: Direction = Out(rule.uid or 0, None, bound=True)
+                direction: Origin = Egress(rule.uid or 0, None, bound=True)
                 if iif != LOOPBACK:
-                    direction = In(iif)
+                    direction = Ingress(iif)
                 yield inside, direction
-                if isinstance(direction, Out) and rule.uid is not None:
+                if isinstance(direction, Egress) and rule.uid is not None:
                     yield inside, replace(direction, uid=(rule.uid or 2) - 1)
                 for step in _beside(rule):
                     yield replace(inside, **step), direction
@@ -121,7 +121,7 @@ class Packets:
         two = rule.destination_ports.first if rule.destination_ports else 9
         return Packet(protocol, source, destination, one, two)
 
-    def near(self, rule: Rule) -> tuple[Packet, Direction]:
+    def near(self, rule: Rule) -> tuple[Packet, Origin]:
         """A packet that a rule is about, but perhaps for one thing."""
         random, family = self._random, rule.family
         if random.random() < 0.7:
@@ -149,7 +149,7 @@ class Packets:
             made = replace(made, **{field: getattr(packet, field)})
         turned = random.random() < 0.4
         if iif != LOOPBACK and not turned:
-            return made, In(iif)
+            return made, Ingress(iif)
         if turned:
             # As the return path, or its way through, sees it.
             made = replace(
@@ -159,18 +159,18 @@ class Packets:
                 source_port=made.destination_port,
                 destination_port=made.source_port,
             )
-            return made, In(random.choice(self._devices))
+            return made, Ingress(random.choice(self._devices))
         uid = random.choice((rule.uid, rule.uid, None))
         device = random.choice((None, None, *self._devices))
         uid = random.choice(self._uids) if uid is None else uid
-        return made, Out(uid, device, bound=random.random() < 0.6)
+        return made, Egress(uid, device, bound=random.random() < 0.6)
 
     def _route(self, rule: Rule) -> Route | None:
         """A route of the table that the rule looks up, at times."""
         known = self._routes.get((rule.family, rule.argument), [])
         return self._random.choice(known) if known and self._random.random() < 0.5 else None
 
-    def draw(self, family: Family | None = None) -> tuple[Packet, Direction]:
+    def draw(self, family: Family | None = None) -> tuple[Packet, Origin]:
         """One packet and its direction."""
         random = self._random
         family = family or random.choice(list(Family))
@@ -183,9 +183,9 @@ class Packets:
         kind = random.choice(TYPES[protocol]) if protocol in TYPES else None
         packet = Packet(protocol, *ends, *((0, 0) if kind else ports), icmp=kind)
         if coming:
-            return packet, In(random.choice(self._devices))
+            return packet, Ingress(random.choice(self._devices))
         device = random.choice((None, None, *self._devices))
-        return packet, Out(random.choice(self._uids), device, bound=random.random() < 0.6)
+        return packet, Egress(random.choice(self._uids), device, bound=random.random() < 0.6)
 
     def _address(self, family: Family, own: float) -> Address:
         mine = self._own[family]
@@ -193,7 +193,7 @@ class Packets:
             return self._random.choice(mine)
         return self._random.choice(self._addresses[family])
 
-    def __iter__(self) -> Iterator[tuple[Packet, Direction]]:
+    def __iter__(self) -> Iterator[tuple[Packet, Origin]]:
         while True:
             strange = not self._rules or self._random.random() < 0.4
             yield self.draw() if strange else self.near(self._random.choice(self._rules))
@@ -204,7 +204,7 @@ def _prefixes(plan: Plan) -> Iterator[Prefix | None]:
     for rule in plan.rules:
         yield from (rule.source, rule.destination)
     for link in plan.links:
-        for route in (*link.early_routes, *link.routes):
+        for route in (*link.preaddress_routes, *link.routes):
             yield from (route.source, route.destination)
 
 

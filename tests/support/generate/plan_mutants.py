@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pbrinit.plan.plan import Link, Plan, Route, Rule
+from pbrinit.plan.plan import Action, Link, Plan, Route, Rule
 
 
 def _has(about: Rule | Route, wanted: dict[str, object]) -> bool:
@@ -55,7 +55,7 @@ def swapped(plan: Plan, one: Rule, other: Rule) -> Plan:
 
 def rerouted(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
     """The plan with a route that says something else."""
-    routes = (route for link in plan.links for route in (*link.early_routes, *link.routes))
+    routes = (route for link in plan.links for route in (*link.preaddress_routes, *link.routes))
     old = next(route for route in routes if _has(route, wanted))
     new = replace(old, **change)  # type: ignore[arg-type]
     return replace(plan, links=tuple(_with(link, old, new) for link in plan.links))
@@ -64,6 +64,47 @@ def rerouted(plan: Plan, change: dict[str, object], **wanted: object) -> Plan:
 def _with(link: Link, old: Route, new: Route) -> Link:
     return replace(
         link,
-        early_routes=tuple(new if route is old else route for route in link.early_routes),
+        preaddress_routes=tuple(new if route is old else route for route in link.preaddress_routes),
         routes=tuple(new if route is old else route for route in link.routes),
+    )
+
+
+def first_of_all(plan: Plan, rule: Rule) -> Plan:
+    """The plan with a rule before all others, which are moved on by one; it has preference 1."""
+    moved = (
+        replace(
+            other,
+            preference=other.preference + 1,
+            argument=other.argument + 1
+            if other.action is Action.GOTO and other.argument is not None
+            else other.argument,
+        )
+        for other in plan.rules
+    )
+    return replace(plan, rules=(replace(rule, preference=1), *moved))
+
+
+def renumbered(plan: Plan, number: int, other: int) -> Plan:
+    """The plan with another number for a table, wherever it has the one."""
+
+    def routes(found: tuple[Route, ...]) -> tuple[Route, ...]:
+        return tuple(replace(r, table=other) if r.table == number else r for r in found)
+
+    return replace(
+        plan,
+        rules=tuple(
+            replace(rule, argument=other)
+            if rule.action is Action.LOOKUP and rule.argument == number
+            else rule
+            for rule in plan.rules
+        ),
+        links=tuple(
+            replace(
+                link,
+                preaddress_routes=routes(link.preaddress_routes),
+                routes=routes(link.routes),
+            )
+            for link in plan.links
+        ),
+        tables=tuple((other if n == number else n, name) for n, name in plan.tables),
     )

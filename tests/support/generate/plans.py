@@ -22,7 +22,7 @@ from pbrinit.plan.plan import (
     Link,
     Plan,
     Route,
-    RouteKind,
+    RouteType,
     Rule,
     Sysctl,
 )
@@ -46,8 +46,12 @@ SOURCES_6 = ("::/1", "2000::/3", "2001:db8:5::/48", "2001:db8:5:8000::/49", "200
 PORTS = (Ports(1, 1), Ports(22, 22), Ports(1, 1023), Ports(32768, 60999), Ports(1024, 65534),
          Ports(2048, 2048))  # fmt: skip
 ACTIONS = (*[Action.LOOKUP] * 12, Action.GOTO, Action.NOP, Action.BLACKHOLE, Action.PROHIBIT)
-KINDS = tuple(kind for kind in RouteKind if kind is not RouteKind.BROADCAST)
-"""All but the one that only a plan which logs has, by loopback; IPv6 has no such kind."""
+UNDRAWN = (RouteType.BROADCAST, RouteType.ANYCAST, RouteType.MULTICAST)
+"""A plan has the first only where it logs, by loopback, and IPv6 has none; the others are in no
+plan: the kernel alone makes them.
+"""
+
+KINDS = tuple(kind for kind in RouteType if kind not in UNDRAWN)
 
 T = TypeVar("T")
 
@@ -69,7 +73,7 @@ def plan(random: Random) -> Plan:
         rules=tuple(rules),
         links=tuple(_links(random, interfaces)),
         tables=(),
-        last=tuple(last),
+        forwarding_sysctls=tuple(last),
     )
 
 
@@ -89,19 +93,19 @@ def _links(random: Random, interfaces: list[Interface]) -> Iterator[Link]:
     taken: set[tuple[Family, int, Prefix | None, Prefix | None]] = {
         (Family.V4, TABLE_MAIN, address.network, None)
         for interface in interfaces
-        for address in interface.own(Family.V4)
+        for address in interface.addresses_of(Family.V4)
     }
     early = [r for _ in range(20) if (r := _route(random, None, taken))]
     yield Link(LOOPBACK, LOOPBACK, None, (), tuple(early), (), ())
     for interface in interfaces:
         routes = [r for _ in range(20) if (r := _route(random, interface, taken))]
-        before = tuple(r for r in routes if r.family is Family.V4 and r.kind is RouteKind.LOCAL)
+        before = tuple(r for r in routes if r.family is Family.V4 and r.type is RouteType.LOCAL)
         yield Link(
             name=interface.name,
             device=interface.device,
             mac=None,
-            sysctls=sysctls.device(interface.device, six=bool(interface.own(Family.V6))),
-            early_routes=before,
+            sysctls=sysctls.device(interface.device, six=bool(interface.addresses_of(Family.V6))),
+            preaddress_routes=before,
             addresses=interface.addresses,
             routes=tuple(route for route in routes if route not in before),
         )
@@ -117,10 +121,10 @@ def _route(
     IPv6 is off on a device without an address of it.
     """
     family = random.choice(list(Family))
-    if interface is not None and family is Family.V6 and not interface.own(family):
+    if interface is not None and family is Family.V6 and not interface.addresses_of(family):
         return None
     table = random.choice((TABLE_MAIN, *OWN_TABLES, *OWN_TABLES))
-    kind = random.choice((*[RouteKind.UNICAST] * 5, *KINDS))
+    kind = random.choice((*[RouteType.UNICAST] * 5, *KINDS))
     main = table == TABLE_MAIN
     sourced = family is Family.V6 and random.random() < 0.4
     pool: tuple[str, ...] = FOUR
@@ -133,7 +137,7 @@ def _route(
         return None
     taken.add(key)
     gateway = None
-    if interface and kind is RouteKind.UNICAST and random.random() < 0.5:
+    if interface and kind is RouteType.UNICAST and random.random() < 0.5:
         gateway = interface.gateway(family)
     return Route(family, table, kind, destination, gateway, source)
 

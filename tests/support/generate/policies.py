@@ -63,6 +63,14 @@ AT_CLIENTS_PORTS = ("udp/65534", "tcp/61000-65534", "tcp/40000", "udp/32768")
 """What only others may serve."""
 
 RANGES = ("1024-65534", "1-65534", "40000-50000")
+ARP_FROM = ("100.64.64.0/18", "203.0.114.7", "0.0.0.0/0")
+"""Who asks by ARP from outside the prefix of a link."""
+
+EPHEMERAL = ("32768-39999", "40001-65534", "32768-65533")
+
+OWN_CLIENTS = ("123", "1-1023", "500", "1024-65534", "32768-60999", "61000-65534")
+"""Of this machine."""
+
 WIDE_4 = ("198.51.100", "203.0.113", "192.0.2")
 WIDE_6 = ("2001:db8:5::", "2001:db8::", "2001:db8:7::")
 PROGRAMS = ("a", "b", "c")
@@ -85,6 +93,7 @@ UIDS = (0, 1, 999, 1001, 65534, 4294967294)
 def policy(random: Random) -> str:
     """A policy file, not always one that compiles."""
     lines = ['hostname = "drawn"']
+    lines += _perhaps(random, 0.2, f'ephemeral-ports = "{random.choice(EPHEMERAL)}"')
     names = ["wan", "lan", "dmz"][: random.choice((1, 1, 2, 2, 2, 3))]
     fours, sixes = (random.sample([*links], len(names)) for links in (LINKS_4, LINKS_6))
     gateway = {family: random.choice((None, *names, *names, *names)) for family in Family}
@@ -100,6 +109,8 @@ def policy(random: Random) -> str:
         lines += [f"gateway = {gateways}"] if gateways else []
         routes = [*_routes(random, addresses, beyond)] if random.random() < ROUTED else []
         lines += [f"route = {routes}"] if routes else []
+        if any("." in gateway for gateway in gateways):
+            lines += _perhaps(random, 0.2, f'arp-from = "{random.choice(ARP_FROM)}"')
     networks, services, users = (
         _named(random, pool, prefix)
         for pool, prefix in ((NETWORKS, "n"), (SERVICES, "s"), (UIDS, "u"))
@@ -169,6 +180,8 @@ def _entry(random: Random, words: _Words) -> Iterator[str]:
         yield f'run = "{random.choice(words.runs)}"'
         return
     yield from _perhaps(random, 0.5, f'user = "{random.choice([*words.users])}"')
+    if kind == "output":
+        yield from _perhaps(random, 0.2, f'clients = "{random.choice(OWN_CLIENTS)}"')
 
 
 def _between(random: Random, runs: list[str], services: Named) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the ends of a measurement do; each function runs in a network namespace.
+"""What the two ends of a measurement do; each function runs in a network namespace.
 
 In: addresses, ports, counts.  Out: times in seconds.
 """
@@ -16,37 +16,37 @@ PAYLOAD = bytes(22)
 
 ANSWER_SECONDS = 2.0
 BACKLOG = 1024
-"""More than are made at a time: one that finds it full waits a second for its next SYN."""
+"""More than are open at a time: if it is full, the client sends its SYN again after a second."""
 
 _servers: list[int] = []
 
 
 def serve(port: int, uid: int) -> None:
-    """Echo UDP and take TCP connections on a port, in a process of its own as a user."""
-    ready, told = os.pipe()
+    """Echo UDP and accept TCP connections on a port, in a process of its own as a user."""
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            _serve(port, uid, told)
+            _serve(port, uid, writer)
         finally:
             os._exit(1)
-    os.close(told)
-    assert os.read(ready, 1), "the server did not start"
-    os.close(ready)
+    os.close(writer)
+    assert os.read(reader, 1), "the server did not start"
+    os.close(reader)
     _servers.append(child)
 
 
-def _serve(port: int, uid: int, told: int) -> None:
-    os.setresuid(uid, uid, uid)  # before: rules by user go by who made the socket
+def _serve(port: int, uid: int, ready: int) -> None:
+    os.setresuid(uid, uid, uid)  # first: a rule with a user matches the user who created the socket
     datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
     connections = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
-    for one in (datagrams, connections):
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    for one in (datagrams, connections):
-        one.bind(("::", port))
+    for server in (datagrams, connections):
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    for server in (datagrams, connections):
+        server.bind(("::", port))
     connections.listen(BACKLOG)
     threading.Thread(target=_accept, args=(connections,), daemon=True).start()
-    os.write(told, b"!")
+    os.write(ready, b"!")
     while True:
         data, sender = datagrams.recvfrom(2048)
         if data != PAYLOAD:
@@ -59,55 +59,55 @@ def _accept(connections: socket.socket) -> None:
 
 
 def signal_all(number: int) -> None:
-    """Send a signal to what was started here: while it is stopped, what it would do when a packet
-    wakes it on another processor, now and then, is no part of what the packet costs.
+    """Send a signal to every server. While a server is stopped, no packet wakes it on another
+    processor, and its work is not measured.
     """
     for child in _servers:
         os.kill(child, number)
 
 
 def stop() -> None:
-    """End what was started here."""
+    """End all servers."""
     while _servers:
         child = _servers.pop()
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
 
 
-def _datagrams(address: str, port: int) -> socket.socket:
+def _udp_socket(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_DGRAM)
-    found.settimeout(ANSWER_SECONDS)
-    found.connect((address, port))
-    return found
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
+    datagrams.settimeout(ANSWER_SECONDS)
+    datagrams.connect((address, port))
+    return datagrams
 
 
 def send(address: str, port: int, count: int) -> float:
-    """Send datagrams that nobody answers, as fast as can be: the receiving side's work up to the
-    socket is done before each of these calls returns (netif_rx of veth_xmit).
+    """Send datagrams without answers as fast as possible; the time. The receiving side's work up to
+    the socket is done before each send returns (netif_rx of veth_xmit).
     """
-    with _datagrams(address, port) as end:
+    with _udp_socket(address, port) as end:
         start = time.perf_counter()
         for _ in range(count):
             end.send(PAYLOAD)
         return time.perf_counter() - start
 
 
-def ask(address: str, port: int, count: int) -> list[float]:
-    """How long each of so many questions waits for its answer."""
+def round_trips(address: str, port: int, count: int) -> list[float]:
+    """The round trip time of each of `count` datagrams."""
     times = []
-    with _datagrams(address, port) as end:
+    with _udp_socket(address, port) as end:
         for number in range(count):
-            question = number.to_bytes(4)
+            request = number.to_bytes(4)
             start = time.perf_counter()
-            end.send(question)
-            assert end.recv(2048) == question
+            end.send(request)
+            assert end.recv(2048) == request
             times.append(time.perf_counter() - start)
     return times
 
 
-def connect(address: str, port: int, count: int) -> list[float]:
-    """How long each of so many connections takes to be there."""
+def connection_times(address: str, port: int, count: int) -> list[float]:
+    """The time to establish each of `count` connections."""
     times = []
     for _ in range(count):
         start = time.perf_counter()

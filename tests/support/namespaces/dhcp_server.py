@@ -1,4 +1,4 @@
-"""A server of addresses on one side, and a machine that asks on the other: acts of `lab`.
+"""A DHCP and router advertisement server on one side, a client on the other: calls for `lab`.
 
 In: plain values.  Out: plain values.
 """
@@ -28,14 +28,14 @@ SERVER = "192.0.2.1"
 DEVICE = "eth0"
 LEASE = Lease(
     address="192.0.2.77", length=24, gateway=SERVER, server=SERVER,
-    seconds=120, renew=5, rebind=100, resolvers=(), routes=(),
+    by_broadcast=False, seconds=120, renew=5, rebind=100, resolvers=(), routes=(),
 )  # fmt: skip
-tenants: list[int] = []
+clients: list[int] = []
 
 
 @contextmanager
-def served(peer: Namespace, folder: Path, *options: str) -> Iterator[None]:
-    """A real dnsmasq on the peer's end of the wire, without its DNS."""
+def dnsmasq(peer: Namespace, folder: Path, *options: str) -> Iterator[None]:
+    """Run dnsmasq on the peer's end of the wire, without its DNS."""
     command = [
         "nsenter", f"--target={peer.pid}", "--net", "--mount",
         "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=", "--port=0",
@@ -51,90 +51,94 @@ def served(peer: Namespace, folder: Path, *options: str) -> Iterator[None]:
         server.wait()
 
 
-def log(folder: Path) -> list[str]:
-    """The kinds of messages that dnsmasq heard and said, in order."""
+def dhcp_messages(folder: Path) -> list[str]:
+    """The types of DHCP messages that dnsmasq received and sent, in order."""
     path = folder / "dnsmasq.log"
     text = path.read_text() if path.exists() else ""
     return re.findall(r" DHCP([A-Z]+)\(eth0\)", text)
 
 
-def advertisements(folder: Path) -> list[str]:
-    """The same of routers' advertisements: ADVERT and SOLICIT."""
+def ra_messages(folder: Path) -> list[str]:
+    """The same for router advertisements: ADVERT and SOLICIT."""
     path = folder / "dnsmasq.log"
     return re.findall(r" RTR-([A-Z]+)\(eth0\)", path.read_text() if path.exists() else "")
 
 
-def ask(told: str, held: bool = False, taken: tuple[tuple[int, int], ...] = ()) -> None:
-    """Ask for an address as PID 1 does, and write down what is held, a line each; `held` goes on
-    with the lease of LEASE.
+def start_dhcp_client(
+    record: str, held: bool = False, taken: tuple[tuple[int, int], ...] = ()
+) -> None:
+    """Ask for an address as PID 1 does, and append a line to the file `record` for each change.
+
+    If `held`, the client starts with the lease LEASE.
     """
     identity = Identity(hostname="gate", taken=taken)
     first = (LEASE, seconds()) if held else None
-    _ask(
-        told,
+    _start_client(
+        record,
         lease_holder.InterfaceClient(address_manager.PROTOCOLS[2], "wan", DEVICE, identity, first),
     )
 
 
-def ask_routers(told: str, held: AdvertisedAddress | None = None) -> None:
-    """The same by router advertisement."""
+def start_ra_client(record: str, held: AdvertisedAddress | None = None) -> None:
+    """The same for router advertisements."""
     first = (held, seconds()) if held else None
-    _ask(
-        told,
+    _start_client(
+        record,
         lease_holder.InterfaceClient(
             address_manager.PROTOCOLS[10], "wan", DEVICE, Identity(hostname="gate", taken=()), first
         ),
     )
 
 
-def _ask(told: str, asker: lease_holder.InterfaceClient) -> None:
+def _start_client(record: str, asker: lease_holder.InterfaceClient) -> None:
     child = os.fork()
     if child:
-        tenants.append(child)
+        clients.append(child)
         return
     os.setpgid(0, 0)
 
     def use(found: list[tuple[str, tuple[str, ...]]]) -> None:
-        with Path(told).open("a") as file:
+        with Path(record).open("a") as file:
             file.write(" ".join(text for text, _ in found) + "\n" if found else "none\n")
 
     try:
-        lease_holder.LeaseHolder([asker], use).keep()
+        lease_holder.LeaseHolder([asker], use).run()
     finally:
         os._exit(1)
 
 
-def asker() -> int:
-    """The process that reads what comes from the wire; 0 where there is none at the moment."""
+def reading_process() -> int:
+    """The client's process that reads from the wire; 0 if there is none at the moment."""
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if status(int(path.name))["PPid"] == str(tenants[-1]):
+            if process_status(int(path.name))["PPid"] == str(clients[-1]):
                 return int(path.name)
     return 0
 
 
-def status(process: int) -> dict[str, str]:
-    """What proc(5) tells of a process, in /proc/PID/status."""
+def process_status(process: int) -> dict[str, str]:
+    """The fields of /proc/PID/status (proc(5))."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def stop_asking() -> None:
-    """End it."""
+def stop_client() -> None:
+    """End the client."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(tenants[-1], signal.SIGKILL)
-    os.waitpid(tenants[-1], 0)
+        os.killpg(clients[-1], signal.SIGKILL)
+    os.waitpid(clients[-1], 0)
 
 
-def leases(folder: Path) -> list[str]:
-    """What was written down."""
-    told = folder / "told"
-    return told.read_text().splitlines() if told.exists() else []
+def recorded_leases(folder: Path) -> list[str]:
+    """The lines that the client wrote."""
+    record = folder / "record"
+    return record.read_text().splitlines() if record.exists() else []
 
 
 def solicit(source: str | None, device: str | None) -> str:
-    """Ask all routers as root does, from a source that is chosen or not, bound to a device or not;
-    what came of it.
+    """Send a router solicitation as root, from a given source or none, bound to a device or not.
+
+    Returns "sent" or the error's name.
     """
 
     def attempt() -> str:
@@ -147,19 +151,19 @@ def solicit(source: str | None, device: str | None) -> str:
     return verdict(attempt)
 
 
-ears: list[socket.socket] = []
+sockets: list[socket.socket] = []
 
 
-def listen() -> None:
-    """Hear what the process that asks would hear."""
-    ears.append(ra.open_socket(DEVICE))
+def open_socket() -> None:
+    """Open a socket that receives what the client receives."""
+    sockets.append(ra.open_socket(DEVICE))
 
 
-def types_heard() -> set[int]:
-    """The types of ICMPv6 that came."""
-    ears[-1].settimeout(0.5)
-    found = set()
+def received_types() -> set[int]:
+    """The ICMPv6 types that the socket received."""
+    sockets[-1].settimeout(0.5)
+    types = set()
     with contextlib.suppress(TimeoutError):
         while True:
-            found.add(ears[-1].recv(message.MAX_SIZE)[0])
-    return found
+            types.add(sockets[-1].recv(message.MAX_SIZE)[0])
+    return types

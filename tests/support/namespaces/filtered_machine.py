@@ -1,7 +1,7 @@
-"""One machine and the wires at its devices, in namespaces of this host: a filter at work.
+"""A machine with a filter in force and the wires at its devices, in network namespaces.
 
-In: a policy and how it is put in force, by our plan or by nftables; shots and acts.  Out: for each
-what came of it, as a set of words: "arrives", "passes", "answered", "leaves".
+In: a policy, put in force by our plan or by an nftables ruleset; shots and acts.  Out: for each the
+observed outcome, a set of words: "arrives", "passes", "answered", "leaves".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pbrinit.cli.build import load
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Direction
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.attack.act import INDEX, Act
 from tests.support.attack.observation import EXTENSIONS
 from tests.support.attack.shot import Shot, tags
@@ -26,21 +26,21 @@ from tests.support.namespaces.lab import Namespace
 Verdict = frozenset[str]
 NOTHING: Verdict = frozenset()
 CHUNK = 80
-"""Shots between two looks at the taps, which hold some two hundred packets each."""
+"""Shots between two reads of the taps, which hold some two hundred packets each."""
 
 QUIET = (
     "net/ipv4/icmp_ratelimit=0", "net/ipv4/icmp_ratemask=0", "net/ipv6/icmp/ratelimit=0",
     "net/ipv6/icmp/ratemask=250",
 )  # fmt: skip
-"""Errors are told each time, so that the two can be compared."""
+"""No rate limit for ICMP errors, so that the two filters can be compared."""
 
 FORWARDING = ("net/ipv4/ip_forward=1", "net/ipv6/conf/all/forwarding=1")
-NOT_SAID = (b"\x08\x06", nft_acts.MARKED)
+IGNORED_TYPES = (b"\x08\x06", nft_acts.MARK_TYPE)
 OWN_ICMPV6 = (133, 134, 135, 136, 143)
-"""What the kernel says by itself: neighbour discovery and listener reports."""
+"""What the kernel sends by itself: neighbour discovery and listener reports."""
 
 
-class Side:
+class FilteredMachine:
     """A machine with a filter in force."""
 
     def __init__(self, machine: Namespace, wires: Mapping[str, Namespace]) -> None:
@@ -48,10 +48,10 @@ class Side:
         self._wires = dict(wires)
 
     def fire(self, shots: Sequence[Shot]) -> list[Verdict]:
-        """Put every frame on the wire; what came of each shot."""
+        """Send every frame; the outcome of each shot."""
         devices = list(self._wires)
-        self._forget()
-        self._machine.do(nft_acts.tapped)
+        self._clear_captured()
+        self._machine.do(nft_acts.tapped_tags)
         arrived: set[int] = set()
         for at in range(0, len(shots), CHUNK):
             chunk = shots[at : at + CHUNK]
@@ -60,121 +60,123 @@ class Side:
                 self._wires[devices[nic]].do(in_namespace.transmit, frames)
             arrived |= {
                 number
-                for number, version, protocol in self._machine.do(nft_acts.tapped)
+                for number, version, protocol in self._machine.do(nft_acts.tapped_tags)
                 if version == 4 or protocol not in EXTENSIONS
             }
-        sent = {device: _by_tag(self._said(device)) for device in devices}
-        return [_of(shot, arrived, sent, devices[shot.nic]) for shot in shots]
+        sent = {device: _by_tag(self._sent_frames(device)) for device in devices}
+        return [_verdict(shot, arrived, sent, devices[shot.nic]) for shot in shots]
 
     def perform(self, doing: Sequence[Act]) -> list[Verdict]:
-        """Have every act done; whether anything left by it."""
-        self._forget()
+        """Perform every act; whether it sent anything."""
+        self._clear_captured()
         self._machine.do(nft_acts.perform, [(act.uid, act.steps) for act in doing], [*self._wires])
         left: set[int] = set()
         for device in self._wires:
             number = 0
-            for frame in self._seen(device):
-                if frame[12:14] == nft_acts.MARKED:
+            for frame in self._captured(device):
+                if frame[12:14] == nft_acts.MARK_TYPE:
                     number = int.from_bytes(frame[14:18], "big") + 1
-                elif _is_said(frame):
+                elif _is_of_program(frame):
                     left.add(number)
             assert number == len(doing), f"{device}: {number} of {len(doing)} marks were seen"
         return [frozenset({"leaves"} if at in left else ()) for at in range(len(doing))]
 
-    def _forget(self) -> None:
+    def _clear_captured(self) -> None:
         for wire in self._wires.values():
-            wire.do(nft_acts.forget)
+            wire.do(nft_acts.clear_captured)
 
-    def _seen(self, device: str) -> list[bytes]:
-        frames = self._wires[device].do(in_namespace.seen)
+    def _captured(self, device: str) -> list[bytes]:
+        frames = self._wires[device].do(in_namespace.captured_frames)
         peer = bytes.fromhex(PEER_MACS[[*self._wires].index(device)].replace(":", ""))
         return [frame for frame in frames if frame[6:12] != peer]
 
-    def _said(self, device: str) -> list[bytes]:
+    def _sent_frames(self, device: str) -> list[bytes]:
         own = bytes.fromhex(GUEST_MACS[[*self._wires].index(device)].replace(":", ""))
-        return [frame for frame in self._seen(device) if frame[6:12] == own]
+        return [frame for frame in self._captured(device) if frame[6:12] == own]
 
 
 def _by_tag(frames: Sequence[bytes]) -> dict[int, list[bytes]]:
-    found: dict[int, list[bytes]] = {}
+    frames_by_tag: dict[int, list[bytes]] = {}
     for frame in frames:
         for number in tags(frame):
-            found.setdefault(number, []).append(frame)
-    return found
+            frames_by_tag.setdefault(number, []).append(frame)
+    return frames_by_tag
 
 
-def _of(
+def _verdict(
     shot: Shot, arrived: set[int], sent: Mapping[str, Mapping[int, Sequence[bytes]]], device: str
 ) -> Verdict:
     back = sent[device]
-    found = {
+    observed = {
         "arrives": bool(shot.tags & arrived),
         "answered": any(
             number in back or _acknowledged(shot, number, back) for number in shot.tags
         ),
         "passes": any(shot.tags & each.keys() for name, each in sent.items() if name != device),
     }
-    return frozenset(word for word, holds in found.items() if holds)
+    return frozenset(word for word, holds in observed.items() if holds)
 
 
 def _acknowledged(shot: Shot, number: int, back: Mapping[int, Sequence[bytes]]) -> bool:
-    """Whether a SYN-ACK or RST answers it: the number after the segment's, its ports turned."""
+    """Whether a SYN-ACK or RST answers it: the next number, the ports exchanged."""
     for frame in back.get(number + 1, ()):
         at = 54 if frame[12:14] == b"\x86\xdd" else 34
         ports = frame[at + 2 : at + 4] + frame[at : at + 2]
-        if any(ports in asked for asked in shot.frames):
+        if any(ports in request for request in shot.frames):
             return True
     return False
 
 
-def _is_said(frame: bytes) -> bool:
+def _is_of_program(frame: bytes) -> bool:
     six = frame[12:14] == b"\x86\xdd"
     # A listener report has a hop by hop header before it (RFC 3810 5).
     own = six and (frame[20] == 0 or (frame[20] == 58 and frame[54] in OWN_ICMPV6))
-    return not own and frame[12:14] not in NOT_SAID
+    return not own and frame[12:14] not in IGNORED_TYPES
 
 
 @contextmanager
-def ours(
+def with_plan(
     policy: Path, neighbours: Sequence[Sequence[str]], plan: Plan | None = None
-) -> Iterator[Side]:
-    """The policy's plan in force, or another."""
+) -> Iterator[FilteredMachine]:
+    """A machine with the policy's plan in force, or with another plan."""
 
     def enforce(machine: Namespace) -> None:
         boot_plan = encode(plan or load(policy), policy.stem)
         assert machine.do(in_namespace.enforce, boot_plan) == []
 
-    with _side(policy, neighbours, enforce) as side:
+    with _filtered_machine(policy, neighbours, enforce) as side:
         yield side
 
 
 @contextmanager
-def theirs(policy: Path, neighbours: Sequence[Sequence[str]], ruleset: Path) -> Iterator[Side]:
-    """The policy's addresses on a plain machine, which forwards, and a rule set of nftables."""
+def with_nftables(
+    policy: Path, neighbours: Sequence[Sequence[str]], ruleset: Path
+) -> Iterator[FilteredMachine]:
+    """A machine with the policy's addresses and an nftables ruleset; it forwards if needed."""
 
     def enforce(machine: Namespace) -> None:
         machine.run("ip", "link", "set", "lo", "up")
-        for interface in read(policy).interfaces:
+        for interface in read_policy(policy).interfaces:
             machine.run("ip", "link", "set", interface.device, "up")
             for address in interface.addresses:
                 machine.run("ip", "address", "add", str(address), "dev", interface.device)
             for gateway in interface.gateways:
                 machine.run("ip", "route", "add", "default", "via", str(gateway))
-        if any(entry.direction is Direction.FORWARD for entry in read(policy).entries):
+        if any(entry.direction is Direction.FORWARD for entry in read_policy(policy).allows):
             machine.run("sysctl", "-qw", *FORWARDING)
         machine.run("nft", "-f", str(ruleset.resolve()))
-        machine.do(in_namespace.settle)
+        machine.do(in_namespace.wait_for_addresses)
 
-    with _side(policy, neighbours, enforce) as side:
+    with _filtered_machine(policy, neighbours, enforce) as side:
         yield side
 
 
 @contextmanager
-def _side(
+def _filtered_machine(
     policy: Path, neighbours: Sequence[Sequence[str]], enforce: Callable[[Namespace], None]
-) -> Iterator[Side]:
-    """The machine, which knows all its neighbours, so that none has to answer."""
-    devices = [interface.device for interface in read(policy).interfaces]
+) -> Iterator[FilteredMachine]:
+    """The machine. Its neighbour table is complete, so no neighbour has to answer."""
+    devices = [interface.device for interface in read_policy(policy).interfaces]
     with ExitStack() as stack:
         machine = _namespace(stack)
         wires = {}
@@ -186,9 +188,9 @@ def _side(
                 "peer", "name", "eth0", "address", peer_mac, "netns", str(wire.pid),
             )  # fmt: skip
             wire.run("ip", "link", "set", "eth0", "up")
-            wire.do(in_namespace.watch)
-        found = machine.run("cat", "/sys/class/net/eth0/ifindex")
-        assert int(found) == INDEX, f"eth0 is device {found}, the acts are about {INDEX}"
+            wire.do(in_namespace.capture)
+        index = machine.run("cat", "/sys/class/net/eth0/ifindex")
+        assert int(index) == INDEX, f"eth0 is device {index}, the acts use {INDEX}"
         enforce(machine)
         machine.run("sysctl", "-qw", *QUIET)
         for device, mac, addresses in zip(devices, PEER_MACS, neighbours, strict=False):
@@ -196,7 +198,7 @@ def _side(
                 machine.run("ip", "neigh", "replace", address, "lladdr", mac, "dev", device,
                             "nud", "permanent")  # fmt: skip
         machine.do(nft_acts.tap)
-        yield Side(machine, wires)
+        yield FilteredMachine(machine, wires)
 
 
 def _namespace(stack: ExitStack) -> Namespace:

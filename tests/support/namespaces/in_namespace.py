@@ -1,4 +1,4 @@
-"""What is done inside a namespace: plans put in force, questions asked, frames watched.
+"""Calls inside a network namespace: enforce plans, send probes, capture frames.
 
 In: plain values, so that they pass between processes.  Out: plain values.
 """
@@ -30,13 +30,13 @@ from pbrinit.wire.netlink.socket import Kernel
 ETH_P_ALL = 3
 SECONDS = 0.6
 GREETING = b"hello"
-listening: dict[tuple[str, int], list[str]] = {}
+clients: dict[tuple[str, int], list[str]] = {}
 captured: list[bytes] = []
 delivered: list[tuple[str, int, int]] = []
 
 
 def enforce(plan: BootPlan) -> list[str]:
-    """Everything PID 1 does with a plan; the differences that it then finds."""
+    """Put a plan in force as PID 1 does; the differences that the audit then finds."""
     write_sysctls(plan.sysctls)
     with Kernel() as kernel:
         rules.enforce(kernel, plan)
@@ -50,32 +50,35 @@ def enforce(plan: BootPlan) -> list[str]:
 
 
 def write_sysctls(entries: Iterable[tuple[str, str]]) -> None:
-    """Sysctls of a namespace, but for what a user namespace tells by its own numbers.
+    """Write sysctls, except those that a user namespace cannot set.
 
-    "No group" is 1 to 0 of the machine's groups (ipv4_ping_group_range), of which a namespace
-    of an ordinary user has not both; it is what a new network namespace starts with.
+    The value "no group" of ping_group_range is 1 to 0 (ipv4_ping_group_range). A user namespace of
+    an ordinary user does not map both groups. A new network namespace starts with this value.
     """
-    whole = ["0", "0", "4294967295"]
-    mapped = Path("/proc/self/gid_map").read_text().split()
-    otherwise = set() if mapped == whole else {"net/ipv4/ping_group_range"}
+    otherwise = set() if has_every_id() else {"net/ipv4/ping_group_range"}
     sysctl.write(entry for entry in entries if entry[0] not in otherwise)
 
 
-def settle() -> None:
+def has_every_id() -> bool:
+    """Whether this user namespace maps every user and group, as the machine's own does."""
+    return Path("/proc/self/gid_map").read_text().split() == ["0", "0", "4294967295"]
+
+
+def wait_for_addresses() -> None:
     """Wait until no address is tentative."""
     with Kernel() as kernel:
         links.wait_for_addresses(kernel)
 
 
 def differences(plan: BootPlan) -> list[str]:
-    """What an audit finds now."""
+    """The differences that an audit finds now."""
     with Kernel() as kernel:
         return rules.differences(plan, rules.in_force(kernel))
 
 
 def serve(protocol: str, port: int, addresses: tuple[str, ...] = ("0.0.0.0", "::")) -> None:
-    """Answer on a port of these addresses, and remember who came."""
-    heard = listening.setdefault((protocol, port), [])
+    """Answer on a port of these addresses, and record the clients."""
+    addresses_heard = clients.setdefault((protocol, port), [])
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
@@ -85,34 +88,34 @@ def serve(protocol: str, port: int, addresses: tuple[str, ...] = ("0.0.0.0", "::
             server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         server.bind((address, port))
         work = _serve_tcp if protocol == "tcp" else _serve_udp
-        threading.Thread(target=work, args=(server, heard), daemon=True).start()
+        threading.Thread(target=work, args=(server, addresses_heard), daemon=True).start()
 
 
-def _serve_tcp(server: socket.socket, heard: list[str]) -> None:
+def _serve_tcp(server: socket.socket, sources: list[str]) -> None:
     server.listen()
     while True:
         connection, source = server.accept()
-        heard.append(source[0])
+        sources.append(source[0])
         with connection, contextlib.suppress(OSError):
             connection.sendall(GREETING)
 
 
-def _serve_udp(server: socket.socket, heard: list[str]) -> None:
+def _serve_udp(server: socket.socket, sources: list[str]) -> None:
     while True:
         _, source = server.recvfrom(4096)
-        heard.append(source[0])
+        sources.append(source[0])
         with contextlib.suppress(OSError):
             server.sendto(GREETING, source)
 
 
-def heard_by(protocol: str, port: int) -> list[str]:
-    """Who came to a port that is served."""
-    return list(listening[protocol, port])
+def clients_of(protocol: str, port: int) -> list[str]:
+    """The addresses of the clients of a port that is served."""
+    return list(clients[protocol, port])
 
 
 @dataclass(frozen=True)
-class Question:
-    """Who asks what: `source` is an address and port to be bound to, `device` a device."""
+class Probe:
+    """A TCP connection or UDP datagram, and the user, source and device of its socket."""
 
     protocol: str
     address: str
@@ -122,30 +125,30 @@ class Question:
     device: str | None = None
 
 
-def ask(question: Question) -> str:
-    """Ask as a user: `answered`, `silence`, or the name of the error."""
+def send_probe(probe: Probe) -> str:
+    """Send a probe: `answered`, `silence`, or the name of the error."""
 
     def attempt() -> str:
-        family = socket.AF_INET6 if ":" in question.address else socket.AF_INET
-        kind = socket.SOCK_STREAM if question.protocol == "tcp" else socket.SOCK_DGRAM
+        family = socket.AF_INET6 if ":" in probe.address else socket.AF_INET
+        kind = socket.SOCK_STREAM if probe.protocol == "tcp" else socket.SOCK_DGRAM
         with socket.socket(family, kind) as asker:
             asker.settimeout(SECONDS)
             asker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if question.device is not None:
-                device = question.device.encode()
+            if probe.device is not None:
+                device = probe.device.encode()
                 asker.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
-            if question.source is not None:
-                asker.bind(question.source)
-            asker.connect((question.address, question.port))
-            if question.protocol == "udp":
+            if probe.source is not None:
+                asker.bind(probe.source)
+            asker.connect((probe.address, probe.port))
+            if probe.protocol == "udp":
                 asker.send(b"?")
             return "answered" if asker.recv(64) == GREETING else "garbled"
 
-    return _as(question.uid, lambda: verdict(attempt))
+    return _as_user(probe.uid, lambda: verdict(attempt))
 
 
 def verdict(attempt: Callable[[], str]) -> str:
-    """What came of it, or the name of the error."""
+    """The result of `attempt`, `silence` if it timed out, or the name of the error."""
     try:
         return attempt()
     except TimeoutError:
@@ -154,8 +157,8 @@ def verdict(attempt: Callable[[], str]) -> str:
         return errno.errorcode[error.errno or 0]
 
 
-def _as(uid: int, act: Callable[[], str]) -> str:
-    """Do it in a child that is this user."""
+def _as_user(uid: int, act: Callable[[], str]) -> str:
+    """Call `act` in a child process as this user."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -168,20 +171,20 @@ def _as(uid: int, act: Callable[[], str]) -> str:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as answer:
-        told = answer.read()
+        result = answer.read()
     os.waitpid(child, 0)
-    return told
+    return result
 
 
-def watch(arriving: bool = False) -> None:
-    """Keep every frame that passes eth0 from now on, or only those that come in by it."""
+def capture(arriving: bool = False) -> None:
+    """Capture every frame on eth0 from now on, or only those that arrive."""
     captured.clear()
     ready = threading.Event()
-    threading.Thread(target=_watch, args=(ready, arriving), daemon=True).start()
+    threading.Thread(target=_capture, args=(ready, arriving), daemon=True).start()
     ready.wait()
 
 
-def _watch(ready: threading.Event, arriving: bool) -> None:
+def _capture(ready: threading.Event, arriving: bool) -> None:
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
     wire.bind(("eth0", ETH_P_ALL))
     ready.set()
@@ -191,14 +194,14 @@ def _watch(ready: threading.Event, arriving: bool) -> None:
             captured.append(data)
 
 
-def seen(settle: float = 0.3) -> list[bytes]:
-    """The frames kept so far."""
+def captured_frames(settle: float = 0.3) -> list[bytes]:
+    """The frames captured so far."""
     time.sleep(settle)
     return list(captured)
 
 
 def transmit(frames: list[bytes]) -> None:
-    """Put frames on the wire as they are."""
+    """Send frames on eth0 unchanged."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
         wire.bind(("eth0", 0))
         for frame in frames:
@@ -210,11 +213,11 @@ def mac(device: str = "eth0") -> str:
     return Path(f"/sys/class/net/{device}/address").read_text().strip()
 
 
-def seen_from(source: str, destination: str) -> int:
-    """How many packets were kept that went from one address to the other."""
+def count_captured(source: str, destination: str) -> int:
+    """How many captured packets go from `source` to `destination`."""
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     both = socket.inet_pton(family, source) + socket.inet_pton(family, destination)
-    return sum(both in frame for frame in seen())
+    return sum(both in frame for frame in captured_frames())
 
 
 def ping(address: str, source: str) -> bool:
@@ -223,9 +226,9 @@ def ping(address: str, source: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-def ask_raw(protocol: str, address: str, port: int, source: str, own_port: int) -> int:
-    """Send one TCP SYN or UDP datagram made by hand; how many packets came in answer."""
-    watch()
+def probe_raw(protocol: str, address: str, port: int, source: str, own_port: int) -> int:
+    """Send one TCP SYN or UDP datagram through a raw socket; the number of answers."""
+    capture()
     six = ":" in address
     network: Packet = IPv6(src=source, dst=address) if six else IP(src=source, dst=address)
     transport: Packet = UDP(sport=own_port, dport=port) / b"?"
@@ -234,21 +237,21 @@ def ask_raw(protocol: str, address: str, port: int, source: str, own_port: int) 
     family = socket.AF_INET6 if six else socket.AF_INET
     with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
         raw.sendto(bytes(network / transport), (address, 0))
-    return seen_from(address, source)
+    return count_captured(address, source)
 
 
-def tap() -> None:
-    """Keep source, its port and our port of every TCP segment that is delivered from now on.
+def tap_tcp() -> None:
+    """Record source, source port and destination port of every TCP segment delivered from now on.
 
     A raw socket gets a copy of what passed the look-ups (raw_local_deliver, raw6_local_deliver).
     """
     delivered.clear()
     for family in (socket.AF_INET, socket.AF_INET6):
         raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
-        threading.Thread(target=_tap, args=(raw,), daemon=True).start()
+        threading.Thread(target=_tap_tcp, args=(raw,), daemon=True).start()
 
 
-def _tap(raw: socket.socket) -> None:
+def _tap_tcp(raw: socket.socket) -> None:
     while True:
         data, source = raw.recvfrom(65535)
         if raw.family == socket.AF_INET:
@@ -256,13 +259,13 @@ def _tap(raw: socket.socket) -> None:
         delivered.append((source[0], *struct.unpack("!HH", data[:4])))
 
 
-def tapped() -> list[tuple[str, int, int]]:
-    """What was kept so far."""
+def tapped_segments() -> list[tuple[str, int, int]]:
+    """The TCP segments recorded so far."""
     time.sleep(0.2)
     return list(delivered)
 
 
-def counted(name: str) -> int:
+def snmp_counter(name: str) -> int:
     """A counter of /proc/net/snmp, such as `Tcp InSegs`."""
     line, _, counter = name.partition(" ")
     rows = (row.split() for row in Path("/proc/net/snmp").read_text().splitlines())
@@ -270,16 +273,16 @@ def counted(name: str) -> int:
     return int(dict(zip(names, values, strict=True))[counter])
 
 
-def shout(source: tuple[str, int], destination: tuple[str, int]) -> None:
-    """Send a datagram to everybody on the link, whatever its IP destination."""
+def send_to_all(source: tuple[str, int], destination: tuple[str, int]) -> None:
+    """Send a datagram in a broadcast frame, whatever its IP destination."""
     datagram = IP(src=source[0], dst=destination[0]) / UDP(sport=source[1], dport=destination[1])
     transmit([bytes(Ether(src=mac(), dst="ff:ff:ff:ff:ff:ff") / datagram / b"?")])
 
 
-def forge(
+def send_forged(
     hardware: str, source: tuple[str, int], destination: tuple[str, int], protocol: str = "tcp"
 ) -> None:
-    """Put a SYN or a datagram from any source on the wire, to a hardware address."""
+    """Send a SYN or a datagram with any source to a hardware address."""
     address, _ = destination
     header: type[Packet] = IPv6 if ":" in address else IP
     body: Packet = TCP(sport=source[1], dport=destination[1], flags="S", seq=7)

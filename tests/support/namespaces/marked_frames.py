@@ -1,4 +1,4 @@
-"""Packets as they go on the wire, each with a mark that tells which it is.
+"""Packets as frames, each with a mark by which it is recognised.
 
 In: a `Packet` and its number.  Out: an Ethernet frame.
 """
@@ -18,16 +18,16 @@ from pbrinit.net.services import Protocol
 TCP_, UDP_ = Protocol.TCP, Protocol.UDP
 MARK = b"marked %05d"
 PEER = "02:00:00:00:00:09"
-"""The hardware address of everybody, at either side."""
+"""The hardware address of every peer, on both sides."""
 
 TOO_MUCH = 1380
-"""What is added to a packet that is too big for a way of 1,400 bytes."""
+"""The bytes added to a packet that is too big for a path MTU of 1,400 bytes."""
 
 PIECES = {Fragment.WHOLE: (0, 0), Fragment.FIRST: (0, 1), Fragment.LATER: (5, 0)}
 
 
 def frame(packet: Packet, number: int, hardware: str) -> bytes:
-    """The packet on the wire, marked by its number."""
+    """The packet as a frame, marked with its number."""
     four = packet.family is Family.V4
     mark = MARK % number
     body: Layer = Raw(bytes(8) + mark)
@@ -46,17 +46,17 @@ def frame(packet: Packet, number: int, hardware: str) -> bytes:
     network: Layer
     if four:
         flags = "DF" if packet.too_big else "MF" if more else 0
-        network = IP(src=source, dst=destination, proto=packet.protocol, ttl=packet.hops,
+        network = IP(src=source, dst=destination, proto=packet.protocol, ttl=packet.ttl,
                      flags=flags, frag=offset)  # fmt: skip
     elif packet.fragment is Fragment.WHOLE:
-        network = IPv6(src=source, dst=destination, nh=packet.protocol, hlim=packet.hops)
+        network = IPv6(src=source, dst=destination, nh=packet.protocol, hlim=packet.ttl)
     else:
         piece = IPv6ExtHdrFragment(nh=packet.protocol, offset=offset, m=more, id=number)
-        network = IPv6(src=source, dst=destination, hlim=packet.hops) / piece
+        network = IPv6(src=source, dst=destination, hlim=packet.ttl) / piece
     return bytes(Ether(src=PEER, dst=hardware) / network / body)
 
 
 def mark_of(data: bytes) -> int | None:
-    """Which packet is in what was received, if any."""
+    """The number of the packet in the received data, if any."""
     at = data.find(MARK[:7])
     return int(data[at + 7 : at + 12]) if at >= 0 else None

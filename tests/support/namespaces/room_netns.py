@@ -1,7 +1,7 @@
-"""Rooms as a plan has them, made by `ip`: a network namespace for each, behind a veth.
+"""The rooms of a plan, made with `ip`: a network namespace for each, behind a veth.
 
-In: a `Plan`, the namespace of the machine.  Out: the namespaces of its rooms.  PID 1 has its own
-way to make them; here the plan's values alone are put to the kernel.
+In: a `Plan`, the namespace of the machine.  Out: the namespaces of its rooms.  PID 1 makes rooms in
+its own way; here only the values of the plan are given to the kernel.
 """
 
 from __future__ import annotations
@@ -21,62 +21,65 @@ from tests.support.namespaces.lab import Namespace
 INSIDE = "eth0"
 
 
-def outer(plan: Plan) -> Plan:
-    """The plan without its rooms, and before anything is passed on."""
-    rooms = {room.device for room, _ in doors(plan)}
+def without_rooms(plan: Plan) -> Plan:
+    """The plan without its rooms and without the sysctls that turn on forwarding."""
+    rooms = {room.device for room, _ in room_links(plan)}
     links = tuple(link for link in plan.links if link.device not in rooms)
-    return replace(plan, links=links, programs=(), last=())
+    return replace(plan, links=links, programs=(), forwarding_sysctls=())
 
 
-def doors(plan: Plan) -> list[tuple[Room, Link]]:
-    """Each room, with the link that leads into it."""
+def room_links(plan: Plan) -> list[tuple[Room, Link]]:
+    """Each room with its link on the machine."""
     links = {link.device: link for link in plan.links}
     rooms = [program.room for program in plan.programs if program.room is not None]
     return [(room, links[room.device]) for room in rooms]
 
 
-def in_force(machine: Namespace, plan: Plan) -> dict[str, Namespace]:
-    """Put the whole plan in force on a machine whose devices are there; its rooms by name."""
-    assert machine.do(in_namespace.enforce, encode(outer(plan), "rooms")) == []
-    found = {}
+def enforce(machine: Namespace, plan: Plan) -> dict[str, Namespace]:
+    """Put the whole plan in force on a machine that has its devices; its rooms by name."""
+    assert machine.do(in_namespace.enforce, encode(without_rooms(plan), "rooms")) == []
+    namespaces = {}
     for program in plan.programs:
-        for room, link in doors(replace(plan, programs=(program,))):
-            inside = found[program.run.name] = Namespace()
-            inside.do(in_namespace.write_sysctls, _pairs(room))
-            machine.do(make, room, link, inside.pid)
-            inside.do(furnish, room)
-    machine.do(in_namespace.write_sysctls, [(sysctl.key, sysctl.value) for sysctl in plan.last])
-    return found
+        for room, link in room_links(replace(plan, programs=(program,))):
+            inside = namespaces[program.program.name] = Namespace()
+            inside.do(in_namespace.write_sysctls, _sysctls(room))
+            machine.do(make_veth, room, link, inside.pid)
+            inside.do(set_up_inside, room)
+    machine.do(
+        in_namespace.write_sysctls,
+        [(sysctl.key, sysctl.value) for sysctl in plan.forwarding_sysctls],
+    )
+    return namespaces
 
 
-def make(room: Room, link: Link, pid: int | None) -> None:
-    """The veth, and what the machine's end has; without a process the other end stays here."""
-    there = f"netns {pid}" if pid is not None else ""
+def make_veth(room: Room, link: Link, pid: int | None) -> None:
+    """Make a room's veth and set up the machine's end. Without `pid` the other end stays here."""
+    target = f"netns {pid}" if pid is not None else ""
     far = INSIDE if pid is not None else f"far-{link.device}"[:15]
     _ip(f"link add {link.device} address {room.mac} type veth peer name {far} address {room.mac}"
-        f" {there}")  # fmt: skip
+        f" {target}")  # fmt: skip
     _ip(f"link set {link.device} arp off")
-    in_namespace.write_sysctls(_pairs(link))
+    in_namespace.write_sysctls(_sysctls(link))
     if pid is None:
         Path(f"/proc/sys/net/ipv6/conf/{far}/disable_ipv6").write_text("1")
         _ip(f"link set {far} up")
     _ip(f"link set {link.device} up")
-    _routes((*link.early_routes, *link.routes), link.device)
+    _routes((*link.preaddress_routes, *link.routes), link.device)
 
 
-def furnish(room: Room) -> None:
-    """What the end inside has."""
+def set_up_inside(room: Room) -> None:
+    """Set up the end inside the room."""
     _ip("link set lo up")
     _ip(f"link set {INSIDE} arp off")
     _ip(f"link set {INSIDE} up")
     for address in room.addresses:
-        # Else it is tentative until the kernel comes to it, and no route can have it for a source.
+        # A tentative address cannot be the preferred source of a route.
         now = " nodad" if address.version == Family.V6.version else ""
         _ip(address_command(address, INSIDE) + now)
     _routes(room.routes, INSIDE)
 
 
-def _pairs(what: Room | Link) -> list[tuple[str, str]]:
+def _sysctls(what: Room | Link) -> list[tuple[str, str]]:
     return [(sysctl.key, sysctl.value) for sysctl in what.sysctls]
 
 

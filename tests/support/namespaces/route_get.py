@@ -1,6 +1,6 @@
-"""What the kernel itself says to a look-up: RTM_GETROUTE, asked inside a namespace.
+"""The kernel's own route look-up: RTM_GETROUTE, called inside a namespace.
 
-In: `Question` values.  Out: `Told` values.  Source: rtnetlink(7); inet_rtm_getroute
+In: `RouteQuery` values.  Out: `RouteReply` values.  Source: rtnetlink(7); inet_rtm_getroute
 (net/ipv4/route.c) and inet6_rtm_getroute (net/ipv6/route.c) of Linux 6.12.
 """
 
@@ -34,8 +34,8 @@ KINDS = {1: "unicast", 2: "local", 3: "broadcast", 4: "anycast", 5: "multicast"}
 
 
 @dataclass(frozen=True)
-class Question:
-    """One look-up: addresses as bytes, `source` and `protocol` empty or 0 where not given."""
+class RouteQuery:
+    """One look-up. Addresses are bytes; `source` may be empty and `protocol` 0."""
 
     family: int
     destination: bytes
@@ -49,8 +49,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Told:
-    """The kernel's answer: the error's name, or what kind of route by which device, to whom."""
+class RouteReply:
+    """The kernel's answer: an error's name, or a route's type, device, table and next hop."""
 
     error: str | None = None
     kind: str | None = None
@@ -60,7 +60,7 @@ class Told:
 
 
 def enforce(plan: BootPlan, devices: tuple[str, ...]) -> dict[str, str]:
-    """Make the devices, do everything PID 1 does, and tell their link-local addresses.
+    """Make the devices and put the plan in force; the devices' link-local addresses.
 
     Each is a veth whose other end is up and has no address of either family.
     """
@@ -73,26 +73,26 @@ def enforce(plan: BootPlan, devices: tuple[str, ...]) -> dict[str, str]:
     if different := in_namespace.enforce(plan):
         raise AssertionError(f"the kernel has other rules than the plan: {different}")
     with Kernel() as kernel:
-        told = {}
-        for index, text, _ in addresses.Book(kernel).listed():
+        link_local = {}
+        for index, text, _ in addresses.Addresses(kernel).as_list():
             address = ip_address(text.partition("/")[0])
             if isinstance(address, IPv6Address) and address.is_link_local:
-                told[socket.if_indextoname(index)] = str(address)
-    return told
+                link_local[socket.if_indextoname(index)] = str(address)
+    return link_local
 
 
-def ask(questions: list[Question]) -> list[Told]:
-    """Ask the kernel all of them, in order."""
-    told: list[Told] = []
+def look_up(queries: list[RouteQuery]) -> list[RouteReply]:
+    """Send all queries to the kernel; the replies in order."""
+    replies: list[RouteReply] = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
         kernel.bind((0, 0))
         kernel.settimeout(10)
-        for start in range(0, len(questions), AT_ONCE):
-            piece = questions[start : start + AT_ONCE]
-            for question in piece:
-                kernel.send(_message(question))
-            told += [_told(kernel.recv(65536), question) for question in piece]
-    return told
+        for start in range(0, len(queries), AT_ONCE):
+            piece = queries[start : start + AT_ONCE]
+            for query in piece:
+                kernel.send(_message(query))
+            replies += [_reply(kernel.recv(65536), query) for query in piece]
+    return replies
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
@@ -100,48 +100,48 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def _message(question: Question) -> bytes:
-    bits = 8 * len(question.destination)
+def _message(query: RouteQuery) -> bytes:
+    bits = 8 * len(query.destination)
     body = ROUTE.pack(
-        question.family, bits, bits if question.source else 0, 0, 0, 0, 0, 0, RTM_F_LOOKUP_TABLE
+        query.family, bits, bits if query.source else 0, 0, 0, 0, 0, 0, RTM_F_LOOKUP_TABLE
     )
-    body += _attribute(RTA_DST, question.destination)
-    if question.source:
-        body += _attribute(RTA_SRC, question.source)
-    if question.protocol:
-        body += _attribute(RTA_IP_PROTO, bytes([question.protocol]))
-    body += _attribute(RTA_SPORT, question.source_port.to_bytes(2, "big"))
-    body += _attribute(RTA_DPORT, question.destination_port.to_bytes(2, "big"))
-    body += _attribute(RTA_UID, struct.pack("=I", question.uid))
-    for kind, device in ((RTA_IIF, question.iif), (RTA_OIF, question.oif)):
+    body += _attribute(RTA_DST, query.destination)
+    if query.source:
+        body += _attribute(RTA_SRC, query.source)
+    if query.protocol:
+        body += _attribute(RTA_IP_PROTO, bytes([query.protocol]))
+    body += _attribute(RTA_SPORT, query.source_port.to_bytes(2, "big"))
+    body += _attribute(RTA_DPORT, query.destination_port.to_bytes(2, "big"))
+    body += _attribute(RTA_UID, struct.pack("=I", query.uid))
+    for kind, device in ((RTA_IIF, query.iif), (RTA_OIF, query.oif)):
         if device is not None:
             body += _attribute(kind, struct.pack("=I", socket.if_nametoindex(device)))
     return HEADER.pack(HEADER.size + len(body), RTM_GETROUTE, NLM_F_REQUEST, 0, 0) + body
 
 
-def _told(data: bytes, question: Question) -> Told:
+def _reply(data: bytes, query: RouteQuery) -> RouteReply:
     """Read one answer.
 
-    Of IPv6 multicast that comes in the kernel finds the route and then fails to tell it
-    (rt6_fill_node asks ip6mr_get_route): EMSGSIZE, which no refusal gives.
+    For incoming IPv6 multicast the kernel finds the route and then fails to report it
+    (rt6_fill_node calls ip6mr_get_route): EMSGSIZE, which no refusal returns.
     """
     _, type_, _, _, _ = HEADER.unpack_from(data)
     payload = data[HEADER.size :]
     if type_ == NLMSG_ERROR:
         code = -int.from_bytes(payload[:4], "little", signed=True)
-        if code == errno.EMSGSIZE and question.iif and question.destination[0] == MULTICAST_6:
-            return Told(kind="multicast")
-        return Told(error=errno.errorcode[code])
+        if code == errno.EMSGSIZE and query.iif and query.destination[0] == MULTICAST_6:
+            return RouteReply(kind="multicast")
+        return RouteReply(error=errno.errorcode[code])
     kind = ROUTE.unpack_from(payload)[7]
-    found = dict(attributes(payload, ROUTE.size))
-    index = int.from_bytes(found.get(RTA_OIF, b"\0"), "little")
+    values = dict(attributes(payload, ROUTE.size))
+    index = int.from_bytes(values.get(RTA_OIF, b"\0"), "little")
     device = socket.if_indextoname(index) if index else None
-    table = int.from_bytes(found.get(RTA_TABLE, b"\0"), "little")
-    router = found.get(RTA_GATEWAY, b"")
-    return Told(kind=KINDS.get(kind, str(kind)), device=device, table=table, router=router)
+    table = int.from_bytes(values.get(RTA_TABLE, b"\0"), "little")
+    router = values.get(RTA_GATEWAY, b"")
+    return RouteReply(kind=KINDS.get(kind, str(kind)), device=device, table=table, router=router)
 
 
-def taken_in(version: int) -> int:
+def accepted_count(version: int) -> int:
     """How many packets and fragments passed the input look-up so far (RFC 4293).
 
     A protocol without a handler counts as unknown, after its look-up.
@@ -157,5 +157,7 @@ def taken_in(version: int) -> int:
         rows = [line.split() for line in Path("/proc/net/snmp6").read_text().splitlines()]
         names, values = [row[0] for row in rows], [row[1] for row in rows]
         prefix = "Ip6"
-    told = dict(zip(names, values, strict=True))
-    return sum(int(told[prefix + name]) for name in ("InDelivers", "InUnknownProtos", "ReasmReqds"))
+    counters = dict(zip(names, values, strict=True))
+    return sum(
+        int(counters[prefix + name]) for name in ("InDelivers", "InUnknownProtos", "ReasmReqds")
+    )

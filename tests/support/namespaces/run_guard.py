@@ -1,4 +1,4 @@
-"""A guard inside a namespace, and what it says: acts of `lab`.
+"""A guard inside a namespace, and what it records: calls for `lab`.
 
 In: plans.  Out: plain values.
 """
@@ -22,7 +22,7 @@ from pbrinit.wire.netlink import socket
 
 guards: list[int] = []
 LOOKS = Path("/run/looks")
-"""A line each time that PID 1 would have been asked to look at rooms and log."""
+"""One line for each time that the guard would have notified PID 1."""
 
 
 def start(plan: BootPlan) -> None:
@@ -32,7 +32,7 @@ def start(plan: BootPlan) -> None:
 
 
 def start_again(plan: BootPlan) -> None:
-    """The same, with what the one before left in /run."""
+    """The same, with the files that the previous guard left in /run."""
     child = os.fork()
     if child:
         guards.append(child)
@@ -53,39 +53,39 @@ def _note_look(pid_1: int = 1) -> None:
         file.write(f"{pid_1}\n")
 
 
-def looks() -> int:
-    """How often PID 1 was asked to look."""
+def look_count() -> int:
+    """How often the guard would have notified PID 1."""
     return len(LOOKS.read_text().splitlines()) if LOOKS.exists() else 0
 
 
 def stop() -> None:
-    """End it."""
+    """End the guard."""
     if is_alive():
         os.kill(guards[-1], signal.SIGKILL)
         os.waitpid(guards[-1], 0)
 
 
 def is_alive() -> bool:
-    """Whether it still watches."""
+    """Whether the guard still runs."""
     try:
         return os.waitpid(guards[-1], os.WNOHANG) == (0, 0)
     except ChildProcessError:
         return False
 
 
-def seen() -> GuardStatus:
-    """What it has seen."""
+def record() -> GuardStatus:
+    """The guard's record."""
     return guard_status.read()
 
 
-def why() -> str:
-    """Why it closed the machine."""
+def close_reason() -> str:
+    """Why the guard closed the machine."""
     return str(fail_closed.reason())
 
 
 def differences(plan: BootPlan) -> list[str]:
-    """All that differs now, found by an audit of its own."""
+    """All differences from the plan, found by a new audit."""
     audited = audit.Audit(plan)
     with socket.Kernel() as kernel:
         wrong = [*audited.rules(kernel), *audited.routes(kernel)]
-    return [text for text, _ in wrong] + sysctl.differences(audited.sysctls().items())
+    return audit.describe_all(wrong) + sysctl.differences(audited.sysctls().items())

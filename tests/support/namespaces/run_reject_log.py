@@ -1,4 +1,4 @@
-"""The log of who was refused, inside a namespace: acts of `lab`.
+"""The log of rejected packets, inside a namespace: calls for `lab`.
 
 In: plain values.  Out: plain values.
 """
@@ -15,28 +15,43 @@ import time
 from pathlib import Path
 
 from pbrinit.boot.observe import reject_log
+from pbrinit.boot.system import console_writer, log
 from tests.support.namespaces import in_namespace
 
 IP_PKTINFO = 8
 RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 loggers: list[int] = []
-plugs: dict[tuple[str, int], socket.socket] = {}
+writers: list[int] = []
+sockets: dict[tuple[str, int], socket.socket] = {}
 CONSOLE = "/run/console"
+ACTIVE = "/run/active"
 
 
 def start() -> None:
-    """Run the logger as PID 1 does, with a /run of its own and a file for a console."""
+    """Run the logger as PID 1 does, with a /run of its own, a console writer, and a file as
+    console.
+    """
     subprocess.run(["mount", "-t", "tmpfs", "run", "/run"], check=True)
+    Path(CONSOLE).touch()
+    Path(ACTIVE).write_text(f"..{CONSOLE}")  # below /dev
+    console_writer.ACTIVE = ACTIVE
+    console_writer.begin()
+    child = os.fork()
+    if child == 0:
+        try:
+            console_writer.run()
+        finally:
+            os._exit(1)
+    writers.append(child)
+    console_writer.hand_over()
     start_again()
 
 
 def start_again() -> None:
-    """Run another one."""
+    """Run another logger."""
     child = os.fork()
     if child == 0:
         try:
-            console = os.open(CONSOLE, os.O_RDWR | os.O_CREAT, 0o600)
-            os.dup2(console, 1)
             reject_log.watch()
         finally:
             os._exit(1)
@@ -48,67 +63,84 @@ def start_again() -> None:
 
 
 def stop() -> None:
-    """End all of them."""
-    for logger in loggers:
+    """End all loggers, and the console writer."""
+    for logger in (*loggers, *writers):
         os.kill(logger, signal.SIGKILL)
         os.waitpid(logger, 0)
 
 
-def end(program: int) -> None:
-    """Kill one of them."""
+def kill(program: int) -> None:
+    """Kill a process of the logger."""
     os.kill(program, signal.SIGKILL)
 
 
-def programs() -> tuple[int, int]:
-    """The one with the sockets, and the one that makes sense of what it hears."""
+def processes() -> tuple[int, int]:
+    """The process with the sockets, and the process that interprets what it receives."""
     child = Path(f"/proc/{loggers[-1]}/task/{loggers[-1]}/children").read_text()
     return loggers[-1], int(child)
 
 
 def is_alive(program: int) -> bool:
-    """Whether a program is there, and not only its remains."""
+    """Whether a process runs, and is no zombie."""
     try:
         return ") Z " not in Path(f"/proc/{program}/stat").read_text()
     except FileNotFoundError:
         return False
 
 
-def told() -> tuple[int, int, list[str]]:
-    """What it has written down."""
+def entries() -> tuple[int, int, list[str]]:
+    """How many packets it counted, how many of these it did not print, and its last lines; the
+    newest line is the first.
+    """
     time.sleep(reject_log.SECONDS + 0.3)
     return reject_log.recent()
 
 
-def told_in(now: tuple[int, int, list[str]], before: tuple[int, int, list[str]]) -> list[str]:
-    """The lines that are new, without their times; the oldest first."""
-    fresh = now[2][: len(now[2]) - len(before[2])]
-    return [re.sub(r" \(and .*\)", "", line.partition(" ")[2]) for line in fresh[::-1]]
+def new_entries(now: tuple[int, int, list[str]], before: tuple[int, int, list[str]]) -> list[str]:
+    """The new lines, without their times; the oldest first."""
+    new_lines = now[2][: len(now[2]) - len(before[2])]
+    return [re.sub(r" \(and .*\)", "", line.partition(" ")[2]) for line in new_lines[::-1]]
 
 
-def said() -> list[str]:
-    """What it has said on the console."""
+def console_lines() -> list[str]:
+    """The lines that it wrote to the console."""
     return Path(CONSOLE).read_text().splitlines()
 
 
-def state(program: int) -> dict[str, str]:
-    """Of /proc/PID/status."""
+def process_status(program: int) -> dict[str, str]:
+    """The fields of /proc/PID/status."""
     rows = Path(f"/proc/{program}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (row.partition(":") for row in rows)}
 
 
-def files(program: int) -> dict[str, int]:
-    """What it has open, and how (open(2), flags)."""
-    found = {}
+def open_files(program: int) -> dict[str, int]:
+    """The files that it has open, with the flags of open(2)."""
+    flags_by_name = {}
     for path in Path(f"/proc/{program}/fd").iterdir():
-        told = Path(f"/proc/{program}/fdinfo/{path.name}").read_text()
-        flags = int(dict(line.split(":", 1) for line in told.splitlines())["flags"], 8)
+        info = Path(f"/proc/{program}/fdinfo/{path.name}").read_text()
+        flags = int(dict(line.split(":", 1) for line in info.splitlines())["flags"], 8)
         name = str(path.readlink())
-        found[name.partition(":")[0] if name.startswith("socket:") else name] = flags
-    return found
+        flags_by_name[name.partition(":")[0] if name.startswith("socket:") else name] = flags
+    return flags_by_name
+
+
+def console_queues(program: int) -> list[str]:
+    """The queues to the console writer of which a process has an end open, each with the
+    descriptors of it that lead there.
+    """
+    queues = log.queues()
+    assert queues is not None
+    ends = {
+        f"socket:[{os.fstat(end.fileno()).st_ino}]": name
+        for name, queue in vars(queues).items()
+        for end in (queue.reader, queue.writer)
+    }
+    links = {path.name: str(path.readlink()) for path in Path(f"/proc/{program}/fd").iterdir()}
+    return sorted(f"{ends[link]} by {number}" for number, link in links.items() if link in ends)
 
 
 def network_sockets(program: int) -> int:
-    """How many sockets it has that are of a network: told by their numbers (proc_pid_net(5))."""
+    """How many network sockets it has, found by their inodes (proc_pid_net(5))."""
     links = [str(path.readlink()) for path in Path(f"/proc/{program}/fd").iterdir()]
     own = {link[8:-1] for link in links if link.startswith("socket:[")}
     tables = [f"{kind}{six}" for kind in ("raw", "udp", "tcp", "icmp") for six in ("", "6")]
@@ -120,17 +152,17 @@ def network_sockets(program: int) -> int:
     return sum(row[9] in own for row in rows)
 
 
-def seconds_of_work() -> float:
-    """Processor time that it has used."""
-    stats = (Path(f"/proc/{program}/stat").read_text() for program in programs())
+def processor_seconds() -> float:
+    """The processor time that its processes used."""
+    stats = (Path(f"/proc/{program}/stat").read_text() for program in processes())
     fields = [text.rpartition(")")[2].split() for text in stats]
     ticks = sum(int(field[11]) + int(field[12]) for field in fields)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def taken_over(destination: str) -> list[str]:
-    """What a program could do that has the logger's sockets and its rights: try to send with
-    them, by any device and in any shape, to bind them elsewhere, and to make others.
+def logger_rights(destination: str) -> list[str]:
+    """What a program could do with the logger's sockets and rights: the result of each attempt to
+    send, to bind the socket elsewhere, to open another socket and to run a program.
     """
     six = ":" in destination
     reader, writer = os.pipe()
@@ -138,16 +170,16 @@ def taken_over(destination: str) -> list[str]:
         try:
             plug = reject_log._listen(socket.AF_INET6 if six else socket.AF_INET)
             attempts = _attempts(plug, destination, six)
-            reject_log._give_up((0, 1, 2), [plug.fileno(), writer])
-            tried = [in_namespace.verdict(attempt) for attempt in attempts]
-            os.write(writer, " ".join(tried).encode())
+            reject_log._drop_privileges((0, 1, 2), [plug.fileno(), writer])
+            outcomes = [in_namespace.verdict(attempt) for attempt in attempts]
+            os.write(writer, " ".join(outcomes).encode())
         finally:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as answer:
-        told = answer.read().split()
+        results = answer.read().split()
     os.wait()
-    return told
+    return results
 
 
 def _attempts(plug: socket.socket, destination: str, six: bool):  # type: ignore[no-untyped-def]
@@ -200,10 +232,10 @@ def _attempts(plug: socket.socket, destination: str, six: bool):  # type: ignore
     return send, by_device, with_header, connected, written, elsewhere, anywhere, another, program
 
 
-def hold(
+def hold_socket(
     protocol: str, port: int, uid: int, family: int, peer: tuple[str, int] | None = None
 ) -> None:
-    """A user's socket on a port that wants to hear of errors, connected where a peer is given."""
+    """Open a user's socket on a port, with IP_RECVERR, connected if a peer is given."""
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     plug = socket.socket(family, kind)
     os.fchown(plug.fileno(), uid, -1)
@@ -216,16 +248,16 @@ def hold(
         plug.connect(peer)
     elif protocol == "tcp":
         plug.listen()
-    plugs[protocol, port] = plug
+    sockets[protocol, port] = plug
 
 
 def error_of(protocol: str, port: int) -> int:
-    """The error that the socket has been told of, if any."""
-    return plugs[protocol, port].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    """The pending error of the socket, or 0."""
+    return sockets[protocol, port].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def flood(destination: str, source: str, seconds: float) -> int:
-    """Datagrams as fast as they go; how many."""
+    """Send datagrams as fast as possible; how many."""
     family = socket.AF_INET6 if ":" in destination else socket.AF_INET
     end, count = time.monotonic() + seconds, 0
     with socket.socket(family, socket.SOCK_DGRAM) as plug:

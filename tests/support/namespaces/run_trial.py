@@ -1,7 +1,7 @@
-"""A policy tried on a machine to which addresses are given: acts of `lab`.
+"""A policy on trial on a machine that gets addresses: calls for `lab`.
 
-In: policies as text, and what is given.  Out: plain values.  A guard watches already (`watched`),
-and /run is the machine's own.
+In: policies as text, and addresses.  Out: plain values.  A guard runs already (`run_guard`), and
+/run belongs to the machine alone.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pbrinit.wire.bootplan import BootPlan
 FOLDER = Path("/run/image")
 
 
-def image(plan: BootPlan, policy: str) -> None:
-    """Let this be what the machine started with."""
+def set_image(plan: BootPlan, policy: str) -> None:
+    """Set the plan and policy of the image."""
     FOLDER.mkdir()
     (FOLDER / "plan").write_bytes(bootplan.pack(plan))
     (FOLDER / "policy.toml").write_text(policy)
@@ -30,8 +30,8 @@ def image(plan: BootPlan, policy: str) -> None:
     address_manager.RESOLVERS = "/run/resolv.conf"
 
 
-def give(*words: str) -> tuple[int, str]:
-    """Have the plan for what is given in force, or for nothing, as PID 1 does."""
+def give_addresses(*words: str) -> tuple[int, str]:
+    """Put the plan for these addresses in force, or for none, as PID 1 does."""
     if words:
         return _run("lease", *words)
     address_manager.ApplyAssignments()([])
@@ -39,7 +39,7 @@ def give(*words: str) -> tuple[int, str]:
 
 
 def attempt(name: str, policy: str, seconds: int) -> tuple[int, str]:
-    """Try a policy that is in a file for a moment."""
+    """Try a policy; its file exists during the call only."""
     path = FOLDER / f"{name}.toml"
     path.write_text(policy)
     try:
@@ -49,11 +49,11 @@ def attempt(name: str, policy: str, seconds: int) -> tuple[int, str]:
 
 
 def confirm() -> tuple[bool, str]:
-    """Keep what is on trial."""
+    """Confirm the policy on trial."""
     return requests.ask("confirm")
 
 
 def _run(*words: str) -> tuple[int, str]:
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        return main.main(words), said.getvalue()
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        return main.main(words), output.getvalue()

@@ -1,6 +1,7 @@
-"""Servers in a namespace, for tools to ask by way of the appliance: acts of `lab`.
+"""Web and DNS servers in a namespace, for tools that send requests through the appliance.
 
-In: plain values.  Out: threads that serve until the namespace goes.
+In: plain values.  Out: threads that serve until the namespace ends.  The functions are calls for
+`lab`.
 """
 
 from __future__ import annotations
@@ -37,32 +38,32 @@ class _Names(socketserver.BaseRequestHandler):
 class _NamesByTcp(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         length = int.from_bytes(self.request.recv(2), "big")
-        said = _answer(self.request.recv(length))
-        self.request.sendall(len(said).to_bytes(2, "big") + said)
+        response = _answer(self.request.recv(length))
+        self.request.sendall(len(response).to_bytes(2, "big") + response)
 
 
 def _answer(data: bytes) -> bytes:
-    asked = DNS(data)
-    name = asked.qd[0].qname if isinstance(asked.qd, list) else asked.qd.qname
-    return bytes(DNS(id=asked.id, qr=1, rd=1, qd=asked.qd, an=DNSRR(rrname=name, rdata=ANSWER)))
+    query = DNS(data)
+    name = query.qd[0].qname if isinstance(query.qd, list) else query.qd.qname
+    return bytes(DNS(id=query.id, qr=1, rd=1, qd=query.qd, an=DNSRR(rrname=name, rdata=ANSWER)))
 
 
 def serve(addresses: Sequence[str], web: Sequence[int], names: Sequence[int]) -> None:
-    """A page by HTTP on the ports `web`, an answer to every name on the ports `names`."""
+    """Serve a page by HTTP on the ports `web`, and answer every DNS query on the ports `names`."""
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for port in web:
-            _begin(socketserver.ThreadingTCPServer, family, (address, port), _Page)
+            _start(socketserver.ThreadingTCPServer, family, (address, port), _Page)
         for port in names:
-            _begin(socketserver.ThreadingUDPServer, family, (address, port), _Names)
-            _begin(socketserver.ThreadingTCPServer, family, (address, port), _NamesByTcp)
+            _start(socketserver.ThreadingUDPServer, family, (address, port), _Names)
+            _start(socketserver.ThreadingTCPServer, family, (address, port), _NamesByTcp)
 
 
-def _begin(
+def _start(
     kind: type[socketserver.TCPServer | socketserver.UDPServer],
     family: socket.AddressFamily,
-    place: tuple[str, int],
+    address: tuple[str, int],
     handler: type[socketserver.BaseRequestHandler],
 ) -> None:
     of_family = type(kind.__name__, (kind,), {"address_family": family, "daemon_threads": True})
-    threading.Thread(target=of_family(place, handler).serve_forever, daemon=True).start()
+    threading.Thread(target=of_family(address, handler).serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Inside a namespace: all that is delivered is kept, and marked datagrams are sent.
+"""Inside a namespace: record all that is delivered, and send marked datagrams.
 
 In: plain values, so that they pass between processes.  Out: plain values.
 """
@@ -16,14 +16,14 @@ from tests.support.namespaces.marked_frames import MARK
 
 UNREACHABLE = {Protocol.ICMP: 3, Protocol.ICMPV6: 1}
 QUOTED_FROM = 12
-"""Beyond this an ICMP error's mark is that of the packet it quotes (`frames.frame`)."""
+"""After this offset a mark in an ICMP error is that of the quoted packet (marked_frames.frame)."""
 
-everything: list[bytes] = []
+delivered: list[bytes] = []
 
 
 def tap_all(protocols: tuple[int, ...]) -> None:
-    """Keep all that is delivered of these protocols from now on (raw_local_deliver)."""
-    everything.clear()
+    """Record all that is delivered to these protocols from now on (raw_local_deliver)."""
+    delivered.clear()
     for family in (socket.AF_INET, socket.AF_INET6):
         for protocol in protocols:
             raw = socket.socket(family, socket.SOCK_RAW, protocol)
@@ -34,13 +34,13 @@ def tap_all(protocols: tuple[int, ...]) -> None:
 def _tap_all(raw: socket.socket, protocol: int) -> None:
     while True:
         data = raw.recv(65535)
-        if not _is_word(data, protocol):
-            everything.append(data)
+        if not _is_refusal_notice(data, protocol):
+            delivered.append(data)
 
 
-def _is_word(data: bytes, protocol: int) -> bool:
-    """Whether it is the kernel's word that a packet is refused, told to ourselves for the log: that
-    packet is quoted in it, and was not delivered.
+def _is_refusal_notice(data: bytes, protocol: int) -> bool:
+    """Whether it is an ICMP error that the kernel sends to this machine for the log of rejected
+    packets: it quotes the rejected packet, which was not delivered.
     """
     if protocol not in UNREACHABLE:
         return False
@@ -48,14 +48,14 @@ def _is_word(data: bytes, protocol: int) -> bool:
     return body[0] == UNREACHABLE[Protocol(protocol)] and body.find(MARK[:7]) > QUOTED_FROM
 
 
-def tapped_all() -> list[bytes]:
-    """What was kept so far."""
+def delivered_packets() -> list[bytes]:
+    """What was recorded so far."""
     time.sleep(0.3)
-    return list(everything)
+    return list(delivered)
 
 
-def emit(uid: int, address: str, ports: tuple[int, int], mark: int) -> str:
-    """Send a marked datagram as a user, from one port to another; the error's name, if any."""
+def send_marked(uid: int, address: str, ports: tuple[int, int], mark: int) -> str:
+    """Send a marked datagram as a user, from one port to another; "sent" or the error's name."""
 
     def attempt() -> str:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,6 +1,6 @@
-"""A machine with two programs in rooms, kept and guarded, for the tests about programs.
+"""A machine with two programs, `one` and `two`, each in a room, supervised and guarded.
 
-In: Python for each program.  Out: a plan, and a machine that has it in force.
+In: Python code for each program.  Out: a plan, and a machine that has it in force.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pbrinit.compiler.compile import compile_policy
 from pbrinit.plan.encode import encode
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from pbrinit.wire.bootplan import BootPlan
 from tests.support.namespaces import in_namespace, run_guard, run_supervisor
 from tests.support.namespaces.lab import Lab
@@ -91,7 +91,7 @@ def policy(
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(text)
         file.flush()
-        return read(Path(file.name))
+        return read_policy(Path(file.name))
 
 
 def compiled(one: str = IDLE, **others: str) -> Plan:
@@ -100,13 +100,13 @@ def compiled(one: str = IDLE, **others: str) -> Plan:
 
 
 def plan_of(one: str = IDLE, more: str = 'restart = "never"', **others: str) -> BootPlan:
-    """The same as PID 1 gets it."""
+    """The same plan as PID 1 gets it."""
     return encode(compiled(one=one, more=more, **others), "programs")
 
 
 @contextmanager
 def running(plan: BootPlan, first_seconds: float = 0.0) -> Iterator[Lab]:
-    """A machine that keeps the programs, guarded, with its peers."""
+    """A machine that runs the programs, guarded, with its peer."""
     behind = ("198.51.100.9", "203.0.113.7", "2001:db8:5::9", "2001:db8:7::7")
     with Lab(("192.0.2.1/24", "2001:db8::1/64"), behind) as lab:
         assert lab.machine.do(in_namespace.enforce, plan) == []
@@ -116,7 +116,7 @@ def running(plan: BootPlan, first_seconds: float = 0.0) -> Iterator[Lab]:
             yield lab
             assert lab.machine.do(run_guard.is_alive)
             assert lab.machine.do(run_guard.differences, plan) == []
-            assert lab.machine.do(run_guard.seen).repairs == 0
+            assert lab.machine.do(run_guard.record).repairs == 0
         finally:
             lab.machine.do(run_supervisor.stop)
             lab.machine.do(run_guard.stop)

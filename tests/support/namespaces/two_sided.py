@@ -34,7 +34,7 @@ class TwoSided:
 
 @contextmanager
 def two_sided(policy: Path) -> Iterator[TwoSided]:
-    """The policy in force, ssh and a clock listening everywhere."""
+    """The policy in force; all three namespaces answer ssh and NTP."""
     outer = ["192.0.2.1/24", "192.0.2.123/24", "2001:db8::1/64", "2001:db8::123/64"]
     with Lab(outer, [*ADMIN.values(), *ELSEWHERE.values()]) as lab:
         inside = lab.connect("eth1", ["10.0.1.7/16", "fd00:10::7/64"], ADMIN.values())
@@ -45,7 +45,7 @@ def two_sided(policy: Path) -> Iterator[TwoSided]:
         lab.machine.do(in_namespace.serve, "tcp", 22)
         lab.machine.do(in_namespace.serve, "udp", 123)
         for peer, named in ((lab.peer, (CLOCK, ELSEWHERE)), (inside, (SERVER,))):
-            there = tuple(address for each in named for address in each.values())
+            addresses = tuple(address for each in named for address in each.values())
             for protocol, port in (("tcp", 22), ("udp", 123)):
-                peer.do(in_namespace.serve, protocol, port, there)
+                peer.do(in_namespace.serve, protocol, port, addresses)
         yield TwoSided(lab.machine, lab.peer, inside)

@@ -1,7 +1,7 @@
-"""Datagrams as fast as they can be sent, and what of them arrives: acts of `lab`.
+"""A flood of datagrams while plans are switched, and what of it arrives: calls for `lab`.
 
-In: plain values, so that they pass between processes.  Out: plain values.  Each datagram has the
-time at which it was sent (CLOCK_MONOTONIC, which all namespaces share) and its port.
+In: plain values, so that they pass between processes.  Out: plain values.  Each datagram carries
+its port and the time at which it was sent (CLOCK_MONOTONIC, which all namespaces share).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 from unittest import mock
 
@@ -27,6 +26,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from pbrinit.boot.guard import gate, requests, switch
+from pbrinit.boot.guard.requests import Offer
 from pbrinit.boot.guard.trial import Trial
 from pbrinit.boot.network import rules, slots
 from pbrinit.boot.state import active_plan
@@ -47,8 +47,8 @@ threads: list[threading.Thread] = []
 T = TypeVar("T")
 
 
-def hear(ports: tuple[int, ...]) -> None:
-    """Keep all that comes to these ports, as (version, port, when it was sent)."""
+def receive(ports: tuple[int, ...]) -> None:
+    """Record all datagrams to these ports, as (version, port, time of sending)."""
     for port in ports:
         for family in (socket.AF_INET, socket.AF_INET6):
             ear = socket.socket(family, socket.SOCK_DGRAM)
@@ -56,10 +56,10 @@ def hear(ports: tuple[int, ...]) -> None:
             if family == socket.AF_INET6:
                 ear.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             ear.bind(("", port))
-            threading.Thread(target=_hear, args=(ear, family), daemon=True).start()
+            threading.Thread(target=_receive, args=(ear, family), daemon=True).start()
 
 
-def _hear(ear: socket.socket, family: int) -> None:
+def _receive(ear: socket.socket, family: int) -> None:
     version = 6 if family == socket.AF_INET6 else 4
     while True:
         when, magic, port = STAMP.unpack(ear.recv(STAMP.size))
@@ -68,7 +68,7 @@ def _hear(ear: socket.socket, family: int) -> None:
 
 
 def tap() -> None:
-    """Keep all that comes over the wire, delivered or not, in the same form."""
+    """Record all datagrams on the wire, delivered or not, in the same form."""
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     raw.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
     raw.bind(("eth0", 0))
@@ -77,15 +77,15 @@ def tap() -> None:
 
 def _tap(raw: socket.socket) -> None:
     while True:
-        frame, told = raw.recvfrom(2048)
-        if told[2] != socket.PACKET_OUTGOING:
+        frame, address = raw.recvfrom(2048)
+        if address[2] != socket.PACKET_OUTGOING:
             when, magic, port = STAMP.unpack(frame[-STAMP.size :])
             if magic == MAGIC:
                 arrived.append((6 if frame[12:14] == b"\x86\xdd" else 4, port, when))
 
 
 def flood_frames(mac: str, ends: tuple[tuple[str, str], ...], ports: tuple[int, ...]) -> None:
-    """Send frames to these ports, one after another, from the first of each pair to the second."""
+    """Send frames to these ports in turn, from the first of each pair to the second."""
     raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     raw.bind(("eth0", 0))
     frames = []
@@ -109,7 +109,7 @@ def flood_frames(mac: str, ends: tuple[tuple[str, str], ...], ports: tuple[int, 
 
 
 def _checksum(frame: bytearray) -> None:
-    """UDP's over IPv6, which must be there (RFC 8200, 8.1): pseudo-header and datagram."""
+    """Set the UDP checksum, which IPv6 requires (RFC 8200, 8.1): pseudo-header and datagram."""
     at = 14 + 40
     frame[at + 6 : at + 8] = b"\0\0"
     length = len(frame) - at
@@ -121,7 +121,7 @@ def _checksum(frame: bytearray) -> None:
 
 
 def flood_datagrams(addresses: tuple[str, ...], ports: tuple[int, ...]) -> None:
-    """Send from sockets, bound to the device and not; what the kernel refuses is passed over."""
+    """Send from sockets, bound to the device and not; errors are ignored."""
     senders = []
     for address in addresses:
         for device in (b"", b"eth0"):
@@ -153,15 +153,15 @@ def _start(once: object) -> None:
 
 
 def stop() -> list[tuple[int, int, int]]:
-    """End it; what was sent."""
+    """End the flood; what was sent."""
     running.clear()
     for thread in threads:
         thread.join()
     return list(sent)
 
 
-def heard() -> list[tuple[int, int, int]]:
-    """What has arrived, once nothing more comes."""
+def arrivals() -> list[tuple[int, int, int]]:
+    """What has arrived, once nothing more arrives."""
     before = -1
     while before != len(arrived):
         before = len(arrived)
@@ -169,8 +169,8 @@ def heard() -> list[tuple[int, int, int]]:
     return list(arrived)
 
 
-def lost() -> int:
-    """Datagrams for which a socket had no room: they would be taken for refused."""
+def receive_overflows() -> int:
+    """Datagrams for which a socket had no buffer space; they would count as refused."""
     count = 0
     with open("/proc/net/snmp") as four, open("/proc/net/snmp6") as six:  # noqa: PTH123
         names, values = (line.split()[1:] for line in four if line.startswith("Udp:"))
@@ -180,16 +180,14 @@ def lost() -> int:
 
 
 def request(line: str, plan: bytes = b"") -> tuple[bool, str, int, int]:
-    """Ask the guard for a plan; its answer, and when it began and ended."""
-    if plan:
-        Path(active_plan.NEXT).write_bytes(plan)
+    """Send a request to the guard; its answer, and when the request began and ended."""
     start = time.monotonic_ns()
-    done, told = requests.ask(line)
-    return done, told, start, time.monotonic_ns()
+    done, answer = requests.ask(line, offered(plan))
+    return done, answer, start, time.monotonic_ns()
 
 
-def replace(old: BootPlan, new: BootPlan) -> tuple[int, int]:
-    """What must not be done: the old rules taken away one by one, then the new ones added."""
+def replace_rules(old: BootPlan, new: BootPlan) -> tuple[int, int]:
+    """A wrong switch, for comparison: delete the old rules one by one, then add the new ones."""
     start = time.monotonic_ns()
     with Kernel() as kernel:
         kernel.apply([_removal(message) for message in old.rules])
@@ -197,18 +195,19 @@ def replace(old: BootPlan, new: BootPlan) -> tuple[int, int]:
     return start, time.monotonic_ns()
 
 
-def without_gate(old: BootPlan, new: BootPlan) -> tuple[int, int]:
-    """What must not be done either: all as it is done, but for the one rule that decides."""
-    there = slots.slot_of(old)
+def switch_without_gate(old: BootPlan, new: BootPlan) -> tuple[int, int]:
+    """A wrong switch too: the real one without its gate, the single rule that decides."""
+    slot = slots.slot_of(old)
     start = time.monotonic_ns()
     with mock.patch.multiple(gate, point_gate=mock.DEFAULT, remove_gate=mock.DEFAULT):
-        switch.switch_plan(slots.relocate(new, 1 - there), lambda: None, old)
+        switch.switch_plan(slots.relocate(new, 1 - slot), lambda: None, old)
     return start, time.monotonic_ns()
 
 
-def cut_off(image: BootPlan, new: BootPlan, at: int) -> bool:
-    """Switch as the guard does, in a process that ends before it sends for the time `at`, or does
-    anything else that a guard that is killed would not have done; whether it came to its end.
+def switch_and_die(image: BootPlan, new: BootPlan, at: int) -> bool:
+    """Switch as the guard does, in a process that ends just before its step number `at`, as a guard
+    that is killed there; whether it completed the switch. Steps are messages to the kernel and
+    renamed files.
     """
     child = os.fork()
     if child:
@@ -227,8 +226,7 @@ def cut_off(image: BootPlan, new: BootPlan, at: int) -> bool:
     try:
         for owner, name in ((Kernel, "apply"), (Kernel, "attempt"), (os, "replace")):
             setattr(owner, name, ending(getattr(owner, name)))
-        _put(new)
-        Trial(image, GuardStatus()).answer(["adopt"])
+        Trial(image, GuardStatus()).answer(["adopt"], Offer(new).pack())
         status = 0
     except BaseException:
         traceback.print_exc(file=sys.stderr)
@@ -236,12 +234,13 @@ def cut_off(image: BootPlan, new: BootPlan, at: int) -> bool:
         os._exit(status)
 
 
-def _put(plan: BootPlan) -> None:
-    Path(active_plan.NEXT).write_bytes(bootplan.pack(plan))
+def offered(plan: bytes) -> bytes:
+    """What comes with a request for the plan in these bytes, which may be damaged."""
+    return bootplan.sealed((plan, None, ())) if plan else b""
 
 
-def in_force(image: BootPlan) -> BootPlan:
-    """The plan in force, as it says in /run."""
+def plan_in_force(image: BootPlan) -> BootPlan:
+    """The plan in force, read from /run."""
     return active_plan.read(image)
 
 
@@ -249,13 +248,14 @@ def _removal(message: bytes) -> bytes:
     return removal(rules.RTM_DELRULE, message[HEADER.size :])
 
 
-def ask_and_die(line: str, plan: bytes) -> None:
-    """Ask the guard in a process that ends before it is answered."""
-    Path(active_plan.NEXT).write_bytes(plan)
+def request_and_die(line: str, plan: bytes) -> None:
+    """Send a request to the guard from a process that ends before the answer."""
     child = os.fork()
     if child == 0:
         asker = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         asker.connect(requests.PATH)
-        asker.send(line.encode())
+        with os.fdopen(os.memfd_create("offer"), "w+b", buffering=0) as file:
+            file.write(offered(plan))
+            socket.send_fds(asker, [line.encode()], [file.fileno()])
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)

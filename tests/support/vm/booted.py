@@ -1,6 +1,6 @@
-"""A guest that is booted, while a peer asks it all that a network might ask.
+"""A guest that boots while a peer sends it all probes of a network.
 
-In: a machine and the wire at its card.  Out: a `Booted`.
+In: a machine and the wire at its card.  Out: a `BootedGuest`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ CLOSED, IN_FORCE = "CLOSED", "rules in force"
 
 
 @dataclass(frozen=True)
-class Booted:
-    """A guest at its prompt, with all that passed on the wire since power-on."""
+class BootedGuest:
+    """A guest at its prompt, with all frames since power-on and the console output of the boot."""
 
     guest: Guest
     wire: Wire
     peer: Peer
-    told: str
+    console: str
 
 
-def questions() -> Iterator[Packet]:
-    """What a network asks a machine that comes up, without end: it must not answer too early."""
+def probe_frames() -> Iterator[Packet]:
+    """Probes to a machine that boots, without end: it must not answer before its rules are set."""
     for number in itertools.count(40000):
         for version in VERSIONS:
             peers = (MGMT[version], ROUTER[version])
@@ -49,25 +49,27 @@ def questions() -> Iterator[Packet]:
         yield Neighbour(SELF[6], ROUTER[6]).frame(MAC, GUEST_MAC, number)
 
 
-def boot(name: str, machine: Machine, accelerated: Accelerator, wire: Wire) -> Iterator[Booted]:
-    """Boot a machine with the wire on its card; it is asked all the time until its prompt."""
+def boot(
+    name: str, machine: Machine, accelerated: Accelerator, wire: Wire
+) -> Iterator[BootedGuest]:
+    """Boot a machine with the wire at its card; probes are sent until it shows its prompt."""
     peer = Peer(wire, MAC, GUEST_MAC, [])
     done = threading.Event()
 
-    def ask() -> None:
-        for frame in questions():
+    def send_probes() -> None:
+        for frame in probe_frames():
             if done.wait(0.02):
                 return
             wire.send(frame)
 
     with Guest(name, machine, accelerated, LOGS) as guest:
-        asker = threading.Thread(target=ask, daemon=True)
-        asker.start()
+        sender = threading.Thread(target=send_probes, daemon=True)
+        sender.start()
         try:
-            told = guest.wait_for_prompt()
+            console = guest.wait_for_prompt()
         finally:
             done.set()
-            asker.join()
+            sender.join()
         peer.addresses.update(ROUTER.values(), RESOLVER.values(), NEIGHBOUR.values())
         time.sleep(0.5)
-        yield Booted(guest, wire, peer, told)
+        yield BootedGuest(guest, wire, peer, console)

@@ -1,7 +1,7 @@
-"""A cable from a guest's card to a kernel, for real clients and servers.
+"""A cable from a guest's card to a network namespace, for real clients and servers.
 
-In: the two sockets of a QEMU `dgram` network.  Out: a device in the namespace with the guest at its
-other end; what is sent by it is a frame for the guest, and the other way round.
+In: the two sockets of a QEMU `dgram` network.  Out: a tap device in the namespace, connected to the
+guest's card.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x2, 0x1000
 LONGEST = 65536
 
 
-def plug(device: str, guest: str, far: str) -> None:
-    """Make `device`, and pass on frames from and to the sockets at these paths from now on."""
+def carry_frames(device: str, guest: str, far: str) -> None:
+    """Make the tap `device`, and carry frames between it and the sockets at these paths."""
     tap = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH22x", device.encode(), IFF_TAP | IFF_NO_PI))
     wire = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -29,7 +29,7 @@ def plug(device: str, guest: str, far: str) -> None:
 
     def inward() -> None:
         while True:
-            # A guest that is not there, or is down, hears nothing; nor does a device that is.
+            # Frames to a guest that does not run, or to a device that is down, are dropped.
             frame = os.read(tap, LONGEST)
             with contextlib.suppress(OSError):
                 wire.sendto(frame, guest)
@@ -44,12 +44,13 @@ def plug(device: str, guest: str, far: str) -> None:
         threading.Thread(target=work, daemon=True).start()
 
 
-def plugged(netdev: Dgram, *addresses: str) -> Namespace:
-    """A machine with these addresses at the other end of a guest's card, where it is eth0; those
-    without a prefix length are behind it.
+def namespace_at(netdev: Dgram, *addresses: str) -> Namespace:
+    """A namespace with these addresses at the other end of a guest's card; its device is eth0.
+
+    Addresses without a prefix length are behind it: it does not answer ARP for them.
     """
     machine = Namespace()
-    machine.do(plug, "eth0", str(netdev.local), str(netdev.remote))
+    machine.do(carry_frames, "eth0", str(netdev.local), str(netdev.remote))
     for key in ("arp_announce=2", "arp_ignore=1"):
         machine.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
     machine.run("ip", "link", "set", "lo", "up")

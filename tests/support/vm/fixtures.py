@@ -1,4 +1,4 @@
-"""Fixtures of every room that boots the image: a room's conftest imports those that it uses."""
+"""Fixtures of all tests that boot the image; a folder's conftest imports those that it uses."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.support.vm.built_image import IMAGE, PC_IMAGE, artefacts_in
 
 @pytest.fixture(scope="session")
 def artefacts() -> Artefacts:
-    """What `make test` built before it started us."""
+    """The image that `make test` built before the tests."""
     return artefacts_in(IMAGE)
 
 
 @pytest.fixture(scope="session")
 def pc_artefacts() -> Artefacts:
-    """The same of the variant for real machines."""
+    """The image of the variant for real machines."""
     return artefacts_in(PC_IMAGE)
 
 
 @pytest.fixture(scope="session")
 def accelerated() -> Accelerator:
-    """How guests are run here."""
+    """The accelerator of this machine."""
     return accelerator()

@@ -1,6 +1,6 @@
 """A guest and its serial console.
 
-In: a machine, lines to type.  Out: what the guest printed, whole in a log and piece by piece.
+In: a machine, lines to type.  Out: the guest's output, complete in a log, and piece by piece.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KERNEL_LINE = re.compile(r"^(<\d+>)?\[ *\d+\.\d{6}\]")
 
 
 class ConsoleError(AssertionError):
-    """The guest did not print what was waited for."""
+    """The guest did not print the expected text."""
 
 
 class _Transcript:
@@ -64,7 +64,7 @@ class _Transcript:
 
 
 class Guest:
-    """A running QEMU. A context manager: the guest is gone when it is left, come what may."""
+    """A running QEMU. A context manager: it always ends the guest."""
 
     def __init__(
         self,
@@ -72,16 +72,16 @@ class Guest:
         machine: Machine,
         accelerator: Accelerator,
         logs: Path,
-        more: Sequence[str] = (),
+        extra_arguments: Sequence[str] = (),
         *,
-        within: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
-        """Switch it on. The console goes to `logs`/boot-`name`.log; `more` is for QEMU alone,
-        `within` the command that starts it, such as nsenter.
+        """Switch it on. The console goes to `logs`/boot-`name`.log; `extra_arguments` are
+        for QEMU, `prefix` is the command that starts it, such as nsenter.
         """
         self._log = _Transcript(logs / f"boot-{name}.log")
         self.power_on = time.monotonic()
-        first, *rest = [*within, *command(machine, accelerator), *more]
+        first, *rest = [*prefix, *command(machine, accelerator), *extra_arguments]
         self._child = pexpect.spawn(
             first, rest, encoding="utf-8", codec_errors="replace", echo=False, dimensions=(50, 500)
         )
@@ -100,7 +100,7 @@ class Guest:
         self.close()
 
     def close(self) -> None:
-        """Switch it off; what it printed last is still logged."""
+        """Switch it off; its last output is logged."""
         if self._child.closed:
             return
         self.drain()
@@ -122,7 +122,7 @@ class Guest:
         return _clean(str(self._child.before))
 
     def run(self, line: str, timeout: float = ANSWER_SECONDS) -> str:
-        """Type `line` at a prompt; what it printed until the next one, kernel messages left out."""
+        """Type `line` at a prompt; the output until the next prompt, without kernel messages."""
         self.drain()
         self._child.sendline(line)
         output = self.wait_for_prompt(timeout)
@@ -150,15 +150,15 @@ class Guest:
         self._expect(pexpect.EOF, timeout)
 
     def drain(self, quiet: float = 0.05) -> str:
-        """Read what is there until nothing more came for `quiet` seconds, and pass over it."""
-        passed = ""
+        """Read the output until nothing more arrives for `quiet` seconds; return and skip it."""
+        output = ""
         give_up = time.monotonic() + ANSWER_SECONDS
         # Through expect, as pexpect keeps more than its public buffer between two calls.
         with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
             while time.monotonic() < give_up:
                 self._child.expect(re.compile(".+", re.DOTALL), timeout=quiet)
-                passed += str(self._child.after)
-        return _clean(passed)
+                output += str(self._child.after)
+        return _clean(output)
 
     def printed_at(self, pattern: str) -> float:
         """When the first match of `pattern` was read, of `time.monotonic()`.
@@ -174,13 +174,13 @@ class Guest:
         try:
             self._child.expect(pattern, timeout=timeout)
         except (pexpect.TIMEOUT, pexpect.EOF) as error:
-            wanted = pattern.pattern if isinstance(pattern, re.Pattern) else "its end"
-            happened = (
+            expected = pattern.pattern if isinstance(pattern, re.Pattern) else "its end"
+            outcome = (
                 "ended" if isinstance(error, pexpect.EOF) else f"did not print it in {timeout} s"
             )
             tail = "\n".join(_ESCAPE.sub("", self._log.text).splitlines()[-30:])
             raise ConsoleError(
-                f"waited for {wanted!r} but the guest {happened}. {self._log.path} ends:\n{tail}"
+                f"waited for {expected!r} but the guest {outcome}. {self._log.path} ends:\n{tail}"
             ) from None
 
 

@@ -1,6 +1,6 @@
-"""Everybody asks a machine for everything, without end: acts of `lab`.
+"""A load of probes of every kind to a machine, without end: calls for `lab`.
 
-In: where the machine is, its addresses, and who asks.  Out: how many frames that were.
+In: the machine's hardware address, its addresses, and the sources.  Out: the number of frames sent.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ threads: list[threading.Thread] = []
 def start(
     hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...], pause: float = PAUSE
 ) -> None:
-    """Ask from now on, in a thread, a frame after each pause."""
+    """Start to send in a thread, one frame after each pause."""
     done.clear()
     count[0] = 0
     frames = list(_frames(hardware, addresses, sources))
-    threads.append(threading.Thread(target=_ask, args=(frames, pause), daemon=True))
+    threads.append(threading.Thread(target=_send_all, args=(frames, pause), daemon=True))
     threads[-1].start()
 
 
 def stop() -> int:
-    """Ask no more; how many frames were sent."""
+    """Stop sending; how many frames were sent."""
     done.set()
     threads.pop().join()
     return count[0]
 
 
-def _ask(frames: list[bytes], pause: float) -> None:
+def _send_all(frames: list[bytes], pause: float) -> None:
     for frame in itertools.cycle(frames):
         if done.is_set():
             return
@@ -57,8 +57,8 @@ def _frames(hardware: str, addresses: tuple[str, ...], sources: tuple[str, ...])
         six = ":" in address
         header: type[Layer] = IPv6 if six else IP
         ends = Ether(dst=hardware) / header(src=source, dst=address)
-        asked: list[Layer] = [TCP(sport=40000, dport=port, flags="S") for port in (22, 80, 443)]
-        asked += [UDP(sport=40000, dport=port) / b"?" for port in (53, 67, 68, 546)]
-        asked += [UDP(sport=53, dport=40000) / b"?"]
-        asked += [ICMPv6EchoRequest()] if six else [ICMP(), ICMP(type=13)]
-        yield from (bytes(ends / one) for one in asked)
+        payloads: list[Layer] = [TCP(sport=40000, dport=port, flags="S") for port in (22, 80, 443)]
+        payloads += [UDP(sport=40000, dport=port) / b"?" for port in (53, 67, 68, 546)]
+        payloads += [UDP(sport=53, dport=40000) / b"?"]
+        payloads += [ICMPv6EchoRequest()] if six else [ICMP(), ICMP(type=13)]
+        yield from (bytes(ends / payload) for payload in payloads)

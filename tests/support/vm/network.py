@@ -1,6 +1,6 @@
-"""A real network at the far end of a guest's cable: a namespace, in which a tap is eth0.
+"""A network namespace at the other end of a guest's cable; its eth0 is a tap.
 
-In: a `Wire`, addresses.  Out: a `Namespace` of `lab`, whose programs the guest meets.
+In: a `Wire`, addresses.  Out: a `Namespace` of `lab`, with programs that the guest reaches.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ IFF_TAP, IFF_NO_PI = 0x2, 0x1000
 
 
 class Network:
-    """The namespace and what carries its frames. The addresses `behind` answer no ARP."""
+    """The namespace, and a thread that carries its frames. It answers no ARP for `behind`."""
 
     def __init__(
         self, wire: Wire, folder: Path, on_link: Iterable[str], behind: Iterable[str]
     ) -> None:
-        self.inside = Namespace()
+        self.namespace = Namespace()
         self._wire = wire
         path = folder / "tap"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as waiting:
-            waiting.bind(str(path))
-            waiting.listen()
-            self.inside.do(hand_over_tap, str(path))
-            taken, _ = waiting.accept()
-            with taken:
-                _, (self._tap,), _, _ = socket.recv_fds(taken, 1, 1)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            self.namespace.do(hand_over_tap, str(path))
+            connection, _ = listener.accept()
+            with connection:
+                _, (self._tap,), _, _ = socket.recv_fds(connection, 1, 1)
         for where, addresses in (("eth0", on_link), ("lo", behind)):
             for address in addresses:
-                self.inside.run("ip", "address", "add", address, "dev", where)
-            self.inside.run("ip", "link", "set", where, "up")
+                self.namespace.run("ip", "address", "add", address, "dev", where)
+            self.namespace.run("ip", "link", "set", where, "up")
         for key in ("arp_announce=2", "arp_ignore=1"):
-            self.inside.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
+            self.namespace.run("sysctl", "-qw", f"net/ipv4/conf/all/{key}")
         wire.listen(self._carry)
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -55,7 +55,7 @@ class Network:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.inside.close()
+        self.namespace.close()
 
     def _carry(self, frame: Frame) -> None:
         os.write(self._tap, frame.data)
@@ -69,10 +69,10 @@ class Network:
 
 
 def hand_over_tap(path: str) -> None:
-    """Make a tap eth0 of this namespace, and give it to whoever listens at `path`."""
+    """Make a tap as eth0 of this namespace, and send its descriptor to the listener at `path`."""
     tap = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tap, TUNSETIFF, struct.pack("16sH14x", b"eth0", IFF_TAP | IFF_NO_PI))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as taker:
-        taker.connect(path)
-        socket.send_fds(taker, [b"t"], [tap])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as receiver:
+        receiver.connect(path)
+        socket.send_fds(receiver, [b"t"], [tap])
     os.close(tap)

@@ -1,7 +1,7 @@
-"""The rest of the network: hosts and routers behind one hardware address on a `Wire`.
+"""The rest of the network: hosts and routers with one hardware address on a `Wire`.
 
-In: the guest's frames.  Out: answers to ARP and neighbour discovery, services, and verdicts on
-what the guest says to probes.
+In: the guest's frames.  Out: answers to ARP and neighbour discovery, services, and the results of
+probes to the guest.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ TIMEOUT = 2.0
 
 ECHO_REQUEST = 8
 
-# After the fence, for an answer that still waited for neighbour discovery.
+# After the marker, for an answer that still waited for neighbour discovery.
 SETTLE = 0.2
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a probe.
+    """The result of a probe.
 
     `verdict` is "syn-ack", "rst", "reply" (ping), "answer" (UDP, ARP, neighbour), "icmp TYPE/CODE",
-    "tcp FLAGS" for any other segment, or "silence". Two more are there so that nothing else passes
-    for silence: "unresolved", the guest wanted to answer but nobody told it where `src` is; and
-    "undelivered", QEMU did not take the probe (see `Wire.send`).
+    "tcp FLAGS" for any other segment, or "silence". Two more exist so that nothing else counts as
+    silence. "unresolved": the guest tried to resolve `src` and got no answer. "undelivered": QEMU
+    did not accept the probe (see `Wire.send`).
     """
 
     probe: Probe
@@ -68,19 +68,19 @@ class Result:
 
 @dataclass
 class Service:
-    """Something that the peer serves. `asked`: each SYN, datagram or echo request, repeats too."""
+    """A service of the peer. `requests` has every SYN, datagram and echo request, also repeats."""
 
     reply: bytes | None
-    asked: list[Frame] = field(default_factory=list)
+    requests: list[Frame] = field(default_factory=list)
     received: bytearray = field(default_factory=bytearray)
 
 
 class Peer:
     """Hosts and routers at `addresses`, all with the hardware address `mac`.
 
-    `addresses` may be changed at any time; only for those it says where they are, and only while
-    `resolving`. Probes may come from any address: one beyond the guest's gateway needs only the
-    gateway's among `addresses`.
+    `addresses` may be changed at any time. The peer answers ARP and neighbour solicitations for
+    them only, and only while `resolving`. Probes may have any source: one behind the guest's
+    gateway needs only the gateway's address among `addresses`.
     """
 
     def __init__(self, wire: Wire, mac: str, guest_mac: str, addresses: Iterable[str]) -> None:
@@ -95,7 +95,7 @@ class Peer:
         self._streams: dict[Key, Stream] = {}
         self._services: dict[tuple[str, str, int], Service] = {}
         self._unanswered: list[tuple[float, str]] = []
-        wire.listen(self._hear)
+        wire.listen(self._receive)
 
     # Probes
 
@@ -131,36 +131,38 @@ class Peer:
         return self.probes([Neighbour(target, src)], timeout)[0]
 
     def probes(
-        self, probes: Sequence[Probe], timeout: float = TIMEOUT, *, fence: Probe | None = None
+        self, probes: Sequence[Probe], timeout: float = TIMEOUT, *, marker: Probe | None = None
     ) -> list[Result]:
         """Send all at once; their results in the same order.
 
-        Waits until all are answered, at most `timeout` seconds after the last was sent. A `fence`
-        is a probe that the guest is known to answer. It goes last, and as the guest takes frames
-        in order, its answer shows that the others were all looked at: silence then takes no more
-        than a moment, and says something however slow the guest is. No answer to it is an error.
+        Waits until all are answered, at most `timeout` seconds after the last was sent. A `marker`
+        is a probe that the guest is known to answer. It is sent last. As the guest handles frames
+        in order, its answer shows that all others were handled: silence is then known at once,
+        however slow the guest is. No answer to it is an error.
         """
         began = time.monotonic()
-        everything = [*probes, *([] if fence is None else [fence])]
-        numbers = [next(self._numbers) for _ in everything]
-        keys = [probe.key(number) for probe, number in zip(everything, numbers, strict=True)]
+        all_probes = [*probes, *([] if marker is None else [marker])]
+        numbers = [next(self._numbers) for _ in all_probes]
+        keys = [probe.key(number) for probe, number in zip(all_probes, numbers, strict=True)]
         if len(set(keys)) != len(keys):
             raise ValueError("two probes of a batch cannot be told apart by their answers")
         with self._changed:
             self._answers.update((key, []) for key in keys)
         delivered = [
             self.wire.send(probe.frame(self.mac, self.guest_mac, number))
-            for probe, number in zip(everything, numbers, strict=True)
+            for probe, number in zip(all_probes, numbers, strict=True)
         ]
         with self._changed:
-            if fence is not None:
+            if marker is not None:
                 if not self._changed.wait_for(lambda: self._answers[keys[-1]], timeout):
-                    raise AssertionError(f"the guest did not answer {fence} in {timeout} s")
+                    raise AssertionError(f"the guest did not answer {marker} in {timeout} s")
                 timeout = SETTLE
             self._changed.wait_for(lambda: all(self._answers[key] for key in keys), timeout)
-            heard = [self._answers.pop(key) for key in keys]
-            missed = {address for at, address in self._unanswered if at >= began}
-        return [_result(*each, missed) for each in zip(probes, heard, delivered, strict=False)]
+            answers = [self._answers.pop(key) for key in keys]
+            unresolved = {address for at, address in self._unanswered if at >= began}
+        return [
+            _result(*each, unresolved) for each in zip(probes, answers, delivered, strict=False)
+        ]
 
     def tcp_talk(
         self, src: str, dst: str, dport: int, request: bytes = b"", *, timeout: float = TIMEOUT
@@ -181,11 +183,11 @@ class Peer:
     # Services
 
     def serve_tcp(self, address: str, port: int, banner: bytes = b"hello\n") -> Service:
-        """Accept connections, say `banner` and close at once: a client may leave without a word."""
+        """Accept connections, send `banner` and close at once; a client may send nothing."""
         return self._serve("tcp", address, port, banner)
 
     def serve_udp(self, address: str, port: int, reply: bytes | None = None) -> Service:
-        """Answer each datagram with `reply`, or with what it said."""
+        """Answer each datagram with `reply`, or with its own data."""
         return self._serve("udp", address, port, reply)
 
     def serve_ping(self, address: str) -> Service:
@@ -197,21 +199,21 @@ class Peer:
         self._services[kind, canonical(address), port] = service
         return service
 
-    # What the guest says
+    # The guest's frames
 
-    def _hear(self, frame: Frame) -> None:
+    def _receive(self, frame: Frame) -> None:
         packet = frame.packet
         if packet.dst != self.mac and not int(packet.dst[:2], 16) & 1:
             return
         self._resolve(frame)
         with self._changed:
-            said = answer(packet)
-            if said is not None and said.key in self._answers:
-                self._answers[said.key].append((frame, said))
-                if said.verdict == "syn-ack":
-                    reset = TCP(sport=said.key[2], dport=said.key[4], flags="R")
+            reply = answer(packet)
+            if reply is not None and reply.key in self._answers:
+                self._answers[reply.key].append((frame, reply))
+                if reply.verdict == "syn-ack":
+                    reset = TCP(sport=reply.key[2], dport=reply.key[4], flags="R")
                     reset.seq = packet.payload.payload.ack
-                    self._send(said.key, reset)
+                    self._send(reply.key, reset)
             elif isinstance(packet.payload, IP | IPv6):
                 self._serve_packet(frame)
             self._changed.notify_all()
@@ -219,21 +221,21 @@ class Peer:
     def _resolve(self, frame: Frame) -> None:
         body = frame.packet.payload
         if isinstance(body, ARP) and body.op == 1:
-            asked, asker = body.pdst, body.psrc
+            target, source = body.pdst, body.psrc
             reply: Packet = ARP(
-                op="is-at", hwsrc=self.mac, psrc=asked, hwdst=body.hwsrc, pdst=asker
+                op="is-at", hwsrc=self.mac, psrc=target, hwdst=body.hwsrc, pdst=source
             )
         elif isinstance(body.payload, ICMPv6ND_NS):
-            asked, asker = body.payload.tgt, body.src
+            target, source = body.payload.tgt, body.src
             # R: a router, S: solicited, O: replaces what the guest knew (RFC 4861 4.4)
-            said = ICMPv6ND_NA(tgt=asked, R=1, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=self.mac)
-            reply = IPv6(src=asked, dst=asker, hlim=255) / said
+            message = ICMPv6ND_NA(tgt=target, R=1, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr=self.mac)
+            reply = IPv6(src=target, dst=source, hlim=255) / message
         else:
             return
-        if self.resolving and canonical(asked) in map(canonical, self.addresses):
+        if self.resolving and canonical(target) in map(canonical, self.addresses):
             self.wire.send(Ether(src=self.mac, dst=frame.packet.src) / reply)
         else:
-            self._unanswered.append((frame.at, canonical(asked)))
+            self._unanswered.append((frame.at, canonical(target)))
 
     def _serve_packet(self, frame: Frame) -> None:
         packet = frame.packet.payload
@@ -244,28 +246,28 @@ class Peer:
         back = (kind, own, own_port, address, port)
         inner = packet.payload
         if back in self._streams:
-            self._streams[back].hear(inner)
+            self._streams[back].receive(inner)
             return
         service = self._services.get((kind, own, 0 if kind == "ping" else own_port))
         if service is None:
             return
         if isinstance(inner, TCP) and inner.flags == "S":
-            service.asked.append(frame)
+            service.requests.append(frame)
             # A repeated SYN starts anew: its answer was late, not lost.
             banner = service.reply or b""
             self._streams[back] = Stream(back, self._send, banner, True, service.received)
-            self._streams[back].hear(inner)
+            self._streams[back].receive(inner)
         elif isinstance(inner, UDP):
-            said = bytes(inner.payload)
-            service.asked.append(frame)
-            service.received += said
-            reply = said if service.reply is None else service.reply
+            data = bytes(inner.payload)
+            service.requests.append(frame)
+            service.received += data
+            reply = data if service.reply is None else service.reply
             self._send(back, UDP(sport=own_port, dport=port) / reply)
         elif isinstance(inner, ICMPv6EchoRequest):
-            service.asked.append(frame)
+            service.requests.append(frame)
             self._send(back, ICMPv6EchoReply(id=inner.id, seq=inner.seq, data=inner.data))
         elif isinstance(inner, ICMP) and inner.type == ECHO_REQUEST:
-            service.asked.append(frame)
+            service.requests.append(frame)
             self._send(back, ICMP(type=0, id=inner.id, seq=inner.seq) / bytes(inner.payload))
 
     def _send(self, key: Key, body: Packet) -> None:
@@ -275,13 +277,13 @@ class Peer:
 
 
 def _result(
-    probe: Probe, heard: list[tuple[Frame, Answer]], delivered: bool, missed: set[str]
+    probe: Probe, answers: list[tuple[Frame, Answer]], delivered: bool, unresolved: set[str]
 ) -> Result:
-    if heard:
-        first = heard[0][1]
-        frames = tuple(frame for frame, _ in heard)
+    if answers:
+        first = answers[0][1]
+        frames = tuple(frame for frame, _ in answers)
         return Result(probe, first.verdict, first.payload, first.mac, frames)
     if not delivered:
         return Result(probe, "undelivered")
     source = probe.tell if isinstance(probe, Arp) else probe.src
-    return Result(probe, "unresolved" if canonical(source) in missed else "silence")
+    return Result(probe, "unresolved" if canonical(source) in unresolved else "silence")

@@ -1,7 +1,7 @@
-"""Questions to a guest, and what a frame of the guest says to one.
+"""Probes to a guest, and what a frame of the guest answers.
 
-In: a probe, or a frame.  Out: the frame that asks; the answer, with the key of its probe.
-Only values: nothing is sent here. Addresses are text; they decide the family.
+In: a probe, or a frame.  Out: the probe's frame; the answer, with the key of its probe.  Only
+values: nothing is sent here. Addresses are text; they decide the family.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ICMPV6 = 58
 ICMPV6_FIRST_INFORMATIONAL = 128  # RFC 4443 2.1: below it are errors
 ICMP_ERRORS = (3, 4, 5, 11, 12)  # RFC 1122 3.2.2, redirect among them
 
-# What kind, whose address and port asks, whose is asked.
+# The kind of probe, address and port of its source, address and port of its destination.
 Key: TypeAlias = tuple[str, str, int, str, int]
 
 
@@ -117,8 +117,8 @@ class Neighbour:
         group_mac = "33:33:ff:" + low.hex(":")
         ether = Ether(src=mac, dst=guest_mac if self.unicast else group_mac)
         header = IPv6(src=self.src, dst=self.target if self.unicast else group, hlim=255)
-        asked = ether / header / ICMPv6ND_NS(tgt=self.target)
-        return asked if self.src == "::" else asked / ICMPv6NDOptSrcLLAddr(lladdr=mac)
+        solicitation = ether / header / ICMPv6ND_NS(tgt=self.target)
+        return solicitation if self.src == "::" else solicitation / ICMPv6NDOptSrcLLAddr(lladdr=mac)
 
     def key(self, number: int) -> Key:  # noqa: ARG002
         return ("neighbour", canonical(self.src), 0, canonical(self.target), 0)
@@ -129,7 +129,7 @@ Probe: TypeAlias = Tcp | Udp | Ping | Arp | Neighbour
 
 @dataclass(frozen=True)
 class Answer:
-    """What one frame says: `verdict` as in `Result`, `mac` for ARP and neighbour discovery."""
+    """The answer in a frame: `verdict` as in `Result`, `mac` for ARP and neighbour discovery."""
 
     key: Key
     verdict: str
@@ -138,16 +138,16 @@ class Answer:
 
 
 def answer(packet: Packet) -> Answer | None:
-    """The answer that a frame of the guest is, if it is one."""
+    """The answer in a frame of the guest, if it is one."""
     body = packet.payload
     if isinstance(body, ARP) and body.op == ARP_REPLY:
         return Answer(("arp", body.pdst, 0, body.psrc, 0), "answer", mac=body.hwsrc)
     if isinstance(body.payload, ICMPv6ND_NA):
-        # To a question from :: the answer goes to all nodes.
-        asker = "::" if body.dst == "ff02::1" else canonical(body.dst)
+        # The answer to a solicitation from :: is sent to all nodes.
+        source = "::" if body.dst == "ff02::1" else canonical(body.dst)
         option = packet.getlayer(ICMPv6NDOptDstLLAddr)
         mac = packet.src if option is None else option.lladdr
-        return Answer(("neighbour", asker, 0, canonical(body.payload.tgt), 0), "answer", mac=mac)
+        return Answer(("neighbour", source, 0, canonical(body.payload.tgt), 0), "answer", mac=mac)
     if isinstance(body, IP | IPv6):
         return _refusal(body) if is_error(body) else _reply(body)
     return None
@@ -161,10 +161,10 @@ def _refusal(packet: Packet) -> Answer | None:
 
 
 def _reply(packet: Packet) -> Answer | None:
-    found = ends(packet)
-    if found is None:
+    key_ends = ends(packet)
+    if key_ends is None:
         return None
-    kind, address, port, other, other_port = found
+    kind, address, port, other, other_port = key_ends
     key = (kind, other, other_port, address, port)
     body = packet.payload
     if isinstance(body, TCP):
@@ -180,7 +180,7 @@ def is_error(packet: Packet) -> bool:
     """Is an IP packet an ICMP error, which quotes another packet?"""
     inner = packet.payload
     if isinstance(packet, IPv6):
-        # By its first byte: scapy has no class for types that nobody knows, which a router passes.
+        # By its first byte: scapy has no class for unknown types, which a router forwards.
         kind = bytes(inner)[:1]
         return packet.nh == ICMPV6 and b"" < kind < bytes([ICMPV6_FIRST_INFORMATIONAL])
     return isinstance(inner, ICMP) and inner.type in ICMP_ERRORS
@@ -206,5 +206,5 @@ def ip(src: str, dst: str) -> Packet:
 
 
 def canonical(address: str) -> str:
-    """An address in its one usual form, so that two texts of it compare equal."""
+    """An address in its canonical form, so that two texts of it compare equal."""
     return str(ip_address(address))

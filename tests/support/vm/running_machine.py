@@ -1,6 +1,6 @@
 """The machine of examples/host.toml, booted with a monitor of its hardware.
 
-In: the image's artefacts.  Out: a `Running`, whose cable can be pulled.
+In: the image's artefacts.  Out: a `RunningMachine`, whose cable can be pulled.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from factory.image.build import Artefacts
 from factory.vm.qemu import Accelerator, Machine, Nic
 from tests.support.host_example import MGMT, SELF, STRANGER
 from tests.support.mac_addresses import GUEST_MAC
-from tests.support.vm.booted import MEMORY, Booted, boot
+from tests.support.vm.booted import MEMORY, BootedGuest, boot
 from tests.support.vm.built_image import direct
 from tests.support.vm.guest import LOGS
 from tests.support.vm.wire import Wire
 
-GONE, BACK = "eth0 has lost its carrier", "eth0 has its carrier again"
+CARRIER_LOST, CARRIER_BACK = "eth0 has lost its carrier", "eth0 has its carrier again"
 
 
 @dataclass(frozen=True)
-class Running:
-    """A booted guest and the commands that its hardware takes."""
+class RunningMachine:
+    """A booted guest, and the monitor by which its hardware is controlled."""
 
-    booted: Booted
+    booted: BootedGuest
     monitor: socket.socket
 
     def cable(self, state: str) -> None:
@@ -35,8 +35,10 @@ class Running:
         self.monitor.sendall(f"set_link net0 {state}\n".encode())
 
 
-def machine_running(artefacts: Artefacts, accelerated: Accelerator, name: str) -> Iterator[Running]:
-    """The example's machine, on a wire, with QEMU's monitor."""
+def machine_running(
+    artefacts: Artefacts, accelerated: Accelerator, name: str
+) -> Iterator[RunningMachine]:
+    """The machine of the example, on a wire, with QEMU's monitor."""
     with (
         tempfile.TemporaryDirectory(prefix="monitor-") as folder,
         Wire(LOGS / f"boot-{name}.pcap") as wire,
@@ -46,11 +48,11 @@ def machine_running(artefacts: Artefacts, accelerated: Accelerator, name: str) -
         machine = Machine(direct(artefacts), (Nic(wire.netdev, GUEST_MAC),), MEMORY, monitor=path)
         for booted in boot(name, machine, accelerated, wire):
             monitor.connect(str(path))
-            yield Running(booted, monitor)
+            yield RunningMachine(booted, monitor)
 
 
-def as_planned(booted: Booted) -> None:
-    """Everything is as planned, and filtered."""
+def assert_as_planned(booted: BootedGuest) -> None:
+    """Assert that the audit finds no difference and that packets are filtered."""
     assert booted.guest.run("audit").endswith("as planned")
     assert "NOT AS PLANNED" not in booted.guest.run("audit")
     for version in (4, 6):

@@ -59,41 +59,41 @@ class Screen:
             time.sleep(0.15)
 
     def picture(self, path: Path) -> Picture:
-        """What is on the screen now, kept as a PNG file at `path`."""
+        """The screen's contents now, also written as a PNG file to `path`."""
         dump = path.with_suffix(".ppm")
         self.command(f"screendump {dump.absolute()}")
-        found = Picture(dump.read_bytes())
+        picture = Picture(dump.read_bytes())
         dump.unlink()
-        path.write_bytes(found.png())
-        return found
+        path.write_bytes(picture.png())
+        return picture
 
     def _until_prompt(self) -> None:
-        told = b""
-        while not told.endswith(b"(qemu) "):
+        output = b""
+        while not output.endswith(b"(qemu) "):
             part = self._socket.recv(4096)
             if not part:
                 return
-            told += part
+            output += part
 
 
 class Picture:
-    """A picture, three bytes a dot."""
+    """A picture with three bytes for each pixel."""
 
     def __init__(self, ppm: bytes) -> None:
-        """Of the format P6 (ppm(5)), as QEMU writes it: three lines, then the dots."""
+        """Read the format P6 (ppm(5)) as QEMU writes it: three lines, then the pixels."""
         _, size, _, self.dots = ppm.split(b"\n", 3)
         self.width, self.height = (int(word) for word in size.split())
 
-    def lit(self) -> int:
-        """How many bytes of it are not black."""
+    def lit_bytes(self) -> int:
+        """How many of its bytes are not 0 (black)."""
         return len(self.dots) - self.dots.count(0)
 
-    def shades(self) -> int:
-        """How many values its bytes have: text on black has two or three."""
+    def shade_count(self) -> int:
+        """How many different values its bytes have: text on black has two or three."""
         return len(set(self.dots))
 
     def png(self) -> bytes:
-        """As PNG (RFC 2083), without a library."""
+        """The picture as PNG (RFC 2083)."""
         line = self.width * 3
         rows = (self.dots[at : at + line] for at in range(0, len(self.dots), line))
         head = struct.pack(">IIBBBBB", self.width, self.height, 8, 2, 0, 0, 0)

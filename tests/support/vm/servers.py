@@ -1,4 +1,4 @@
-"""What a network has for an updater: a resolver and a server with TLS; acts of `lab`.
+"""A DNS and an HTTPS server in a namespace, for a program that fetches updates: calls for `lab`.
 
 In: addresses, names, files.  Out: threads that answer.
 """
@@ -11,33 +11,33 @@ import ssl
 import struct
 import threading
 
-asked: list[str] = []
+clients: list[str] = []
 A, HEADER = 1, struct.Struct("!HHHHHH")
 
 
-def resolver(own: str, name: str, address: str) -> None:
-    """Answer on UDP port 53 of `own` that the name has this address of IPv4 (RFC 1035)."""
+def serve_dns(own: str, name: str, address: str) -> None:
+    """Answer DNS queries on UDP port 53 of `own`: the name has this IPv4 address (RFC 1035)."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((own, 53))
-    wanted = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
+    wire_name = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
 
     def answer() -> None:
         while True:
-            question, client = server.recvfrom(4096)
-            number = HEADER.unpack_from(question)[0]
-            end = question.index(b"\0", HEADER.size) + 5
-            asked.append(client[0])
-            right = question[HEADER.size : end - 4] == wanted
-            right = right and struct.unpack_from("!H", question, end - 4)[0] == A
+            query, client = server.recvfrom(4096)
+            number = HEADER.unpack_from(query)[0]
+            end = query.index(b"\0", HEADER.size) + 5
+            clients.append(client[0])
+            is_known = query[HEADER.size : end - 4] == wire_name
+            is_known = is_known and struct.unpack_from("!H", query, end - 4)[0] == A
             record = struct.pack("!HHHIH", 0xC00C, A, 1, 60, 4) + socket.inet_aton(address)
-            head = HEADER.pack(number, 0x8180, 1, int(right), 0, 0)
-            server.sendto(head + question[HEADER.size : end] + (record if right else b""), client)
+            head = HEADER.pack(number, 0x8180, 1, int(is_known), 0, 0)
+            server.sendto(head + query[HEADER.size : end] + (record if is_known else b""), client)
 
     threading.Thread(target=answer, daemon=True).start()
 
 
-def with_tls(own: str, certificate: str, key: str, content: bytes) -> None:
-    """Answer every request of HTTP on port 443 of `own`."""
+def serve_https(own: str, certificate: str, key: str, content: bytes) -> None:
+    """Answer every HTTPS request on port 443 of `own`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server = socket.create_server((own, 443))
@@ -57,6 +57,6 @@ def with_tls(own: str, certificate: str, key: str, content: bytes) -> None:
     threading.Thread(target=answer, daemon=True).start()
 
 
-def who_asked() -> list[str]:
-    """The addresses from which the resolver was asked."""
-    return list(asked)
+def resolver_clients() -> list[str]:
+    """The source addresses of the queries to the DNS server."""
+    return list(clients)

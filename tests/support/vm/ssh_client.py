@@ -1,6 +1,6 @@
-"""A real ssh, and a policy that lets its key in.
+"""A real ssh client, and a policy that accepts its key.
 
-In: the name of an example.  Out: a copy of its policy, and what the client said.
+In: the name of an example.  Out: a copy of its policy, and the client's output.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from pathlib import Path
 from tests.support.namespaces.lab import Namespace
 
 SECONDS = 10
-"""A client waits for so long at most; timeout(1) then ends it with status 124."""
+"""The time limit of a client; timeout(1) then ends it with status 124."""
 
 
 def policy_with_key(name: str, folder: Path) -> tuple[Path, Path]:
-    """A copy of an example that lets one key in, and that key."""
+    """A copy of an example that accepts one key, and that key."""
     policy = folder / f"{name}.toml"
     shutil.copyfile(f"examples/{name}.toml", policy)
     for files in {name, "jump"}:
         shutil.copytree(f"examples/{files}", folder / files)
-    key = made_key(folder / "key")
+    key = new_key(folder / "key")
     shutil.copyfile(f"{key}.pub", folder / "jump/authorized_keys")
     return policy, key
 
 
-def made_key(path: Path) -> Path:
-    """A new key there, the public one beside it."""
+def new_key(path: Path) -> Path:
+    """Make a new key at `path`, with the public key beside it."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
     return path
 
@@ -40,8 +40,10 @@ def ssh(
     piped: str = "",
     seconds: int = SECONDS,
 ) -> subprocess.CompletedProcess[str]:
-    """From the first end, an address of the machine, to the second, with options before the last
-    word, and something to read. `seconds` is how long it may take.
+    """Run ssh from the first of `ends`, an address of the machine, to the second.
+
+    `command` is the remote command, with options of ssh before it; `piped` is its standard input,
+    and `seconds` its time limit.
     """
     source, target = ends
     options = (

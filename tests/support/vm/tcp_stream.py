@@ -1,7 +1,7 @@
-"""One TCP connection, seen from the peer: enough of RFC 9293 for a cable that loses nothing.
+"""One TCP connection at the peer: enough of RFC 9293 for a cable that loses nothing.
 
-In: the guest's segments.  Out: the segments that answer them, and what the guest said.
-Nothing is sent again: a segment that is missed shows in the test.
+In: the guest's segments.  Out: the segments that answer them, and the data of the guest.  Nothing
+is sent again: a lost segment shows in the test.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ WRAP = 2**32
 class Stream:
     """A connection whose own end is the first of `key`.
 
-    `says` goes out once it is established, and with it the FIN where `closes`; else the FIN
-    follows the guest's. `send` takes the key and a TCP segment.
+    `data` is sent once it is established, followed by a FIN if `closes`; otherwise the FIN
+    follows the guest's. `send` sends a TCP segment of the key.
     """
 
     key: Key
     send: Callable[[Key, Packet], object]
-    says: bytes
+    data: bytes
     closes: bool = False
     received: bytearray = field(default_factory=bytearray)
     established: bool = False
     ended: bool = False
     _sent: int = INITIAL
-    _heard: int = 0
+    _acknowledged: int = 0
     _finished: bool = False
 
     def open(self) -> None:
-        """Be the client."""
-        self._say("S")
+        """Send the SYN of a client."""
+        self._send("S")
         self._sent += 1
 
     def abort(self) -> None:
-        """Leave nothing in the guest."""
-        self._say("RA" if self.established else "R")
+        """Reset the connection, so that nothing is left in the guest."""
+        self._send("RA" if self.established else "R")
 
-    def hear(self, segment: Packet) -> None:
-        """Take the guest's next segment."""
+    def receive(self, segment: Packet) -> None:
+        """Handle the guest's next segment."""
         flags, data = segment.flags, bytes(segment.payload)
         if flags.R:
             self.ended = True
         elif flags.S and not flags.A:
             # The guest is the client; a repeated SYN gets the same answer.
-            self._heard = (segment.seq + 1) % WRAP
+            self._acknowledged = (segment.seq + 1) % WRAP
             self._sent = INITIAL
-            self._say("SA")
+            self._send("SA")
             self._sent += 1
         elif flags.S:
-            self._heard = (segment.seq + 1) % WRAP
-            self._say("A")
+            self._acknowledged = (segment.seq + 1) % WRAP
+            self._send("A")
             self._establish()
         elif flags.A and not self.established and segment.ack == self._sent:
             self._establish()
@@ -71,30 +71,30 @@ class Stream:
         if self.established:
             return
         self.established = True
-        if self.says:
-            self._say("PA", self.says)
-            self._sent += len(self.says)
+        if self.data:
+            self._send("PA", self.data)
+            self._sent += len(self.data)
         if self.closes:
             self._finish()
 
     def _take(self, segment: Packet, data: bytes) -> None:
         if not data and not segment.flags.F:
             return
-        if segment.seq == self._heard:
+        if segment.seq == self._acknowledged:
             self.received += data
-            self._heard = (self._heard + len(data) + bool(segment.flags.F)) % WRAP
+            self._acknowledged = (self._acknowledged + len(data) + bool(segment.flags.F)) % WRAP
             if segment.flags.F:
                 self._finish()
                 self.ended = True
-        self._say("A")
+        self._send("A")
 
     def _finish(self) -> None:
         if not self._finished:
             self._finished = True
-            self._say("FA")
+            self._send("FA")
             self._sent += 1
 
-    def _say(self, flags: str, data: bytes = b"") -> None:
+    def _send(self, flags: str, data: bytes = b"") -> None:
         _, _, sport, _, dport = self.key
-        head = TCP(sport=sport, dport=dport, flags=flags, seq=self._sent, ack=self._heard)
+        head = TCP(sport=sport, dport=dport, flags=flags, seq=self._sent, ack=self._acknowledged)
         self.send(self.key, head / data if data else head)

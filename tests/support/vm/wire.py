@@ -1,7 +1,7 @@
-"""One cable to a guest's network card, its far end in the test's hand. No root.
+"""One cable to a guest's network card; the test holds its other end. No root.
 
-In: frames to send.  Out: every frame that the guest sent since power-on, with its time.
-Nothing here answers anything; `tests.support.vm.peer` does.
+In: frames to send.  Out: every frame that the guest sent since power-on, with its time.  Nothing
+here answers; `tests.support.vm.peer` does.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from factory.vm.qemu import Dgram
 
 LONGEST_FRAME = 65536
 
-# The kernel lets about ten datagrams wait, so a guest that is busy holds the sender up; one that
-# has not set its card up yet takes none at all.
+# The kernel queues about ten datagrams. A busy guest delays the sender; a guest that has not set up
+# its card accepts none at all.
 SEND_SECONDS = 1.0
 
 
@@ -50,7 +50,7 @@ class Wire:
     """The sockets of a QEMU `dgram` network and all that came through them.
 
     Make it before QEMU starts, and start QEMU with `netdev`: then it has every frame. It is a
-    context manager. With `pcap`, closing it leaves both directions there for a look afterwards.
+    context manager. With `pcap`, closing it writes both directions to that file.
     """
 
     def __init__(self, pcap: Path | None = None) -> None:
@@ -67,11 +67,11 @@ class Wire:
         self._open = True
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self.netdev.remote))
-        # Two threads: a listener that takes its time must not blur the times of the next frames.
-        self._unheard: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
+        # Two threads: a slow listener must not change the times of the next frames.
+        self._undelivered: queue.SimpleQueue[Frame | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=work, name="wire", daemon=True)
-            for work in (self._read, self._tell)
+            for work in (self._read, self._call_listeners)
         ]
         for thread in self._threads:
             thread.start()
@@ -88,7 +88,7 @@ class Wire:
         self.close()
 
     def close(self) -> None:
-        """Stop listening and take the sockets away. Raises what went wrong in a listener."""
+        """Stop listening and close the sockets. Raises the error of a listener."""
         if not self._open:
             return
         self._open = False
@@ -109,11 +109,11 @@ class Wire:
         self._listeners.append(listener)
 
     def send(self, frame: Packet | bytes) -> bool:
-        """Hand a frame to the guest's card; False where it could not be, which is no error.
+        """Send a frame to the guest's card; False if QEMU did not accept it, which is no error.
 
-        True says that QEMU has it, not that the card has: QEMU and the socket hold the first
-        dozen frames for a card that is not set up yet. The next waits a second and is lost, and
-        so is each one after it, without a wait, until one gets through.
+        True means that QEMU has it, not that the card has it: QEMU and the socket keep the first
+        dozen frames for a card that is not set up yet. The next frame waits a second and is lost.
+        Each one after it is lost without a wait, until one is accepted.
         """
         data = bytes(frame)
         give_up = time.monotonic() + (0 if self._stalled else SEND_SECONDS)
@@ -138,13 +138,13 @@ class Wire:
             return [frame for frame in self._frames if since <= frame.at < until]
 
     def sent(self) -> list[Frame]:
-        """What the guest's card was handed, with the time."""
+        """The frames that QEMU accepted, with their times."""
         return list(self._sent)
 
     def wait_for(
         self, predicate: Callable[[Frame], bool], timeout: float, since: float = 0.0
     ) -> Frame | None:
-        """The first frame from `since` on that `predicate` likes; None after `timeout` s."""
+        """The first frame from `since` on that `predicate` accepts; None after `timeout` s."""
         give_up = time.monotonic() + timeout
         looked_at = 0
         while True:
@@ -166,11 +166,11 @@ class Wire:
             with self._arrived:
                 self._frames.append(frame)
                 self._arrived.notify_all()
-            self._unheard.put(frame)
-        self._unheard.put(None)
+            self._undelivered.put(frame)
+        self._undelivered.put(None)
 
-    def _tell(self) -> None:
-        while (frame := self._unheard.get()) is not None:
+    def _call_listeners(self) -> None:
+        while (frame := self._undelivered.get()) is not None:
             for listener in self._listeners:
                 try:
                     listener(frame)

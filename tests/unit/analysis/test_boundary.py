@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.analysis import boundary
-from pbrinit.cli.appliance.candidate import Candidate
+from pbrinit.cli.appliance.candidate import Candidate, Situation
 from pbrinit.cli.build import load, loaded
 from pbrinit.plan.encode import encode
 from pbrinit.policy.policy import Policy
@@ -52,7 +52,7 @@ def test_a_policy_that_breaks_its_own_expectation_is_no_candidate(tmp_path: Path
     text = Path("examples/host.toml").read_text()
     path.write_text(f'{text}\n[[expect]]\nnever = {{ on = "wan", service = "ssh" }}\n')
     with pytest.raises(PolicyError) as told:
-        Candidate.of(path, HOST)
+        Candidate.read(path, Situation.of(HOST))
     assert "expect[" in str(told.value)
 
 
@@ -68,4 +68,4 @@ def test_a_plan_that_is_not_its_policy_is_no_candidate(
     path = tmp_path / "host.toml"
     path.write_text(Path("examples/host.toml").read_text())
     with pytest.raises(PolicyError, match="and it should be"):
-        Candidate.of(path, HOST)
+        Candidate.read(path, Situation.of(HOST))

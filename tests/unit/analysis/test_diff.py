@@ -9,9 +9,9 @@ import pytest
 
 from pbrinit.analysis.diff import CLOSED, OPENED, Change, changes, lines
 from pbrinit.cli.main import main
-from pbrinit.net.packet import Direction, In, Packet
+from pbrinit.net.packet import Ingress, Origin, Packet
 from pbrinit.policy.policy import Policy
-from pbrinit.semantics.decision import HERE, NOWHERE, Rulings, seen
+from pbrinit.semantics.decision import DROPPED, LOCAL, PolicyDecider, lookup_flow
 from tests.support.generate.edge_packets import Drawn
 from tests.support.generate.feasible_packets import real
 from tests.support.generate.packets import seeded
@@ -133,16 +133,16 @@ def test_a_long_list_is_counted() -> None:
     ]
 
 
-def holds(change: Change, policy: Policy, asked: tuple[Packet, Direction]) -> bool:
+def holds(change: Change, policy: Policy, asked: tuple[Packet, Origin]) -> bool:
     """Whether a packet is among those of a change."""
     packet, direction = asked
     packets = change.packets
     names = {interface.device: interface.name for interface in policy.interfaces}
-    arrives = isinstance(direction, In)
-    way_in = names.get(direction.device or "") if arrives else None
-    if packets.way.family is not packet.family or packets.way.way_in != way_in:
+    arrives = isinstance(direction, Ingress)
+    ingress = names.get(direction.device or "") if arrives else None
+    if packets.path.family is not packet.family or packets.path.ingress != ingress:
         return False
-    one = seen(packet, direction)
+    one = lookup_flow(packet, direction)
     users = {user.name: user.uid for user in policy.users} | {"root": 0}
     uids = [users[name] if name in users else int(name) for name in packets.users]
     return (
@@ -168,19 +168,22 @@ def test_a_packet_is_in_a_change_where_the_two_meanings_differ(one: str, other: 
     """Asked of packets near what either speaks of."""
     old, new = written(one), written(other)
     found = list(changes(old, new))
-    before, after = Rulings(old), Rulings(new)
+    before, after = PolicyDecider(old), PolicyDecider(new)
     differ = 0
     for policy in (old, new):
         random = seeded(one + other)
         for packet, direction in real(Drawn(policy, random).packets(PACKETS)):
-            was, becomes = before.of(packet, direction).where, after.of(packet, direction).where
-            if was == HERE and not isinstance(direction, In):
+            was, becomes = (
+                before.decide(packet, direction).where,
+                after.decide(packet, direction).where,
+            )
+            if was == LOCAL and not isinstance(direction, Ingress):
                 continue  # to ourselves, which no path is
             asked = (packet, direction)
             opened = any(holds(c, new, asked) for c in found if c.what == OPENED)
             closed = any(holds(c, old, asked) for c in found if c.what == CLOSED)
-            assert opened == (becomes not in (NOWHERE, was)), f"{packet} {direction}"
-            assert closed == (was not in (NOWHERE, becomes)), f"{packet} {direction}"
+            assert opened == (becomes not in (DROPPED, was)), f"{packet} {direction}"
+            assert closed == (was not in (DROPPED, becomes)), f"{packet} {direction}"
             differ += was != becomes
     assert differ > PACKETS // 10
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pbrinit.analysis import explain
 from pbrinit.cli.main import main
-from pbrinit.net.services import CLIENTS, Ports, Protocol, Service
+from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS, Ports, Protocol, Service
 from pbrinit.policy.interfaces import Interface
-from pbrinit.policy.policy import ANYBODY, Deny, Direction, Entry, Policy
+from pbrinit.policy.policy import ANYBODY, Allow, Deny, Direction, Policy
 from tests.support.router_plan import PLAN
 
 POLICY = "examples/host.toml"
@@ -112,7 +112,7 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         ("in wan tcp > 192.0.2.2:22", "has a source"),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2", "has no port"),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:70000", "70000 is no port"),
-        ("in wan tcp 1.2.3.400:5 > 192.0.2.2:22", "is no address"),
+        ("in wan tcp 1.2.3.400:5 > 192.0.2.2:22", "is not an address"),
         ("in wan tcp 1.2.3.4:5 > [2001:db8::2]:22", "not of one family"),
         ("in wan icmp 1.2.3.4:5 > 192.0.2.2", "has no ports"),
         ("in wan icmp/300 1.2.3.4 > 192.0.2.2", "has no number"),
@@ -120,6 +120,7 @@ def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
         ("in wan ip/6 1.2.3.4 > 192.0.2.2", "is no protocol"),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 by wan", '"by" is for what goes out'),
         ("out tcp > 192.0.2.9:22 as nobody", 'no user is named "nobody"'),
+        ("out tcp > 192.0.2.9:22 as root", 'root is number 0: write "as 0"'),
         ("out tcp > 192.0.2.9:22 please", '"please" is not understood'),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 hops 0", '"0" is no number of hops'),
         ("in wan tcp 1.2.3.4:5 > 192.0.2.2:22 hops x", '"x" is no number of hops'),
@@ -164,17 +165,22 @@ ROUTER = Policy(
     hostname="router",
     interfaces=(WAN, LAN),
     users=(),
-    entries=tuple(
-        Entry(key, Direction.FORWARD, (LAN,), (WAN,), ANYBODY, ANYBODY,
-              (Service(Protocol.TCP, Ports(443, 443)),), CLIENTS, None)
+    allows=tuple(
+        Allow(key, Direction.FORWARD, (LAN,), (WAN,), ANYBODY, ANYBODY,
+              (Service(Protocol.TCP, Ports(443, 443)),), REMOTE_EPHEMERAL_PORTS, None)
         for key in ("forward[1]", "forward[2]")
     ),
     denies=(Deny("deny[1]", (LAN,), None, ANYBODY, (), None, reject=True),),
 )  # fmt: skip
-NOTES = {3040: "forward[1], forward[2]", 2010: "forward[2]", 3010: "deny[1]"}
+ENTRIES = {3040: ("forward[1]", "forward[2]"), 2010: ("forward[2]",), 3010: ("deny[1]",)}
 ROUTED = replace(
     PLAN,
-    rules=tuple(replace(r, note=NOTES.get(r.preference, r.note)) for r in PLAN.rules),
+    rules=tuple(
+        replace(rule, note=", ".join(found), entries=found)
+        if (found := ENTRIES.get(rule.preference, ()))
+        else rule
+        for rule in PLAN.rules
+    ),
 )
 
 

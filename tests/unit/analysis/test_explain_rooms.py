@@ -32,7 +32,7 @@ def ask(capsys: pytest.CaptureFixture[str], question: str) -> str:
     ("question", "room", "entry"),
     [
         ("in wan tcp 198.51.100.9 > 192.0.2.2:22",
-         "sshd: to /usr/bin/python3 -ISB /etc/dropbear/start", "input[1]"),
+         "sshd: to /usr/bin/python3 -ISB /etc/dropbear/start -j", "input[1]"),
         ("in wan tcp [2001:db8:7::1]:443 > [2001:db8::2]:40960",
          "updater: to /usr/bin/python3 -ISB /etc/updater/updater.py", "output[1]"),
         ("out run=updater udp > 169.254.77.3:53",
@@ -191,7 +191,8 @@ def test_diff_tells_a_room_from_the_machine_itself() -> None:
         ('never = { to = "mgmt", service = "web", user = "updater" }', True),
         ('never = { to = "not mgmt", service = "web" }', True),
         ('never = { run = "updater", service = "dns" }', True),
-        ('never = { run = "sshd", service = "web" }', True),
+        ('never = { run = "sshd", service = "web" }', False),
+        ('never = { run = "sshd", service = "web", answers = true }', True),
         ('always = { on = "wan", to = "mgmt", service = "web", run = "updater" }', True),
         ('always = { on = "wan", to = "mgmt", service = "web" }', False),
     ],

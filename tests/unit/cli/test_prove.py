@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.analysis.conformance import Judgement
+from pbrinit.analysis.conformance import Conformance
 from pbrinit.analysis.proof.prover import Finding, Proof, UndecidedError
-from pbrinit.cli import prove
+from pbrinit.cli import build, prove
 from pbrinit.cli.main import main
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import In
+from pbrinit.net.packet import Ingress
 from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, Rule
 from pbrinit.policy.policy import Policy
 from pbrinit.semantics import exchange
-from pbrinit.semantics.decision import HERE, NOWHERE
-from tests.support.generate.plan_mutants import without
-from tests.support.policy_text import written
+from pbrinit.semantics.decision import DROPPED, LOCAL
+from tests.support.generate.plan_mutants import first_of_all, without
+from tests.support.policy_text import ROOMS, ROUTER, written
 
 LAN = """
 hostname = "inner"
@@ -42,7 +42,7 @@ user = "admin"
 """
 """Reached from a part of its link alone, which knows no gateway."""
 
-OPEN = Rule(Family.V6, 0, Action.LOOKUP, TABLE_LOCAL, iif="eth0", note="too much")
+OPEN = Rule(Family.V6, 1, Action.LOOKUP, TABLE_LOCAL, iif="eth0", note="too much")
 """In IPv4 the return path would still stop what it lets in."""
 
 
@@ -113,7 +113,8 @@ def test_a_counter_example_is_as_ordinary_a_packet_as_there_is(
         ('never = { from = "not desk", service = "ssh" }', True),
         ('never = { from = "any" }', False),
         ('never = { to = "any" }', False),
-        ('never = { user = "admin", service = "ssh" }', True),
+        ('never = { user = "admin", service = "ssh" }', False),
+        ('never = { user = "admin", service = "ssh", answers = true }', True),
         ('always = { from = "desk", service = "ssh" }', True),
         ('always = { from = "any", service = "ssh" }', False),
         ('always = { to = "desk", service = "ssh" }', False),
@@ -122,6 +123,51 @@ def test_a_counter_example_is_as_ordinary_a_packet_as_there_is(
 def test_expectations_hold_of_every_packet_or_do_not(expected: str, *, holds: bool) -> None:
     policy = written(f"[[expect]]\n{expected}\n", LAN)
     assert (refuted(compile_policy(policy), policy) == []) == holds
+
+
+@pytest.mark.parametrize(
+    ("names", "entries", "expected", "answering", "packet"),
+    [
+        (ROUTER, '[[input]]\nfrom = "mgmt"\nservice = "ssh"\n',
+         'to = "any", service = "web"', "input[1]", "out tcp 192.0.2.2:22 > 198.51.100.9:80 "),
+        (ROUTER, '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\nclients = "1-79"\n',
+         'in = "wan", out = "lan", service = "ssh"', "forward[1]",
+         "in wan tcp 203.0.113.9:443 > 10.0.0.11:22"),
+        (ROOMS, '[[input]]\nfrom = "mgmt"\nservice = "ssh"\nrun = "sshd"\n',
+         'run = "sshd", service = ["ssh", "web"]', "input[1]",
+         "out run=sshd tcp 192.0.2.2:22 > 198.51.100.9:22"),
+        (ROUTER, '[[output]]\non = "wan"\nto = "mgmt"\nservice = "web"\n',
+         'from = "mgmt", service = "ssh"', None, None),
+    ],
+)  # fmt: skip
+def test_never_is_about_every_source_port_and_answers_that_pass_are_named(
+    names: str, entries: str, expected: str, answering: str | None, packet: str | None
+) -> None:
+    """Of these the first three were proved: who answers reached the ports of the service."""
+
+    def told(more: str) -> str:
+        policy = written(f"{entries}[[expect]]\nnever = {{ {expected}{more} }}\n", names)
+        proof = Proof(policy, compile_policy(policy))
+        return "\n".join(prove.verdict("p", policy, proof, list(proof.findings()), 0.1))
+
+    if answering is None:
+        assert "NOT PROVED" not in told("")
+        return
+    assert f"{answering} as an answer" in told("")
+    assert packet is not None
+    assert packet in told("")
+    named = told(", answers = true")
+    assert "NOT PROVED" not in named
+    assert f"p: expect[1].never leaves out answers, by {answering}" in named
+
+
+def test_a_request_from_any_port_is_none_of_the_answers_that_pass() -> None:
+    """From the ports of clients it is one, and with `answers` too."""
+    entry = '[[output]]\non = "wan"\nto = "mgmt"\nservice = "web"\n'
+    expected = '[[expect]]\nnever = { to = "mgmt", service = "web", answers = true }\n'
+    policy = written(entry + expected)
+    found = {str(finding.obligation) for finding in refuted(compile_policy(policy), policy)}
+    assert found == {"IPv4 expect[1].never", "IPv6 expect[1].never"}
 
 
 def test_json_has_each_case_and_the_packet(
@@ -154,11 +200,11 @@ def test_a_policy_with_mistakes_is_refused_as_by_check(
 def test_a_plan_that_lets_too_much_in_is_refuted_by_such_a_packet() -> None:
     policy = written("", LAN)
     plan = compile_policy(policy)
-    (finding, *_) = refuted(replace(plan, rules=(OPEN, *plan.rules)), policy)
+    (finding, *_) = refuted(first_of_all(plan, OPEN), policy)
     judgement = finding.counterexample
-    assert isinstance(judgement, Judgement)
-    assert isinstance(judgement.direction, In)
-    assert (judgement.does, judgement.means.where) == (HERE, NOWHERE)
+    assert isinstance(judgement, Conformance)
+    assert isinstance(judgement.direction, Ingress)
+    assert (judgement.actual, judgement.intended.where) == (LOCAL, DROPPED)
 
 
 def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
@@ -166,14 +212,14 @@ def test_a_plan_that_lets_too_little_in_is_refuted_too() -> None:
     plan = compile_policy(policy)
     served = next(rule for rule in plan.rules if "input[1]" in rule.note)
     found = refuted(without(plan, preference=served.preference, family=served.family), policy)
-    shown = [f.counterexample for f in found if isinstance(f.counterexample, Judgement)]
-    assert any(judgement.means.names for judgement in shown)
+    shown = [f.counterexample for f in found if isinstance(f.counterexample, Conformance)]
+    assert any(judgement.intended.keys for judgement in shown)
 
 
 def test_a_refuted_plan_is_told_packet_by_packet() -> None:
     policy = written("", LAN)
     plan = compile_policy(policy)
-    proof = Proof(policy, replace(plan, rules=(OPEN, *plan.rules)))
+    proof = Proof(policy, first_of_all(plan, OPEN))
     told = "\n".join(prove.text("inner", policy, proof, list(proof.findings()), 0.1))
     assert "# too much" in told
     assert "the policy: dropped; named by no entry" in told
@@ -231,7 +277,33 @@ def with_action(plan: Plan, iif: str | None, old: Action, new: Action) -> Plan:
 def test_a_plan_with_which_the_kernel_reads_no_protocols_is_not_proved() -> None:
     policy = written("", LAN)
     plan = compile_policy(policy)
-    blind = replace(plan, rules=tuple(replace(r, protocol=None) for r in plan.rules
-                                      if r.family is Family.V4 or r.iif == "lo"))  # fmt: skip
+    blind = replace(plan, rules=tuple(_without_protocol(rule) for rule in plan.rules))
     with pytest.raises(UndecidedError, match="IPv6"):
         refuted(blind, policy)
+
+
+def _without_protocol(rule: Rule) -> Rule:
+    """The rule about every protocol; what led to rules for one leads no more."""
+    return replace(rule, protocol=None, source_ports=None, destination_ports=None)
+
+
+def test_a_plan_that_is_not_well_formed_is_told_in_words(
+    policy_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy_file.write_text(LAN)
+
+    def of_any_protocol(path: Path, policy: Policy) -> Plan:
+        plan = compiled(path, policy)
+        return replace(plan, rules=tuple(replace(rule, protocol=0) if rule.protocol else rule
+                                         for rule in plan.rules))  # fmt: skip
+
+    compiled = build.compiled
+    monkeypatch.setattr(build, "compiled", of_any_protocol)
+    assert main(["prove", "--quiet", str(policy_file)]) == 1
+    told = capsys.readouterr().out
+    assert "each protocol of a rule is from 1 to 255, a counter-example:" in told
+    assert "protocol 0 is any protocol to the kernel" in told
+    assert "the plan is not well-formed" in told
+    assert main(["prove", "--json", str(policy_file)]) == 1
+    (first, *_) = (c for c in json.loads(capsys.readouterr().out)["cases"] if not c["proved"])
+    assert first["counterexample"]["why"] == "protocol 0 is any protocol to the kernel"

@@ -13,9 +13,9 @@ from pbrinit.cli.build import load
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import FEW
 from pbrinit.model.fib import Fib, Flow, Lookup
-from pbrinit.net.addresses import Family
+from pbrinit.net.addresses import Family, family_of
 from pbrinit.plan.plan import Action, Plan, Rule
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 
 EXAMPLES = sorted(Path("examples").glob("*.toml"))
 
@@ -32,7 +32,7 @@ def of(plan: Plan, family: Family) -> list[Rule]:
 
 
 def test_the_same_policy_makes_the_same_plan() -> None:
-    assert compile_policy(read(EXAMPLES[0])) == compile_policy(read(EXAMPLES[0]))
+    assert compile_policy(read_policy(EXAMPLES[0])) == compile_policy(read_policy(EXAMPLES[0]))
 
 
 @pytest.mark.parametrize("family", Family)
@@ -81,7 +81,7 @@ def test_a_rule_names_addresses_of_its_own_family_alone(plan: Plan, family: Fami
     """The kernel refuses any other, and the machine would stay closed."""
     for rule in of(plan, family):
         for prefix in (rule.source, rule.destination):
-            assert prefix is None or Family.of(prefix) is family
+            assert prefix is None or family_of(prefix) is family
 
 
 @pytest.mark.parametrize("family", Family)

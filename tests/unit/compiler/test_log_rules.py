@@ -8,7 +8,7 @@ import pytest
 
 from pbrinit.analysis import explain
 from pbrinit.analysis.diff import changes, lines
-from pbrinit.cli.build import examine
+from pbrinit.cli.build import check_policy
 from pbrinit.compiler.assembler import CompileError
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
@@ -34,7 +34,7 @@ def told(old: Policy, new: Policy) -> list[str]:
 
 
 def forwarding(plan: Plan) -> list[str]:
-    return [s.key.split("/")[3] for s in plan.last if s.key.startswith("net/ipv4")]
+    return [s.key.split("/")[3] for s in plan.forwarding_sysctls if s.key.startswith("net/ipv4")]
 
 
 def test_only_what_the_entry_names_is_prohibited() -> None:
@@ -64,35 +64,37 @@ def test_with_the_whole_policy_logged_the_entry_changes_nothing(tmp_path: Path) 
     everything = compile_policy(written(SSH + LOGGED, "log = true\n" + ROUTER))
     silent = LOGGED.replace("log = true\n", "")
     same = compile_policy(written(SSH + silent, "log = true\n" + ROUTER))
-    assert (everything.rules, everything.links, everything.last) == (
-        same.rules, same.links, same.last,
+    assert (everything.rules, everything.links, everything.forwarding_sysctls) == (
+        same.rules, same.links, same.forwarding_sysctls,
     )  # fmt: skip
     path = tmp_path / "policy.toml"
     path.write_text("log = true\n" + ROUTER + SSH + LOGGED)
-    found = [str(remark) for remark in examine(path).remarks]
-    assert any("deny[1].log: does nothing: all who are refused are logged" in one for one in found)
+    found = [str(remark) for remark in check_policy(path).remarks]
+    assert any(
+        "deny[1].log: does nothing: the policy logs every refused packet" in one for one in found
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ('[[deny]]\nuser = "updater"\nlog = true\n',
-         "deny[1].log: of what is sent from here the program is told at once, and not the log"
+         "deny[1].log: a program of this machine gets an error at once, and the log gets nothing"
          " (leave log or user out)"),
         ('[[deny]]\nto = "bad"\nlog = true\n',
-         "deny[1].log: of what is sent from here the program is told at once, and not the log"
+         "deny[1].log: a program of this machine gets an error at once, and the log gets nothing"
          " (leave log or to out)"),
         ('[[deny]]\nfrom = "mgmt"\nto = "bad"\nlog = true\n',
-         "deny[1].log: nothing passes through (leave log or to out)"),
+         "deny[1].log: nothing is forwarded (leave log or to out)"),
         (WEB + '[[deny]]\nfrom = "bad"\nreject = true\nlog = true\n',
-         "deny[1].log: the kernel speaks of a packet once: to who sent it, or to the log"
+         "deny[1].log: the kernel sends one ICMP error for a packet: to its sender, or to the log"
          " (leave log or reject out)"),
         (WEB + LOGGED + '[[deny]]\nfrom = "mgmt"\nservice = "web"\nreject = true\n',
-         "deny[1].log: deny[2] has some of these told what would be logged (the kernel speaks of a"
-         " packet once: leave log here or reject there out)"),
+         "deny[1].log: deny[2] rejects some of the sources that would be logged (the kernel sends"
+         " one ICMP error for a packet: leave log out here, or reject there)"),
         ('[[deny]]\nlog = "yes"\n', "deny[1].log: must be true or false"),
         ('[[input]]\nservice = "ssh"\nlog = true\n',
-         "input[1].log: there is no such key here (it belongs in [[deny]], or at the head"),
+         "input[1].log: there is no such key here (it belongs in [[deny]], or at the beginning"),
     ],
 )  # fmt: skip
 def test_what_the_log_cannot_hear_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -122,7 +124,7 @@ def test_who_is_rejected_and_who_is_logged_may_be_others() -> None:
     ],
 )
 def test_the_meaning_says_of_whom_the_kernel_speaks(question: str, tells: bool | None) -> None:
-    assert ruling(written(SSH + WEB + LOGGED), question).tells is tells
+    assert ruling(written(SSH + WEB + LOGGED), question).reports is tells
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_who_asks_a_room_is_logged_too() -> None:
 
 
 def test_more_sources_than_rules_are_good_for_are_refused() -> None:
-    with pytest.raises(CompileError, match=r"deny\[1\]: routing cannot speak of so many sources"):
+    with pytest.raises(CompileError, match=r"deny\[1\]: rules cannot log so many sources"):
         compile_policy(written(SSH + '[[deny]]\nfrom = "many"\nlog = true\n', LISTED))
 
 

@@ -11,14 +11,14 @@ from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import decide
 from pbrinit.model.verdict import Outcome
 from pbrinit.net.addresses import Address, Family
-from pbrinit.net.packet import Fragment, In, Packet
+from pbrinit.net.packet import Fragment, Ingress, Packet
 from pbrinit.net.services import Ports, Protocol
 from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import LOOPBACK, TABLE_LOCAL, TABLE_MAIN, Action, Plan, Rule
 from tests.support import router_plan
 from tests.support.router_plan import PLACES, PLAN
 
-FROM_LAN, FROM_WAN = In("eth1"), In("eth0")
+FROM_LAN, FROM_WAN = Ingress("eth1"), Ingress("eth0")
 both = pytest.mark.parametrize("family", list(Family), ids=["IPv4", "IPv6"])
 
 
@@ -33,7 +33,7 @@ def test_a_packet_and_its_answer_pass_through(family: Family) -> None:
     verdict = decide(PLAN, packet, FROM_LAN)
     assert (verdict.outcome, verdict.device) == (Outcome.FORWARDED, "eth0")
     assert verdict.allowed
-    answer = packet.answer()
+    answer = packet.reverse_flow()
     assert answer is not None
     back = decide(PLAN, answer, FROM_WAN)
     assert (back.outcome, back.device) == (Outcome.FORWARDED, "eth1")
@@ -58,7 +58,7 @@ def test_the_return_path_may_lead_into_the_sink() -> None:
 
 @both
 def test_a_device_that_passes_nothing_on_tells_nobody_in_ipv4(family: Family) -> None:
-    plan = replace(PLAN, last=())
+    plan = replace(PLAN, forwarding_sysctls=())
     for port in (443, 7777):
         protocol = Protocol.TCP if port == 443 else Protocol.UDP
         verdict = decide(plan, asks(family, protocol, port), FROM_LAN)
@@ -79,7 +79,7 @@ def test_what_ends_in_a_blackhole_is_told_to_nobody(
 ) -> None:
     verdict = decide(PLAN, asks(family, protocol, port, server), FROM_LAN)
     assert verdict.outcome is Outcome.DROPPED
-    assert verdict.notice is None
+    assert verdict.icmp_error is None
 
 
 @both
@@ -97,10 +97,10 @@ def test_the_sender_is_told_by_an_icmp_error(
     verdict = decide(PLAN, packet, FROM_LAN)
     assert verdict.outcome is Outcome.REJECTED
     assert not verdict.allowed
-    assert verdict.notice is not None
-    assert verdict.notice.packet.icmp == error[family.version]
-    assert verdict.notice.packet.destination == packet.source
-    flow = verdict.notice.verdict.traces[0].flow
+    assert verdict.icmp_error is not None
+    assert verdict.icmp_error.packet.icmp == error[family.version]
+    assert verdict.icmp_error.packet.destination == packet.source
+    flow = verdict.icmp_error.verdict.traces[0].flow
     assert (flow.uid, flow.iif) == (0, LOOPBACK)
     kind, code = error[family.version]
     assert flow.destination_port == kind << 8 | code
@@ -108,7 +108,7 @@ def test_the_sender_is_told_by_an_icmp_error(
 
 def test_an_icmp_error_is_looked_up_without_a_source_in_ipv4_and_with_one_in_ipv6() -> None:
     for family, source in ((Family.V4, None), (Family.V6, ip_address("fd00:10::1"))):
-        notice = decide(PLAN, asks(family, Protocol.UDP, 7777), FROM_LAN).notice
+        notice = decide(PLAN, asks(family, Protocol.UDP, 7777), FROM_LAN).icmp_error
         assert notice is not None
         (trace,) = notice.verdict.traces
         assert (trace.flow.source or None) in (source, ip_address("0.0.0.0"))
@@ -121,8 +121,8 @@ def test_the_sender_is_told_nothing_where_output_refuses_the_icmp_error(family: 
     packet = Packet(Protocol.TCP, place.server(7), place.client(1), 40000, 8080)
     verdict = decide(PLAN, packet, FROM_WAN)
     assert verdict.outcome is Outcome.DROPPED
-    assert verdict.notice is not None
-    assert not verdict.notice.verdict.allowed
+    assert verdict.icmp_error is not None
+    assert not verdict.icmp_error.verdict.allowed
 
 
 @both
@@ -131,7 +131,7 @@ def test_errors_are_not_answered_by_errors(family: Family) -> None:
     for kind, answered in ((place.errors[0], False), ((200, 0), family is Family.V6)):
         packet = Packet(place.icmp, place.client(1), place.server(router_plan.LAST), icmp=kind)
         verdict = decide(PLAN, packet, FROM_LAN)
-        assert (verdict.notice is not None) == answered
+        assert (verdict.icmp_error is not None) == answered
 
 
 def test_a_later_fragment_is_not_answered_in_ipv4() -> None:
@@ -155,13 +155,13 @@ def test_a_protocol_without_ports_passes_in_pieces_and_one_with_ports_does_not(
 def test_hops_run_out_and_packets_are_too_big(family: Family) -> None:
     packet = asks(family, Protocol.TCP, 443)
     for changed, error in (
-        (replace(packet, hops=1), {4: (11, 0), 6: (3, 0)}),
+        (replace(packet, ttl=1), {4: (11, 0), 6: (3, 0)}),
         (replace(packet, too_big=True), {4: (3, 4), 6: (2, 0)}),
     ):
         verdict = decide(PLAN, changed, FROM_LAN)
         assert verdict.outcome is Outcome.REJECTED
-        assert verdict.notice is not None
-        assert verdict.notice.packet.icmp == error[family.version]
+        assert verdict.icmp_error is not None
+        assert verdict.icmp_error.packet.icmp == error[family.version]
 
 
 def by(packet: Packet, source: str) -> Packet:
@@ -172,7 +172,7 @@ def by(packet: Packet, source: str) -> Packet:
 def test_martians_are_told_nothing(source: str) -> None:
     verdict = decide(PLAN, by(asks(Family.V4, Protocol.TCP, 443), source), FROM_LAN)
     assert verdict.outcome is Outcome.DROPPED
-    assert (verdict.notice, verdict.traces) == (None, ())
+    assert (verdict.icmp_error, verdict.traces) == (None, ())
 
 
 def open_six() -> Plan:
@@ -184,12 +184,12 @@ def open_six() -> Plan:
 def test_ipv6_from_nobody_is_not_passed_on_and_from_link_local_is_told() -> None:
     packet = asks(Family.V6, Protocol.TCP, 443)
     nobody = decide(open_six(), by(packet, "::"), FROM_LAN)
-    assert (nobody.outcome, nobody.notice) == (Outcome.DROPPED, None)
+    assert (nobody.outcome, nobody.icmp_error) == (Outcome.DROPPED, None)
     near = decide(open_six(), by(packet, "fe80::1"), FROM_LAN)
     assert near.outcome is Outcome.REJECTED
-    assert near.notice is not None
-    assert near.notice.packet.icmp == (1, 2)
-    assert near.notice.verdict.traces[0].flow.oif == "eth1"
+    assert near.icmp_error is not None
+    assert near.icmp_error.packet.icmp == (1, 2)
+    assert near.icmp_error.verdict.traces[0].flow.oif == "eth1"
 
 
 def test_ipv6_goes_back_by_the_way_it_came_whatever_its_source() -> None:
@@ -217,13 +217,13 @@ def test_ipv6_is_led_by_its_source(client: int, outcome: Outcome) -> None:
 
 def test_the_sink_takes_ipv4_round_and_refuses_ipv6() -> None:
     round_ = decide(PLAN, asks(Family.V4, Protocol.UDP, 9999), FROM_LAN)
-    assert round_.outcome is Outcome.TURNED_BACK
-    assert round_.notice is not None
-    assert round_.notice.packet.icmp == (11, 0)
+    assert round_.outcome is Outcome.LOOPED_BACK
+    assert round_.icmp_error is not None
+    assert round_.icmp_error.packet.icmp == (11, 0)
     refused = decide(PLAN, asks(Family.V6, Protocol.UDP, 9999), FROM_LAN)
     assert refused.outcome is Outcome.REJECTED
-    assert refused.notice is not None
-    assert refused.notice.packet.icmp == (1, 0)
+    assert refused.icmp_error is not None
+    assert refused.icmp_error.packet.icmp == (1, 0)
 
 
 def test_arp_is_answered_for_nobody_else() -> None:
@@ -239,7 +239,10 @@ def test_a_router_has_the_first_address_of_each_of_its_prefixes(shared: str) -> 
     packet = Packet(Protocol.TCP, PLACES[Family.V6].server(7), address, 40000, 22)
     local = replace(PLAN, rules=(Rule(Family.V6, 1, Action.LOOKUP, TABLE_LOCAL),))
     assert decide(local, packet, device).outcome is Outcome.DELIVERED
-    assert decide(replace(local, last=()), packet, device).outcome is not Outcome.DELIVERED
+    assert (
+        decide(replace(local, forwarding_sysctls=()), packet, device).outcome
+        is not Outcome.DELIVERED
+    )
 
 
 def test_ports_are_asked_about_with_the_device_that_names_them() -> None:

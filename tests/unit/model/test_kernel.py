@@ -13,7 +13,7 @@ from pbrinit.model.fib import Lookup
 from pbrinit.model.kernel import decide
 from pbrinit.model.verdict import Outcome
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import Fragment, In, Out, Packet
+from pbrinit.net.packet import Egress, Fragment, Ingress, Packet
 from pbrinit.net.services import Ports, Protocol
 from pbrinit.net.special_addresses import ARP
 from pbrinit.plan.plan import TABLE_MAIN, Action, Plan, Rule
@@ -22,7 +22,7 @@ HOST = load(Path("examples/host.toml"))
 SELF, MGMT, STRANGER = "192.0.2.2", "198.51.100.9", "203.0.113.7"
 NEIGHBOUR = "192.0.2.66"
 SELF_6, MGMT_6, STRANGER_6 = "2001:db8::2", "2001:db8:5::9", "2001:db8:7::7"
-BY_WAN = In("eth0")
+BY_WAN = Ingress("eth0")
 UPDATER = 1001
 
 
@@ -71,7 +71,7 @@ def test_the_return_path_is_asked_as_root_with_ports_swapped() -> None:
 
 
 def test_a_client_is_looked_up_twice_first_without_source_and_port() -> None:
-    verdict = decide(HOST, tcp(SELF, 40000, STRANGER, 443), Out(UPDATER))
+    verdict = decide(HOST, tcp(SELF, 40000, STRANGER, 443), Egress(UPDATER))
     first, second = (trace.flow for trace in verdict.traces)
     assert (first.source, first.source_port) == (IPv4Address(0), 0)
     assert (second.source, second.source_port) == (IPv4Address(SELF), 40000)
@@ -80,35 +80,37 @@ def test_a_client_is_looked_up_twice_first_without_source_and_port() -> None:
 
 
 def test_the_kernel_chooses_the_address_that_is_near_the_gateway() -> None:
-    assert decide(HOST, tcp(None, 40000, STRANGER, 443), Out(UPDATER)).source == IPv4Address(SELF)
+    assert decide(HOST, tcp(None, 40000, STRANGER, 443), Egress(UPDATER)).source == IPv4Address(
+        SELF
+    )
 
 
 def test_no_other_user_has_the_updaters_way() -> None:
     for uid in (0, 1000, 1002):
-        assert not decide(HOST, tcp(SELF, 40000, STRANGER, 443), Out(uid)).allowed
+        assert not decide(HOST, tcp(SELF, 40000, STRANGER, 443), Egress(uid)).allowed
 
 
 def test_root_with_a_clients_ports_is_led_into_the_sink() -> None:
-    verdict = decide(HOST, tcp(SELF, 40000, STRANGER, 443), Out(0, bound=True))
-    assert verdict.outcome is Outcome.TURNED_BACK
+    verdict = decide(HOST, tcp(SELF, 40000, STRANGER, 443), Egress(0, bound=True))
+    assert verdict.outcome is Outcome.LOOPED_BACK
     assert not verdict.allowed
 
 
 def test_a_bound_socket_is_led_back() -> None:
-    verdict = decide(HOST, udp(SELF, 40000, NEIGHBOUR, 9), Out(1002, "eth0"))
-    assert verdict.outcome is Outcome.TURNED_BACK
+    verdict = decide(HOST, udp(SELF, 40000, NEIGHBOUR, 9), Egress(1002, "eth0"))
+    assert verdict.outcome is Outcome.LOOPED_BACK
 
 
 def test_where_the_look_up_fails_a_bound_socket_sends_in_ipv4() -> None:
     plan = with_rules(rule(1, Action.PROHIBIT))
     for device, outcome in ((None, Outcome.DROPPED), ("eth0", Outcome.SENT)):
-        verdict = decide(plan, udp(SELF, 40000, NEIGHBOUR, 9), Out(0, device, bound=True))
+        verdict = decide(plan, udp(SELF, 40000, NEIGHBOUR, 9), Egress(0, device, bound=True))
         assert verdict.outcome is outcome
 
 
 @pytest.mark.parametrize("destination", ["224.0.0.1", "239.1.1.1", "255.255.255.255"])
 def test_multicast_and_limited_broadcast_with_a_source_are_not_looked_up(destination: str) -> None:
-    verdict = decide(HOST, udp(SELF, 40000, destination, 9), Out(1002, bound=True))
+    verdict = decide(HOST, udp(SELF, 40000, destination, 9), Egress(1002, bound=True))
     assert verdict.outcome is Outcome.SENT
     assert verdict.traces == ()
 
@@ -165,11 +167,11 @@ def test_icmp_is_told_by_type_only_on_the_way_out() -> None:
         assert decide(HOST, Packet(Protocol.ICMP, there, here, icmp=kind), BY_WAN).allowed
     for kind, leaves in (((0, 0), True), ((3, 1), False)):
         packet = Packet(Protocol.ICMP, here, there, icmp=kind)
-        assert decide(HOST, packet, Out(0, bound=True)).allowed == leaves
+        assert decide(HOST, packet, Egress(0, bound=True)).allowed == leaves
 
 
 def test_an_ipv6_rule_with_a_source_is_not_about_a_packet_without_one() -> None:
-    first = decide(HOST, tcp(None, 0, STRANGER_6, 443), Out(UPDATER)).traces[0]
+    first = decide(HOST, tcp(None, 0, STRANGER_6, 443), Egress(UPDATER)).traces[0]
     assert first.lookup is Lookup.OUTPUT_FIRST
     assert all(step.rule.source is None for step in first.steps)
 
@@ -201,7 +203,7 @@ def test_what_is_not_for_this_machine_is_not_passed_on() -> None:
 
 
 def test_a_device_without_a_name_hears_nothing() -> None:
-    assert not decide(HOST, tcp(MGMT, 40000, SELF, 22), In("eth7")).allowed
+    assert not decide(HOST, tcp(MGMT, 40000, SELF, 22), Ingress("eth7")).allowed
 
 
 def test_a_link_local_address_is_ours_where_it_is_known() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pbrinit.cli.build import load
-from pbrinit.model.tables import NO_WAY, OF_ADDRESS, Entry, Kind, Tables, entries
+from pbrinit.model.tables import NO_WAY, OF_ADDRESS, FibEntry, Tables, entries
 from pbrinit.net.addresses import Prefix
-from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN
+from pbrinit.plan.plan import TABLE_LOCAL, TABLE_MAIN, RouteType
 
 TABLE = 7
 DESTINATION = int(ip_address("2001:db8:5::9"))
@@ -21,18 +21,18 @@ INSIDE, OUTSIDE = int(ip_address("fd00::1")), int(ip_address("2001:db8:7::7"))
 def six(
     destination: str,
     device: str = "eth0",
-    kind: Kind = Kind.UNICAST,
+    kind: RouteType = RouteType.UNICAST,
     source: str | None = None,
     metric: int = 1024,
-) -> Entry:
+) -> FibEntry:
     found: Prefix | None = IPv6Network(source) if source else None
     where = "lo" if kind in NO_WAY else device
-    return Entry(TABLE, kind, IPv6Network(destination), where, None, found, metric)
+    return FibEntry(TABLE, kind, IPv6Network(destination), where, None, found, metric)
 
 
 def found(
-    *entries: Entry, source: int = INSIDE, device: str | None = None, strict: bool = False
-) -> Entry | None:
+    *entries: FibEntry, source: int = INSIDE, device: str | None = None, strict: bool = False
+) -> FibEntry | None:
     return Tables(entries).search_6(TABLE, DESTINATION, source, device, strict=strict)
 
 
@@ -69,7 +69,7 @@ def test_once_a_node_is_found_the_shorter_ones_are_asked_for_their_own_routes_to
 
 
 @pytest.mark.parametrize("kind", NO_WAY)
-def test_a_strict_search_passes_over_what_is_no_way(kind: Kind) -> None:
+def test_a_strict_search_passes_over_what_is_no_way(kind: RouteType) -> None:
     refused, default = six("2001:db8:5::/48", kind=kind), six("::/0")
     assert found(refused, default, device="eth0") == refused
     assert found(refused, default, device="eth0", strict=True) == default
@@ -86,10 +86,10 @@ def test_the_device_is_a_preference_among_routes_of_the_lowest_metric() -> None:
 
 
 @pytest.mark.parametrize("kind", NO_WAY)
-def test_in_ipv4_what_is_no_way_ends_the_search_whatever_the_device(kind: Kind) -> None:
-    refused = Entry(TABLE, kind, IPv4Network("203.0.113.0/24"), "lo")
-    default = Entry(TABLE, Kind.UNICAST, IPv4Network("0.0.0.0/0"), "eth1")
-    near = Entry(TABLE, Kind.UNICAST, IPv4Network("203.0.113.0/25"), "eth0")
+def test_in_ipv4_what_is_no_way_ends_the_search_whatever_the_device(kind: RouteType) -> None:
+    refused = FibEntry(TABLE, kind, IPv4Network("203.0.113.0/24"), "lo")
+    default = FibEntry(TABLE, RouteType.UNICAST, IPv4Network("0.0.0.0/0"), "eth1")
+    near = FibEntry(TABLE, RouteType.UNICAST, IPv4Network("203.0.113.0/25"), "eth0")
     tables = Tables((default, near, refused))
     address = int(ip_address("203.0.113.7"))
     assert tables.search_4(TABLE, address, None) == near
@@ -100,8 +100,8 @@ def test_in_ipv4_what_is_no_way_ends_the_search_whatever_the_device(kind: Kind) 
 def test_the_door_of_a_room_has_ipv6_but_no_address_of_its_link() -> None:
     plan = load(Path("examples/rooms.toml"))
     known = [e for e in entries(plan, {}) if isinstance(e.destination, IPv6Network)]
-    of_door = {(e.table, e.kind, str(e.destination)) for e in known if e.device == "r-sshd"}
-    assert (TABLE_LOCAL, Kind.MULTICAST, "ff00::/8") in of_door
+    of_door = {(e.table, e.type, str(e.destination)) for e in known if e.device == "r-sshd"}
+    assert (TABLE_LOCAL, RouteType.MULTICAST, "ff00::/8") in of_door
     assert {destination for table, _, destination in of_door if table == TABLE_MAIN} == set()
     of_wan = {(e.table, str(e.destination)) for e in known if e.device == "eth0"}
     assert (TABLE_MAIN, "fe80::/64") in of_wan
@@ -109,7 +109,7 @@ def test_the_door_of_a_room_has_ipv6_but_no_address_of_its_link() -> None:
 
 def test_a_hundred_thousand_prefixes_are_searched_in_less_than_a_tenth_of_a_millisecond() -> None:
     networks = [ip_network((number << 8, 24)) for number in range(100_000)]
-    tables = Tables(Entry(TABLE, Kind.THROW, network, "lo") for network in networks)
+    tables = Tables(FibEntry(TABLE, RouteType.THROW, network, "lo") for network in networks)
     assert tables.search_4(TABLE, 100_000 << 8, None) is None
     start = time.process_time()
     for number in range(10_000):

@@ -28,20 +28,20 @@ def numbers(found: AddressSet) -> set[int]:
 def test_join_cut_and_difference_are_those_of_sets(
     one: list[IPv4Network], other: list[IPv4Network]
 ) -> None:
-    a, b = AddressSet.of(Family.V4, one), AddressSet.of(Family.V4, other)
+    a, b = AddressSet.from_prefixes(Family.V4, one), AddressSet.from_prefixes(Family.V4, other)
     assert numbers(a | b) == numbers(a) | numbers(b)
     assert numbers(a & b) == numbers(a) & numbers(b)
     assert numbers(a - b) == numbers(a) - numbers(b)
     assert (a <= b) == (numbers(a) <= numbers(b))
-    assert a.meets(b) == bool(numbers(a) & numbers(b))
-    assert AddressSet.of_ranges(Family.V4, [*b.ranges, *a.ranges]) == a | b
+    assert a.overlaps(b) == bool(numbers(a) & numbers(b))
+    assert AddressSet.from_ranges(Family.V4, [*b.ranges, *a.ranges]) == a | b
 
 
 @given(PREFIXES)
 def test_the_prefixes_of_a_set_hold_just_its_addresses(prefixes: list[IPv4Network]) -> None:
-    found = AddressSet.of(Family.V4, prefixes)
-    assert AddressSet.of(Family.V4, found.prefixes) == found
-    assert AddressSet.of(Family.V4, (~found).prefixes) == ~found
+    found = AddressSet.from_prefixes(Family.V4, prefixes)
+    assert AddressSet.from_prefixes(Family.V4, found.prefixes) == found
+    assert AddressSet.from_prefixes(Family.V4, (~found).prefixes) == ~found
     assert ~~found == found
     assert found.prefix_count == len(found.prefixes)
     assert (~found).prefix_count == len((~found).prefixes)
@@ -50,7 +50,7 @@ def test_the_prefixes_of_a_set_hold_just_its_addresses(prefixes: list[IPv4Networ
 def test_the_complement_of_one_prefix_is_as_many_as_it_is_long() -> None:
     for text, family in (("198.51.100.0/24", Family.V4), ("2001:db8::/48", Family.V6)):
         prefix = ip_network(text)
-        assert len((~AddressSet.of(family, [prefix])).prefixes) == prefix.prefixlen
+        assert len((~AddressSet.from_prefixes(family, [prefix])).prefixes) == prefix.prefixlen
 
 
 def test_everything_is_one_prefix_and_nothing_is_none() -> None:

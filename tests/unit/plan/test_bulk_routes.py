@@ -7,22 +7,22 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from pbrinit.boot.network.links import _pointed
+from pbrinit.boot.network.links import _with_index
 from pbrinit.net.addresses import Family
 from pbrinit.plan import bulk_routes, messages
-from pbrinit.plan.plan import Route, RouteKind
+from pbrinit.plan.plan import Route, RouteType
 
 NUMBERS = range(1, 5001)
 FOUR = [ip_network((n << 12, 20 + n % 13), strict=False) for n in NUMBERS]
 SIX = [ip_network((0x20010DB8 << 96 | n << 64, 64 + n % 65), strict=False) for n in NUMBERS]
 FORMS = {
     "IPv4 by a gateway": [
-        Route(Family.V4, 3000, RouteKind.UNICAST, p, ip_address("192.0.2.1")) for p in FOUR
+        Route(Family.V4, 3000, RouteType.UNICAST, p, ip_address("192.0.2.1")) for p in FOUR
     ],
-    "IPv4 on the link": [Route(Family.V4, 3001, RouteKind.UNICAST, p) for p in FOUR],
-    "IPv4 left out": [Route(Family.V4, 3002, RouteKind.THROW, p) for p in FOUR],
-    "IPv6 refused": [Route(Family.V6, 3003, RouteKind.PROHIBIT, p) for p in SIX],
-    "IPv6 by source": [Route(Family.V6, 3004, RouteKind.LOCAL, source=p) for p in SIX],
+    "IPv4 on the link": [Route(Family.V4, 3001, RouteType.UNICAST, p) for p in FOUR],
+    "IPv4 left out": [Route(Family.V4, 3002, RouteType.THROW, p) for p in FOUR],
+    "IPv6 refused": [Route(Family.V6, 3003, RouteType.PROHIBIT, p) for p in SIX],
+    "IPv6 by source": [Route(Family.V6, 3004, RouteType.LOCAL, source=p) for p in SIX],
 }
 
 
@@ -43,7 +43,7 @@ def test_the_last_of_each_piece_asks_for_an_answer_and_no_other(form: str) -> No
     routes = FORMS[form]
     first = messages.route(routes[0])
     for piece in bulk_routes.pieces(first, routes):
-        assert len(piece) <= bulk_routes.PIECE
+        assert len(piece) <= bulk_routes.PIECE_SIZE
         heads = [
             struct.unpack_from("=HI", piece, at + 6) for at in range(0, len(piece), len(first))
         ]
@@ -52,7 +52,7 @@ def test_the_last_of_each_piece_asks_for_an_answer_and_no_other(form: str) -> No
 
 
 def test_only_what_comes_in_numbers_is_made_in_bulk() -> None:
-    lone = Route(Family.V4, 254, RouteKind.UNICAST, gateway=ip_address("192.0.2.1"))
+    lone = Route(Family.V4, 254, RouteType.UNICAST, gateway=ip_address("192.0.2.1"))
     many, few = bulk_routes.split([*FORMS["IPv4 left out"], lone, *FORMS["IPv6 by source"]])
     assert many == [FORMS["IPv4 left out"], FORMS["IPv6 by source"]]
     assert few == {lone}
@@ -63,7 +63,7 @@ def test_the_index_of_the_interface_is_set_in_every_message() -> None:
     first = messages.route(routes[0])
     message, (offset,) = messages.marked(first)
     piece = next(bulk_routes.pieces(message, routes))
-    pointed = _pointed(piece, len(message), offset, 0x01020304)
+    pointed = _with_index(piece, len(message), offset, 0x01020304)
     mark, index = struct.pack("=I", messages.INDEX), struct.pack("=I", 0x01020304)
     for at in range(0, len(piece), len(message)):
         assert piece[at + offset : at + offset + 4] == mark

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -11,17 +12,21 @@ import pytest
 from pyroute2.netlink.rtnl.fibmsg import fibmsg
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.ndmsg import ndmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Ports
 from pbrinit.plan import messages
-from pbrinit.plan.plan import WITHOUT_DEVICE, Action, Route, RouteKind, Rule
+from pbrinit.plan.neighbours import Neighbour
+from pbrinit.plan.plan import WITHOUT_DEVICE, Action, Route, RouteType, Rule
+from pbrinit.wire.netlink import constants
 
 EXAMPLES = ("host", "router", "kiosk", "bastion", "jump")
 ACTIONS = {"lookup": 1, "goto": 2, "nop": 3, "blackhole": 6, "prohibit": 8}
-TYPES = {"unicast": 1, "local": 2, "broadcast": 3, "blackhole": 6, "prohibit": 8, "throw": 9}
+TYPES = {"unicast": 1, "local": 2, "broadcast": 3, "anycast": 4, "multicast": 5, "blackhole": 6,
+         "prohibit": 8, "throw": 9}  # fmt: skip
 
 
 def by_pyroute2(kind: type[Any], type_: int, flags: int, fields: dict[str, Any]) -> bytes:
@@ -60,20 +65,26 @@ def rule_by_pyroute2(rule: Rule) -> bytes:
             ("FRA_UID_RANGE", None if uid is None else f"{uid}:{uid}"),
         ],
     }
-    return by_pyroute2(fibmsg, messages.RTM_NEWRULE, messages.ADD, fields)
+    return by_pyroute2(fibmsg, constants.RTM_NEWRULE, messages.ADD, fields)
 
 
 def route_by_pyroute2(route: Route) -> bytes:
     source, destination = route.source, route.destination
     bare = route.gateway is None and route.family is Family.V4
-    scopes = {RouteKind.LOCAL: 254, RouteKind.BROADCAST: 253, RouteKind.UNICAST: 253 if bare else 0}
+    scopes = {
+        RouteType.LOCAL: 254,
+        RouteType.BROADCAST: 253,
+        RouteType.ANYCAST: 253,
+        RouteType.MULTICAST: 253,
+        RouteType.UNICAST: 253 if bare else 0,
+    }
     fields = {
         "family": int(route.family),
         "src_len": source.prefixlen if source else 0,
         "dst_len": destination.prefixlen if destination else 0,
         "proto": 4,
-        "scope": scopes.get(route.kind, 0),
-        "type": TYPES[route.kind.value],
+        "scope": scopes.get(route.type, 0),
+        "type": TYPES[route.type.word],
         "flags": 4 if route.onlink else 0,
         "attrs": [
             ("RTA_TABLE", route.table),
@@ -81,10 +92,23 @@ def route_by_pyroute2(route: Route) -> bytes:
             ("RTA_SRC", str(source.network_address) if source else None),
             ("RTA_GATEWAY", str(route.gateway) if route.gateway else None),
             ("RTA_PREFSRC", str(route.preferred) if route.preferred else None),
-            ("RTA_OIF", None if route.kind in WITHOUT_DEVICE else messages.INDEX),
+            ("RTA_OIF", None if route.type in WITHOUT_DEVICE else messages.INDEX),
         ],
     }
-    return by_pyroute2(rtmsg, messages.RTM_NEWROUTE, messages.ADD, fields)
+    return by_pyroute2(rtmsg, constants.RTM_NEWROUTE, messages.ADD, fields)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.2", "2001:db8::2", "fe80::1"])
+def test_neighbours(address: str) -> None:
+    found = Neighbour(ip_address(address), "02:70:62:72:00:01")
+    fields = {
+        "family": 10 if ":" in address else 2,
+        "ifindex": messages.INDEX,
+        "state": 0x80,
+        "attrs": [("NDA_DST", address), ("NDA_LLADDR", found.mac)],
+    }
+    expected = by_pyroute2(ndmsg, constants.RTM_NEWNEIGH, messages.ADD, fields)
+    assert messages.neighbour(found) == expected
 
 
 def rules() -> Iterator[Rule]:
@@ -102,7 +126,7 @@ def rules() -> Iterator[Rule]:
 def test_rules() -> None:
     count = 0
     for rule in rules():
-        assert messages.rule(rule, messages.RTM_NEWRULE, messages.ADD) == rule_by_pyroute2(rule)
+        assert messages.rule(rule, constants.RTM_NEWRULE, messages.ADD) == rule_by_pyroute2(rule)
         count += 1
     assert count > 1000
 
@@ -112,11 +136,11 @@ def test_routes() -> None:
         route
         for name in EXAMPLES
         for link in load(Path(f"examples/{name}.toml")).links
-        for route in (*link.early_routes, *link.routes)
+        for route in (*link.preaddress_routes, *link.routes)
     ]
     prefixes = {Family.V4: ip_network("10.1.0.128/25"), Family.V6: ip_network("2001:db8::/49")}
     for family, prefix in prefixes.items():
-        for kind in RouteKind:
+        for kind in RouteType:
             routes += [
                 Route(family, 4000, kind),
                 Route(family, 2**32 - 1, kind, prefix, prefix.network_address + 1),
@@ -145,7 +169,7 @@ def test_addresses(text: str) -> None:
             ("IFA_BROADCAST", brd),
         ],
     }
-    told = by_pyroute2(ifaddrmsg, messages.RTM_NEWADDR, messages.ADD, fields)
+    told = by_pyroute2(ifaddrmsg, constants.RTM_NEWADDR, messages.ADD, fields)
     assert messages.address(address) == told
 
 
@@ -154,7 +178,7 @@ def test_links(name: str | None) -> None:
     up = 0 if name else 1
     fields = {"family": 0, "index": messages.INDEX, "flags": up, "change": up}
     named = {**fields, "attrs": [("IFLA_IFNAME", name)]}
-    told = by_pyroute2(ifinfmsg, messages.RTM_NEWLINK, messages.CHANGE, named)
+    told = by_pyroute2(ifinfmsg, constants.RTM_NEWLINK, messages.CHANGE, named)
     assert messages.link_change(name) == told
 
 
@@ -169,15 +193,36 @@ def test_a_veth() -> None:
     data = {"attrs": [("VETH_INFO_PEER", {**head, "attrs": inner})]}
     info = {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", data)]}
     outer = [("IFLA_IFNAME", "r-one"), ("IFLA_ADDRESS", mac), ("IFLA_LINKINFO", info)]
-    told = by_pyroute2(ifinfmsg, messages.RTM_NEWLINK, messages.ADD, {**head, "attrs": outer})
+    told = by_pyroute2(ifinfmsg, constants.RTM_NEWLINK, messages.ADD, {**head, "attrs": outer})
     assert messages.veth("r-one", "eth0", mac) == told
 
 
 def test_the_group_and_the_removal_of_a_link() -> None:
     bare = {"family": 0, "flags": 0, "change": 0}
     fields = {**bare, "index": messages.INDEX, "attrs": [("IFLA_GROUP", 28770)]}
-    told = by_pyroute2(ifinfmsg, messages.RTM_NEWLINK, messages.CHANGE, fields)
+    told = by_pyroute2(ifinfmsg, constants.RTM_NEWLINK, messages.CHANGE, fields)
     assert messages.link_group(28770) == told
     fields = {**bare, "index": 0, "attrs": [("IFLA_IFNAME", "r-one")]}
-    told = by_pyroute2(ifinfmsg, messages.RTM_DELLINK, messages.CHANGE, fields)
+    told = by_pyroute2(ifinfmsg, constants.RTM_DELLINK, messages.CHANGE, fields)
     assert messages.link_removal("r-one") == told
+
+
+AT_RANDOM = ("222.192.87.126", "2001:db8::dec0:577e", "dec0:577e::1")
+"""Addresses with the bytes that stand for an index."""
+
+
+@pytest.mark.parametrize("text", AT_RANDOM)
+def test_an_address_of_any_bytes_is_no_index(text: str) -> None:
+    """A DHCP server may give a router such an address."""
+    address = ip_address(text)
+    assert struct.pack("=I", messages.INDEX) in address.packed
+    family = Family.V4 if address.version == 4 else Family.V6
+    network = ip_network(text)
+    route = Route(family, 254, RouteType.UNICAST, network, address, preferred=address)
+    for message in (messages.route(route), messages.address(ip_interface(text))):
+        _, offsets = messages.marked(message)
+        (at,) = offsets
+        changed = bytearray(message)
+        struct.pack_into("=I", changed, at, 7)
+        mark = struct.pack("=I", messages.INDEX)
+        assert bytes(changed).count(mark) == message.count(mark) - 1 > 0

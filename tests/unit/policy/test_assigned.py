@@ -10,34 +10,53 @@ import pytest
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import TABLE_DHCP
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import Direction, In, Out, Packet
+from pbrinit.net.packet import Egress, Ingress, Origin, Packet
 from pbrinit.net.services import DHCP_CLIENT, Protocol
 from pbrinit.plan.plan import Plan, Rule
-from pbrinit.policy.assigned import EXAMPLES, Given, GivenError, configured, given, states, whole
-from pbrinit.policy.interfaces import Routed
+from pbrinit.policy.assigned import (
+    EXAMPLES,
+    Assignment,
+    AssignmentError,
+    assignment_states,
+    parse_assignment,
+    with_assignments,
+    with_example_assignments,
+)
+from pbrinit.policy.interfaces import StaticRoute
 from pbrinit.policy.policy import Policy
-from pbrinit.semantics.decision import NOWHERE, Rulings
-from pbrinit.semantics.paths import Meaning
+from pbrinit.semantics.decision import DROPPED, PolicyDecider
+from pbrinit.semantics.paths import PolicySemantics
 from tests.support.policy_text import ENTRIES, ROOMS, ROUTER, by_dhcp, written
 from tests.tools.prove_random import refuted
 
 WRITTEN = written(ENTRIES)
 WAITING = by_dhcp(WRITTEN)
 SERVER = IPv4Address("192.0.2.1")
-LEASE = Given(IPv4Interface("192.0.2.2/24"), SERVER, SERVER)
+LEASE = Assignment(IPv4Interface("192.0.2.2/24"), SERVER, SERVER)
 LEASES = {
     "as it was written": LEASE,
     "from anybody": replace(LEASE, server=None),
     "from beyond the gateway": replace(LEASE, server=IPv4Address("203.0.113.5")),
     "with routes": replace(LEASE, routes=(
-        Routed(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
-        Routed(IPv4Network("100.64.0.0/10"), IPv4Address("192.0.2.8")),
+        StaticRoute(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
+        StaticRoute(IPv4Network("100.64.0.0/10"), IPv4Address("192.0.2.8")),
     )),
     "with a route and no gateway": replace(LEASE, gateway=None, routes=(
-        Routed(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
+        StaticRoute(IPv4Network("203.0.113.0/25"), IPv4Address("192.0.2.9")),
     )),
+    "alone in its prefix": replace(LEASE, address=IPv4Interface("192.0.2.2/32"), routes=(
+        StaticRoute(IPv4Network("192.0.2.1/32"), None),
+    )),
+    "with a router and hosts beyond its prefix": replace(
+        LEASE, gateway=IPv4Address("100.64.0.1"), routes=(
+            StaticRoute(IPv4Network("100.64.0.0/24"), None),
+            StaticRoute(IPv4Network("203.0.113.0/25"), IPv4Address("100.64.0.9")),
+        )
+    ),
     "without a gateway": replace(LEASE, gateway=None),
-    "with a server that nobody reaches": Given(LEASE.address, None, IPv4Address("203.0.113.5")),
+    "with a server that nobody reaches": Assignment(
+        LEASE.address, None, IPv4Address("203.0.113.5")
+    ),
 }  # fmt: skip
 
 
@@ -47,15 +66,15 @@ def sent(source: str | None, destination: str, ports: tuple[int, int] = (68, 67)
 
 
 def test_nothing_of_ipv4_is_about_an_interface_that_waits_but_dhcp() -> None:
-    meaning = Meaning(WAITING)
+    meaning = PolicySemantics(WAITING)
     wan, *others = WAITING.interfaces
-    out = meaning.outgoing(Family.V4, wan)
+    out = meaning.output(Family.V4, wan)
     assert not [box for box in out.allowed if box.destinations]
     (dhcp,) = out.always
-    assert (dhcp.form.protocol, dhcp.uid) == (Protocol.UDP, 0)
-    assert dhcp.form.source_ports == (DHCP_CLIENT,)
-    for part in (meaning.incoming(Family.V4, wan), *(
-        meaning.forwarded(Family.V4, *ways) for other in others for ways in ((wan, other),
+    assert (dhcp.pattern.protocol, dhcp.uid) == (Protocol.UDP, 0)
+    assert dhcp.pattern.source_ports == (DHCP_CLIENT,)
+    for part in (meaning.input(Family.V4, wan), *(
+        meaning.forward(Family.V4, *ways) for other in others for ways in ((wan, other),
                                                                             (other, wan))
     )):  # fmt: skip
         assert not part.always
@@ -66,25 +85,25 @@ def test_nothing_of_ipv4_is_about_an_interface_that_waits_but_dhcp() -> None:
     ("packet", "uid", "where"),
     [
         (sent(None, "203.0.113.9"), 0, "wan"),
-        (sent(None, "203.0.113.9"), 1001, NOWHERE),
-        (sent(None, "203.0.113.9", (68, 53)), 0, NOWHERE),
-        (sent(None, "203.0.113.9", (40000, 67)), 0, NOWHERE),
-        (sent("10.0.0.1", "203.0.113.9"), 0, NOWHERE),
-        (sent(None, "10.0.9.9"), 0, NOWHERE),
+        (sent(None, "203.0.113.9"), 1001, DROPPED),
+        (sent(None, "203.0.113.9", (68, 53)), 0, DROPPED),
+        (sent(None, "203.0.113.9", (40000, 67)), 0, DROPPED),
+        (sent("10.0.0.1", "203.0.113.9"), 0, DROPPED),
+        (sent(None, "10.0.9.9"), 0, DROPPED),
         (sent(None, "10.0.0.1"), 0, "here"),
     ],
 )
 def test_while_it_waits_root_may_ask_anybody_beyond_the_other_links(
     packet: Packet, uid: int, where: str
 ) -> None:
-    assert Rulings(WAITING).of(packet, Out(uid, None, bound=packet.source is not None)).where == (
-        where
-    )
+    assert PolicyDecider(WAITING).decide(
+        packet, Egress(uid, None, bound=packet.source is not None)
+    ).where == (where)
 
 
 def test_what_waits_does_not_take_ipv6_along() -> None:
     ssh = Packet(Protocol.TCP, ip_address("2001:db8:5::9"), ip_address("2001:db8::2"), 40000, 22)
-    assert Rulings(WAITING).of(ssh, In("eth0")).where == "here"
+    assert PolicyDecider(WAITING).decide(ssh, Ingress("eth0")).where == "here"
 
 
 def test_the_plan_of_what_waits_is_proved() -> None:
@@ -93,7 +112,7 @@ def test_the_plan_of_what_waits_is_proved() -> None:
 
 @pytest.mark.parametrize("lease", LEASES)
 def test_the_plan_with_a_lease_is_proved(lease: str) -> None:
-    policy = configured(WAITING, LEASES[lease])
+    policy = with_assignments(WAITING, LEASES[lease])
     assert refuted(policy, compile_policy(policy)) == []
 
 
@@ -124,22 +143,22 @@ def test_the_plan_with_rooms_is_proved_while_it_waits_and_none_has_the_address()
 
 @pytest.mark.parametrize("lease", LEASES)
 def test_the_plan_with_rooms_and_a_lease_is_proved_and_each_has_its_address(lease: str) -> None:
-    policy = configured(IN_ROOMS, LEASES[lease])
+    policy = with_assignments(IN_ROOMS, LEASES[lease])
     plan = compile_policy(policy)
     assert refuted(policy, plan) == []
     assert in_room(plan) == {"192.0.2.2"}
 
 
 def test_while_it_waits_rooms_reach_each_other_and_by_ipv6_others() -> None:
-    rulings = Rulings(IN_ROOMS)
+    rulings = PolicyDecider(IN_ROOMS)
     asks = Packet(Protocol.UDP, ip_address("169.254.77.2"), ip_address("169.254.77.3"), 41000, 53)
-    assert rulings.of(asks, In("r-updater")).where == "room resolver"
+    assert rulings.decide(asks, Ingress("r-updater")).where == "room resolver"
     for own, friend, where in (
         ("2001:db8::2", "2001:db8:5::9", "room sshd"),
-        ("192.0.2.2", "198.51.100.9", NOWHERE),
+        ("192.0.2.2", "198.51.100.9", DROPPED),
     ):
         ssh = Packet(Protocol.TCP, ip_address(friend), ip_address(own), 40000, 22)
-        assert rulings.of(ssh, In("eth0")).where == where
+        assert rulings.decide(ssh, Ingress("eth0")).where == where
 
 
 def dhcp_rules(plan: Plan) -> list[Rule]:
@@ -162,21 +181,23 @@ def test_a_rule_that_lets_in_more_than_servers_is_refuted() -> None:
 
 def test_servers_behind_other_interfaces_are_refuted_as_well() -> None:
     plan = compile_policy(WAITING)
-    rules = tuple(r for r in plan.rules if r.note != "not by another's link")
+    rules = tuple(r for r in plan.rules if r.note != "behind another interface")
     assert len(rules) < len(plan.rules)
     assert refuted(WAITING, replace(plan, rules=rules))
 
 
 def test_without_a_lease_nothing_changes() -> None:
-    assert configured(WAITING, None) == WAITING
-    assert configured(WRITTEN, LEASE) == WRITTEN
+    assert with_assignments(WAITING, None) == WAITING
+    assert with_assignments(WRITTEN, LEASE) == WRITTEN
 
 
 def test_with_a_lease_it_is_the_policy_that_has_the_address_written_in_it() -> None:
-    policy = configured(WAITING, LEASE)
-    *entries, more_time = policy.entries
-    assert [str(entry) for entry in entries] == [str(entry) for entry in WRITTEN.entries]
-    bare = tuple(replace(interface, asks=frozenset()) for interface in policy.interfaces)
+    policy = with_assignments(WAITING, LEASE)
+    *entries, more_time = policy.allows
+    assert [str(entry) for entry in entries] == [str(entry) for entry in WRITTEN.allows]
+    bare = tuple(
+        replace(interface, dynamic_families=frozenset()) for interface in policy.interfaces
+    )
     assert [(i.name, set(i.addresses), set(i.gateways)) for i in bare] == [
         (i.name, set(i.addresses), set(i.gateways)) for i in WRITTEN.interfaces
     ]
@@ -185,34 +206,34 @@ def test_with_a_lease_it_is_the_policy_that_has_the_address_written_in_it() -> N
 
 
 def of(policy: Policy, question: str) -> str:
-    packets: dict[str, tuple[Packet, Direction]] = {
-        "more time": (sent("192.0.2.2", "192.0.2.1"), Out(0, None)),
-        "more time of another": (sent("192.0.2.2", "192.0.2.9"), Out(0, None)),
-        "more time for a user": (sent("192.0.2.2", "192.0.2.1"), Out(1001, None)),
-        "given": (sent("192.0.2.1", "192.0.2.2", (67, 68)), In("eth0")),
-        "given by another": (sent("192.0.2.9", "192.0.2.2", (67, 68)), In("eth0")),
-        "something else of the server": (sent("192.0.2.1", "192.0.2.2", (67, 69)), In("eth0")),
+    packets: dict[str, tuple[Packet, Origin]] = {
+        "more time": (sent("192.0.2.2", "192.0.2.1"), Egress(0, None)),
+        "more time of another": (sent("192.0.2.2", "192.0.2.9"), Egress(0, None)),
+        "more time for a user": (sent("192.0.2.2", "192.0.2.1"), Egress(1001, None)),
+        "given": (sent("192.0.2.1", "192.0.2.2", (67, 68)), Ingress("eth0")),
+        "given by another": (sent("192.0.2.9", "192.0.2.2", (67, 68)), Ingress("eth0")),
+        "something else of the server": (sent("192.0.2.1", "192.0.2.2", (67, 69)), Ingress("eth0")),
     }
-    return Rulings(policy).of(*packets[question]).where
+    return PolicyDecider(policy).decide(*packets[question]).where
 
 
 def test_a_lease_opens_one_exchange_with_its_server_alone() -> None:
-    policy = configured(WAITING, LEASE)
+    policy = with_assignments(WAITING, LEASE)
     assert [of(policy, question) for question in ("more time", "given")] == ["wan", "here"]
     for question in ("more time of another", "more time for a user", "given by another",
                      "something else of the server"):  # fmt: skip
-        assert of(policy, question) == NOWHERE, question
+        assert of(policy, question) == DROPPED, question
 
 
 def test_when_the_server_is_silent_any_other_may_give_more_time() -> None:
-    policy = configured(WAITING, replace(LEASE, server=None))
+    policy = with_assignments(WAITING, replace(LEASE, server=None))
     assert of(policy, "more time of another") == "wan"
     assert of(policy, "given by another") == "here"
-    assert of(policy, "more time for a user") == NOWHERE
+    assert of(policy, "more time for a user") == DROPPED
 
 
 def test_with_a_lease_no_rule_waits_for_a_server() -> None:
-    plan = compile_policy(configured(WAITING, LEASE))
+    plan = compile_policy(with_assignments(WAITING, LEASE))
     assert dhcp_rules(plan) == []
     assert not [r for link in plan.links for r in link.routes if r.table == TABLE_DHCP]
 
@@ -231,55 +252,59 @@ def test_with_a_lease_no_rule_waits_for_a_server() -> None:
     ],
 )
 def test_a_lease_as_it_is_written(text: str, expected: str) -> None:
-    found = given(WAITING, text)
+    found = parse_assignment(WAITING, text)
     assert str(found) == expected
-    assert given(WAITING, found.text) == found
+    assert parse_assignment(WAITING, found.text) == found
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "is no lease"),
-        ("192.0.2.9/24", "is no lease"),
-        ("192.0.2.9,192.0.2.1", "is no lease"),
-        ("192.0.2.9/33,192.0.2.1", "is no lease"),
-        ("192.0.2.9/24,any", "is no lease"),
-        ("192.0.2.9/24,192.0.2.1,192.0.2.1,", "is no lease"),
-        ("192.0.2.9/24,192.0.2.1,,203.0.113.0/24", "is no lease"),
-        ("192.0.2.9/24,192.0.2.1,,203.0.113.7/24=192.0.2.1", "is no lease"),
+        ("", "is neither a lease"),
+        ("192.0.2.9/24", "is neither a lease"),
+        ("192.0.2.9,192.0.2.1", "is neither a lease"),
+        ("192.0.2.9/33,192.0.2.1", "is neither a lease"),
+        ("192.0.2.9/24,any", "is neither a lease"),
+        ("192.0.2.9/24,192.0.2.1,192.0.2.1,", "is neither a lease"),
+        ("192.0.2.9/24,192.0.2.1,,203.0.113.0/24", "is neither a lease"),
+        ("192.0.2.9/24,192.0.2.1,,203.0.113.7/24=192.0.2.1", "is neither a lease"),
         ("192.0.2.9/24,192.0.2.1,,10.0.5.0/24=192.0.2.1", "overlaps with 10.0.0.0/16"),
         (
             "192.0.2.9/24,192.0.2.1,,203.0.113.0/24=192.0.2.9",
             "is not another host of the address's prefix",
         ),
-        ("192.0.2.9/24,,,203.0.113.0/24=192.0.2.4", "the gateway or the server at least"),
-        ("2001:db8::9/64,fe80::1,any", "is no lease"),
+        ("192.0.2.9/24,,,203.0.113.0/24=192.0.2.4", "a lease has at least a gateway or a server"),
+        ("2001:db8::9/64,fe80::1,any", "is neither a lease"),
         ("2001:db8::9/64,fe80::1", "gets its address by router advertisement"),
         ("192.0.2.9/24,192.0.2.9", "is not another host of the address's prefix"),
-        ("192.0.2.9/31,192.0.2.8", "length of 31"),
+        ("192.0.2.9/7,192.0.2.8", "length of 7"),
         ("10.0.3.9/24,10.0.3.1", "overlaps with 10.0.0.0/16"),
         ("127.0.0.9/24,127.0.0.1", "is not a host's address"),
     ],
 )
 def test_what_is_no_lease_for_the_policy(text: str, why: str) -> None:
-    with pytest.raises(GivenError, match=why):
-        given(WAITING, text)
+    with pytest.raises(AssignmentError, match=why):
+        parse_assignment(WAITING, text)
 
 
 def test_a_policy_without_dhcp_has_no_lease() -> None:
-    with pytest.raises(GivenError, match="no interface"):
-        given(WRITTEN, "192.0.2.9/24,192.0.2.1")
+    with pytest.raises(AssignmentError, match="no interface"):
+        parse_assignment(WRITTEN, "192.0.2.9/24,192.0.2.1")
 
 
 def test_the_states_of_a_policy_are_that_without_a_lease_and_an_example_of_one_with_it() -> None:
-    (first, waiting), (second, leased) = states(WAITING)
+    (first, waiting), (second, leased) = assignment_states(WAITING)
     assert (first, waiting) == ("without a lease", WAITING)
     assert second == "with a lease of 192.0.2.77/24, gateway 192.0.2.1 from 192.0.2.1"
-    assert whole(WAITING) == leased == configured(WAITING, given(WAITING, EXAMPLES[Family.V4][0]))
-    assert list(states(WRITTEN)) == [("", WRITTEN)]
+    assert (
+        with_example_assignments(WAITING)
+        == leased
+        == with_assignments(WAITING, parse_assignment(WAITING, EXAMPLES[Family.V4][0]))
+    )
+    assert list(assignment_states(WRITTEN)) == [("", WRITTEN)]
 
 
 def test_the_example_is_none_that_another_interface_has() -> None:
     policy = by_dhcp(written("", ROUTER.replace("10.0.0.1/16", "192.0.0.1/16").replace(
         "192.0.2.2/24", "10.9.9.9/24").replace("192.0.2.1", "10.9.9.1")))  # fmt: skip
-    assert str(whole(policy).interfaces[0].addresses[0]) == "198.51.100.77/24"
+    assert str(with_example_assignments(policy).interfaces[0].addresses[0]) == "198.51.100.77/24"

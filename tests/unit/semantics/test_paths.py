@@ -7,11 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 
-from pbrinit.net.addresses import Family
-from pbrinit.net.packet import Fragment, In, Out, Packet
+from pbrinit.net.addresses import Family, family_of
+from pbrinit.net.packet import Egress, Fragment, Ingress, Packet
 from pbrinit.net.services import Protocol
-from pbrinit.semantics.decision import HERE, NOWHERE, Rulings
-from pbrinit.semantics.paths import Meaning
+from pbrinit.semantics.decision import DROPPED, LOCAL, PolicyDecider
+from pbrinit.semantics.paths import PolicySemantics
 from tests.support.policy_text import check, written
 
 SSH_IN = '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "ssh"\n'
@@ -36,10 +36,12 @@ WEB_THROUGH = '[[forward]]\nin = "lan"\nout = "wan"\nservice = "web"\n'
 )  # fmt: skip
 def test_each_address_lives_behind_one_interface_or_none(address: str, behind: str | None) -> None:
     policy = written("")
-    family = Family.of(ip_address(address))
-    meaning = Meaning(policy)
+    family = family_of(ip_address(address))
+    meaning = PolicySemantics(policy)
     found = [
-        i.name for i in policy.interfaces if ip_address(address) in meaning.homes.behind(i, family)
+        i.name
+        for i in policy.interfaces
+        if ip_address(address) in meaning.topology.hosts_behind(i, family)
     ]
     assert found == ([behind] if behind else [])
 
@@ -48,20 +50,20 @@ def test_nobody_lives_behind_an_interface_in_a_family_that_it_does_not_speak() -
     policy = written("")
     dmz = policy.interfaces[2]
     assert dmz.name == "dmz"
-    assert not Meaning(policy).homes.behind(dmz, Family.V6)
+    assert not PolicySemantics(policy).topology.hosts_behind(dmz, Family.V6)
 
 
 def test_an_input_entry_lets_its_networks_ask_from_any_port_by_its_interface() -> None:
     check(
         SSH_IN,
-        ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", HERE),
-        ("in wan tcp 198.51.100.9:1 > 192.0.2.2:22", HERE),
-        ("in wan tcp [2001:db8:5::9]:0 > [2001:db8::2]:22", HERE),
-        ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:23", NOWHERE),
-        ("in wan udp 198.51.100.9:40000 > 192.0.2.2:22", NOWHERE),
-        ("in wan tcp 203.0.113.7:40000 > 192.0.2.2:22", NOWHERE),
-        ("in wan tcp 198.51.100.9:40000 > 10.0.0.1:22", NOWHERE),
-        ("in lan tcp 198.51.100.9:40000 > 10.0.0.1:22", NOWHERE),
+        ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", LOCAL),
+        ("in wan tcp 198.51.100.9:1 > 192.0.2.2:22", LOCAL),
+        ("in wan tcp [2001:db8:5::9]:0 > [2001:db8::2]:22", LOCAL),
+        ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:23", DROPPED),
+        ("in wan udp 198.51.100.9:40000 > 192.0.2.2:22", DROPPED),
+        ("in wan tcp 203.0.113.7:40000 > 192.0.2.2:22", DROPPED),
+        ("in wan tcp 198.51.100.9:40000 > 10.0.0.1:22", DROPPED),
+        ("in lan tcp 198.51.100.9:40000 > 10.0.0.1:22", DROPPED),
     )
 
 
@@ -71,18 +73,18 @@ def test_an_input_entry_lets_answers_leave_to_any_port_and_by_any_user() -> None
         ("out tcp 192.0.2.2:22 > 198.51.100.9:1 as 1001", "wan"),
         ("out tcp 192.0.2.2:22 > 198.51.100.9:40000 as 0", "wan"),
         ("out tcp [2001:db8::2]:22 > [2001:db8:5::9]:40000", "wan"),
-        ("out tcp 192.0.2.2:23 > 198.51.100.9:40000", NOWHERE),
-        ("out tcp 10.0.0.1:22 > 198.51.100.9:40000", NOWHERE),
-        ("out tcp 192.0.2.2:22 > 203.0.113.7:40000", NOWHERE),
+        ("out tcp 192.0.2.2:23 > 198.51.100.9:40000", DROPPED),
+        ("out tcp 10.0.0.1:22 > 198.51.100.9:40000", DROPPED),
+        ("out tcp 192.0.2.2:22 > 203.0.113.7:40000", DROPPED),
     )
 
 
 def test_the_answers_of_an_input_entry_with_a_user_are_that_users() -> None:
     check(
         SSH_IN + 'user = "updater"\n',
-        ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", HERE),
+        ("in wan tcp 198.51.100.9:40000 > 192.0.2.2:22", LOCAL),
         ("out tcp 192.0.2.2:22 > 198.51.100.9:40000 as updater", "wan"),
-        ("out tcp 192.0.2.2:22 > 198.51.100.9:40000 as 0", NOWHERE),
+        ("out tcp 192.0.2.2:22 > 198.51.100.9:40000 as 0", DROPPED),
     )
 
 
@@ -92,15 +94,15 @@ def test_an_output_entry_lets_its_user_ask_from_a_clients_port() -> None:
         ("out udp 192.0.2.2:32768 > 198.51.100.53:53 as updater", "wan"),
         ("out udp 192.0.2.2:60999 > 198.51.100.53:53 as updater", "wan"),
         ("out udp > 198.51.100.53:53 as updater", "wan"),
-        ("out udp 192.0.2.2:61000 > 198.51.100.53:53 as updater", NOWHERE),
-        ("out udp 192.0.2.2:32767 > 198.51.100.53:53 as updater", NOWHERE),
-        ("out udp 192.0.2.2:40000 > 198.51.100.53:53 as 0", NOWHERE),
-        ("out udp 10.0.0.1:40000 > 198.51.100.53:53 as updater", NOWHERE),
-        ("out udp 192.0.2.2:40000 > 203.0.113.7:53 as updater", NOWHERE),
+        ("out udp 192.0.2.2:61000 > 198.51.100.53:53 as updater", DROPPED),
+        ("out udp 192.0.2.2:32767 > 198.51.100.53:53 as updater", DROPPED),
+        ("out udp 192.0.2.2:40000 > 198.51.100.53:53 as 0", DROPPED),
+        ("out udp 10.0.0.1:40000 > 198.51.100.53:53 as updater", DROPPED),
+        ("out udp 192.0.2.2:40000 > 203.0.113.7:53 as updater", DROPPED),
     )
 
 
-@pytest.mark.parametrize(("protocol", "way"), [("tcp", "wan"), ("udp", NOWHERE)])
+@pytest.mark.parametrize(("protocol", "way"), [("tcp", "wan"), ("udp", DROPPED)])
 @pytest.mark.parametrize("port", [0, 65535])
 def test_tcp_asks_also_from_the_ports_that_no_rule_can_name(
     protocol: str, way: str, port: int
@@ -111,29 +113,29 @@ def test_tcp_asks_also_from_the_ports_that_no_rule_can_name(
 def test_an_output_entry_lets_answers_come_to_a_clients_port_whoever_asked() -> None:
     check(
         DNS_OUT,
-        ("in wan udp 198.51.100.53:53 > 192.0.2.2:40000", HERE),
-        ("in wan tcp [2001:db8:5::9]:53 > [2001:db8::2]:60999", HERE),
-        ("in wan udp 198.51.100.53:54 > 192.0.2.2:40000", NOWHERE),
-        ("in wan udp 198.51.100.53:53 > 192.0.2.2:1024", NOWHERE),
-        ("in wan tcp 198.51.100.53:53 > 192.0.2.2:65535", NOWHERE),
-        ("in wan tcp 198.51.100.53:53 > 192.0.2.2:0", NOWHERE),
+        ("in wan udp 198.51.100.53:53 > 192.0.2.2:40000", LOCAL),
+        ("in wan tcp [2001:db8:5::9]:53 > [2001:db8::2]:60999", LOCAL),
+        ("in wan udp 198.51.100.53:54 > 192.0.2.2:40000", DROPPED),
+        ("in wan udp 198.51.100.53:53 > 192.0.2.2:1024", DROPPED),
+        ("in wan tcp 198.51.100.53:53 > 192.0.2.2:65535", DROPPED),
+        ("in wan tcp 198.51.100.53:53 > 192.0.2.2:0", DROPPED),
     )
 
 
 def test_icmp_is_told_by_type_only_on_the_way_out() -> None:
     check(
         PING_BOTH,
-        ("in wan icmp/8/0 198.51.100.9 > 192.0.2.2", HERE),
-        ("in wan icmp/3/1 198.51.100.9 > 192.0.2.2", HERE),
-        ("in lan icmp/0/0 10.0.9.9 > 10.0.0.1", HERE),
-        ("in wan icmp/8/0 203.0.113.7 > 192.0.2.2", NOWHERE),
+        ("in wan icmp/8/0 198.51.100.9 > 192.0.2.2", LOCAL),
+        ("in wan icmp/3/1 198.51.100.9 > 192.0.2.2", LOCAL),
+        ("in lan icmp/0/0 10.0.9.9 > 10.0.0.1", LOCAL),
+        ("in wan icmp/8/0 203.0.113.7 > 192.0.2.2", DROPPED),
         ("out icmp/0/0 192.0.2.2 > 198.51.100.9 as 0", "wan"),
         ("out icmp/129/0 2001:db8::2 > 2001:db8:5::9 as 0", "wan"),
-        ("out icmp/0/0 192.0.2.2 > 198.51.100.9 as 1001", NOWHERE),
-        ("out icmp/8/0 192.0.2.2 > 198.51.100.9 as 0", NOWHERE),
-        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 0", NOWHERE),
+        ("out icmp/0/0 192.0.2.2 > 198.51.100.9 as 1001", DROPPED),
+        ("out icmp/8/0 192.0.2.2 > 198.51.100.9 as 0", DROPPED),
+        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 0", DROPPED),
         ("out icmp/8/0 10.0.0.1 > 10.0.9.9 as 1001", "lan"),
-        ("out icmp/8/1 10.0.0.1 > 10.0.9.9 as 1001", NOWHERE),
+        ("out icmp/8/1 10.0.0.1 > 10.0.9.9 as 1001", DROPPED),
         ("out icmp/128/0 fd00:10::1 > fd00:10::9 as 1001", "lan"),
     )
 
@@ -141,9 +143,9 @@ def test_icmp_is_told_by_type_only_on_the_way_out() -> None:
 def test_all_of_icmp_is_every_type_both_ways_and_the_kernel_answers() -> None:
     check(
         '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "icmp"\n',
-        ("in wan icmp/13/0 198.51.100.9 > 192.0.2.2", HERE),
+        ("in wan icmp/13/0 198.51.100.9 > 192.0.2.2", LOCAL),
         ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 0", "wan"),
-        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 1001", NOWHERE),
+        ("out icmp/3/3 192.0.2.2 > 198.51.100.9 as 1001", DROPPED),
         ("out icmp/1/4 2001:db8::2 > 2001:db8:5::9 as 0", "wan"),
     )
 
@@ -151,10 +153,10 @@ def test_all_of_icmp_is_every_type_both_ways_and_the_kernel_answers() -> None:
 def test_a_protocol_without_ports_is_every_packet_of_it() -> None:
     check(
         '[[input]]\non = "wan"\nfrom = "mgmt"\nservice = "gre"\n',
-        ("in wan ip/47 198.51.100.9 > 192.0.2.2", HERE),
-        ("in wan ip/47 198.51.100.9 > 192.0.2.2 later-fragment", HERE),
+        ("in wan ip/47 198.51.100.9 > 192.0.2.2", LOCAL),
+        ("in wan ip/47 198.51.100.9 > 192.0.2.2 later-fragment", LOCAL),
         ("out ip/47 192.0.2.2 > 198.51.100.9 as 7", "wan"),
-        ("in wan ip/46 198.51.100.9 > 192.0.2.2", NOWHERE),
+        ("in wan ip/46 198.51.100.9 > 192.0.2.2", DROPPED),
     )
 
 
@@ -162,9 +164,9 @@ def test_a_protocol_without_ports_is_every_packet_of_it() -> None:
 def test_a_fragment_is_in_no_entry_with_ports(fragment: Fragment) -> None:
     ends = (ip_address("198.51.100.9"), ip_address("192.0.2.2"))
     whole = Packet(Protocol.TCP, *ends, 40000, 22)
-    rulings = Rulings(written(SSH_IN))
-    assert rulings.of(whole, In("eth0")).where == HERE
-    assert rulings.of(replace(whole, fragment=fragment), In("eth0")).where == NOWHERE
+    rulings = PolicyDecider(written(SSH_IN))
+    assert rulings.decide(whole, Ingress("eth0")).where == LOCAL
+    assert rulings.decide(replace(whole, fragment=fragment), Ingress("eth0")).where == DROPPED
 
 
 def test_a_forward_entry_lets_pass_what_is_asked_one_way_and_answered_the_other() -> None:
@@ -173,15 +175,15 @@ def test_a_forward_entry_lets_pass_what_is_asked_one_way_and_answered_the_other(
         ("in lan tcp 10.0.9.9:40000 > 203.0.113.7:443", "wan"),
         ("in lan tcp [fd00:10::9]:65534 > [2001:db8:7::1]:80", "wan"),
         ("in wan tcp 203.0.113.7:443 > 10.0.9.9:32768", "lan"),
-        ("in wan tcp 203.0.113.7:443 > 10.0.9.9:1024", NOWHERE),
-        ("in lan tcp 10.0.9.9:1024 > 203.0.113.7:443", NOWHERE),
-        ("in wan tcp 203.0.113.7:40000 > 10.0.9.9:443", NOWHERE),
-        ("in lan tcp 10.0.9.9:40000 > 172.16.0.2:443", NOWHERE),
-        ("in lan tcp 10.0.9.9:40000 > 10.0.9.8:443", NOWHERE),
-        ("in lan tcp 203.0.113.9:40000 > 203.0.113.7:443", NOWHERE),
-        ("in lan tcp 10.0.0.1:40000 > 203.0.113.7:443", NOWHERE),
-        ("in lan tcp 10.0.9.9:40000 > 192.0.2.255:443", NOWHERE),
-        ("in wan tcp 10.0.9.9:40000 > 203.0.113.7:443", NOWHERE),
+        ("in wan tcp 203.0.113.7:443 > 10.0.9.9:1024", DROPPED),
+        ("in lan tcp 10.0.9.9:1024 > 203.0.113.7:443", DROPPED),
+        ("in wan tcp 203.0.113.7:40000 > 10.0.9.9:443", DROPPED),
+        ("in lan tcp 10.0.9.9:40000 > 172.16.0.2:443", DROPPED),
+        ("in lan tcp 10.0.9.9:40000 > 10.0.9.8:443", DROPPED),
+        ("in lan tcp 203.0.113.9:40000 > 203.0.113.7:443", DROPPED),
+        ("in lan tcp 10.0.0.1:40000 > 203.0.113.7:443", DROPPED),
+        ("in lan tcp 10.0.9.9:40000 > 192.0.2.255:443", DROPPED),
+        ("in wan tcp 10.0.9.9:40000 > 203.0.113.7:443", DROPPED),
     )
 
 
@@ -194,7 +196,7 @@ def test_a_forward_entry_has_the_clients_ports_that_it_names() -> None:
 
 
 def test_a_look_up_without_a_source_is_one_that_any_own_address_may_make() -> None:
-    rulings = Rulings(written(DNS_OUT))
+    rulings = PolicyDecider(written(DNS_OUT))
     packet = Packet(Protocol.TCP, None, ip_address("198.51.100.53"), 0, 53)
-    assert rulings.of(packet, Out(1001)).where == "wan"
-    assert rulings.of(packet, Out(0)).where == NOWHERE
+    assert rulings.decide(packet, Egress(1001)).where == "wan"
+    assert rulings.decide(packet, Egress(0)).where == DROPPED

@@ -40,6 +40,34 @@ def test_what_to_do_on_failure_is_known_although_the_plan_is_damaged() -> None:
     assert bootplan.on_failure(bytes(data)) == ("reboot", 7)
 
 
+def test_the_outline_is_known_without_the_rest() -> None:
+    rooms = encode(load(Path("examples/rooms.toml")), "rooms")
+    data = bootplan.pack(rooms)
+    assert len(data) < bootplan.LONGEST_OUTLINE
+    without_body = data[: data.rindex(bootplan.PART.pack(*_last_part(data)))]
+    found = bootplan.outline(without_body)
+    assert (found.log, found.programs) == (rooms.log, rooms.programs)
+    assert found.programs
+
+
+def _last_part(data: bytes) -> tuple[int, int]:
+    """The length and checksum that stand before the last part."""
+    at = len(bootplan.MAGIC)
+    while True:
+        length, checksum = bootplan.PART.unpack_from(data, at)
+        at += bootplan.PART.size + length
+        if at == len(data):
+            return length, checksum
+
+
+@pytest.mark.parametrize("at", [0, 20, 60, 200])
+def test_an_outline_that_is_damaged_is_refused(at: int) -> None:
+    damaged = bytearray(bootplan.pack(encode(load(Path("examples/rooms.toml")), "rooms")))
+    damaged[at] ^= 1
+    with pytest.raises(bootplan.BootFileError):
+        bootplan.outline(bytes(damaged))
+
+
 def test_bytes_after_the_end_are_refused() -> None:
     with pytest.raises(bootplan.BootFileError):
         bootplan.unpack(DATA + b"\0")

@@ -12,14 +12,14 @@ from pbrinit.cli.build import loaded
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import TABLE_LOG
 from pbrinit.net.addresses import Family
-from pbrinit.plan.plan import LOOPBACK, TABLE_MAIN, Action, Plan, RouteKind
+from pbrinit.plan.plan import LOOPBACK, TABLE_MAIN, Action, Plan, RouteType
 from pbrinit.policy.policy import Policy
 from tests.support.generate.plan_mutants import changed, rerouted, without
 from tests.support.policy_text import ROUTER, written
 from tests.tools.prove_random import refuted
 
-SPOKEN = "who was refused, told to ourselves"
-OURS = "who claims to be us, told to the log alone"
+SPOKEN = "an ICMP error for the log"
+OURS = "spoofed own address, for the log only"
 
 
 def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
@@ -36,7 +36,7 @@ def logged(tmp_path: Path, name: str) -> tuple[Policy, Plan]:
 def test_each_example_is_proved_with_it(tmp_path: Path, name: str) -> None:
     policy, plan = logged(tmp_path, name)
     assert plan.log
-    own = sum(len(interface.own(Family.V4)) for interface in policy.interfaces)
+    own = sum(len(interface.addresses_of(Family.V4)) for interface in policy.interfaces)
     notes = [r.note for r in plan.rules if r.argument == TABLE_LOG]
     assert notes == [*[OURS] * own, SPOKEN, SPOKEN]
     assert refuted(policy, plan) == []
@@ -58,10 +58,10 @@ WRONG: dict[str, Callable[[Plan], Plan]] = {
         plan, {"uid": None}, note=OURS
     ),
     "who claims to be us is spoken of, IPv6": lambda plan: changed(
-        plan, {"action": Action.PROHIBIT}, note="forged: our own address", family=Family.V6
+        plan, {"action": Action.PROHIBIT}, note="spoofed: our own address", family=Family.V6
     ),
     "its table leads to a way out": lambda plan: changed(
-        rerouted(plan, {"table": TABLE_LOG, "kind": RouteKind.UNICAST}, note="gateway"),
+        rerouted(plan, {"table": TABLE_LOG, "type": RouteType.UNICAST}, note="gateway"),
         {"protocol": None, "destination_ports": None},
         note=SPOKEN,
     ),
@@ -74,14 +74,43 @@ def test_each_way_to_get_it_wrong_is_found(tmp_path: Path, wrong: str) -> None:
     assert refuted(policy, WRONG[wrong](plan)) != []
 
 
-def test_without_it_nothing_is_said_where_the_log_is_wanted(tmp_path: Path) -> None:
-    """Which is no hole, and so it is proved: the log is empty then."""
+LOGS_NOTHING: dict[str, Callable[[Plan], Plan]] = {
+    "the log does not hear of it": lambda plan: without(plan, note=SPOKEN),
+    "nor of IPv6": lambda plan: without(plan, note=SPOKEN, family=Family.V6),
+    "the kernel does not speak there": lambda plan: replace(plan, forwarding_sysctls=()),
+    "nothing is spoken of": lambda plan: with_action(plan, Action.PROHIBIT, Action.BLACKHOLE),
+    "no TCP is spoken of": lambda plan: changed(
+        plan, {"action": Action.BLACKHOLE}, note="not allowed", protocol=6
+    ),
+    "nobody listens": lambda plan: replace(plan, log=False),
+}
+
+
+def with_action(plan: Plan, old: Action, new: Action) -> Plan:
+    return replace(plan, rules=tuple(replace(rule, action=new) if rule.action is old else rule
+                                     for rule in plan.rules))  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", LOGS_NOTHING)
+def test_a_plan_that_logs_nothing_is_not_proved_where_all_is_to_be_logged(
+    tmp_path: Path, wrong: str
+) -> None:
     policy, plan = logged(tmp_path, "host")
-    assert refuted(policy, without(plan, note=SPOKEN)) == []
+    assert refuted(policy, LOGS_NOTHING[wrong](plan)) != []
+
+
+def test_where_sets_are_large_what_no_entry_names_is_logged_all_the_same() -> None:
+    """IPv4 refuses a stranger by the return path alone, and without a word, what an entry names."""
+    many = ", ".join(f'"198.51.{number}.0/24"' for number in range(0, 40, 2))
+    text = f"log = true\n{ROUTER}".replace("servers = [", f"many = [{many}]\nservers = [")
+    policy = written('[[input]]\non = "wan"\nfrom = "many"\nservice = "ssh"\n', text)
+    plan = compile_policy(policy)
+    assert refuted(policy, plan) == []
+    assert refuted(policy, with_action(plan, Action.PROHIBIT, Action.BLACKHOLE)) != []
 
 
 def forged(plan: Plan) -> set[Action]:
-    return {r.action for r in plan.rules if r.note.startswith("forged: lives behind")}
+    return {r.action for r in plan.rules if r.note.startswith("spoofed: behind")}
 
 
 def test_who_is_forged_is_named_but_where_he_would_be_told() -> None:
@@ -102,10 +131,10 @@ def test_who_is_forged_is_named_but_where_he_would_be_told() -> None:
 
 def test_the_log_s_table_leads_into_loopback_and_nowhere_else(tmp_path: Path) -> None:
     _, plan = logged(tmp_path, "router")
-    found = [(link.device, route.kind, route.destination) for link in plan.links
-             for route in (*link.early_routes, *link.routes)
+    found = [(link.device, route.type, route.destination) for link in plan.links
+             for route in (*link.preaddress_routes, *link.routes)
              if route.table == TABLE_LOG]  # fmt: skip
-    kinds = (RouteKind.BROADCAST, RouteKind.LOCAL)
+    kinds = (RouteType.BROADCAST, RouteType.LOCAL)
     assert found == [(LOOPBACK, kind, None) for kind in kinds]
 
 
@@ -124,7 +153,7 @@ NAMED = "deny[1], logged"
 
 
 def silent(plan: Plan) -> Plan:
-    return replace(plan, last=())
+    return replace(plan, forwarding_sysctls=())
 
 
 WRONG_BY_ONE: dict[str, Callable[[Plan], Plan]] = {
@@ -132,14 +161,14 @@ WRONG_BY_ONE: dict[str, Callable[[Plan], Plan]] = {
     "the kernel does not speak there": silent,
     "others are spoken of": lambda plan: changed(plan, {"source": None}, note=NAMED),
     "all that is refused is": lambda plan: changed(
-        plan, {"action": Action.PROHIBIT}, note="nothing is left", family=Family.V6
+        plan, {"action": Action.PROHIBIT}, note="everything else", family=Family.V6
     ),
     "the log does not hear of it": lambda plan: without(plan, note=SPOKEN),
     "nor of IPv6": lambda plan: without(plan, note=SPOKEN, family=Family.V6),
     "it is told to the sender": WRONG["it is told to the sender"],
     "it is told to the sender, IPv6": WRONG["it is told to the sender, IPv6"],
     "who claims to be us is spoken of": lambda plan: changed(
-        plan, {"action": Action.PROHIBIT}, note="forged: our own address"
+        plan, {"action": Action.PROHIBIT}, note="spoofed: our own address"
     ),
 }
 

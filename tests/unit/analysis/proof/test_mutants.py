@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pbrinit.cli.build import load
-from pbrinit.net.packet import Direction, Out, Packet
-from pbrinit.policy.reader.reader import read
+from pbrinit.net.packet import Egress, Origin, Packet
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.generate.packets import seeded
 from tests.support.generate.rule_mutants import mutants
 from tests.tools.mutation import Original
@@ -23,9 +23,9 @@ EXAMPLES = [
 MUTANTS = 25
 
 
-def is_bounded(packet: Packet, direction: Direction) -> bool:
+def is_bounded(packet: Packet, direction: Origin) -> bool:
     """Whether a packet is one that may be refused more, but never less."""
-    if isinstance(direction, Out):
+    if isinstance(direction, Egress):
         return direction.device is not None
     destination = packet.destination
     return destination.is_multicast or destination.is_link_local or int(destination) & 0xFF == 0xFF
@@ -37,7 +37,7 @@ def test_no_mutant_that_does_otherwise_than_the_policy_says_is_proved(path: Path
     finds, the model must confirm: the prover raises otherwise.
     """
     random = seeded(f"mutants of {path.stem}")
-    original = Original(read(path), load(path), random)
+    original = Original(read_policy(path), load(path), random)
     some = random.sample([*mutants(original.plan)], MUTANTS)
     found = [original.outcome(mutant) for mutant in some]
     shown = [outcome for outcome in found if outcome.wrong is not None]

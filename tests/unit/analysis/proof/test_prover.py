@@ -13,12 +13,12 @@ from pbrinit.analysis.proof.obligation import Obligation
 from pbrinit.analysis.proof.prover import Proof
 from pbrinit.cli.build import load
 from pbrinit.net.addresses import Family
-from pbrinit.net.packet import Direction, In, Packet
+from pbrinit.net.packet import Ingress, Origin, Packet
 from pbrinit.plan.plan import Plan
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Policy
-from pbrinit.policy.reader.reader import read
-from pbrinit.semantics.decision import seen
+from pbrinit.policy.reader.reader import read_policy
+from pbrinit.semantics.decision import lookup_flow
 from tests.support.generate import plans
 from tests.support.generate.feasible_packets import real
 from tests.support.generate.packets import Packets, seeded
@@ -38,20 +38,20 @@ class Conditions:
         self._made: dict[int, z3.BoolRef] = {}
         self._obligations = [o for o in proof.obligations() if not o.about.startswith("expect")]
 
-    def refuted_by(self, packet: Packet, direction: Direction) -> bool:
+    def refuted_by(self, packet: Packet, direction: Origin) -> bool:
         """Whether a packet is a counter-example to something, by the proof's own conditions."""
         return any(self._holds(number, obligation, packet, direction)
                    for number, obligation in enumerate(self._obligations)
                    if _about(obligation, packet, direction))  # fmt: skip
 
     def _holds(
-        self, number: int, obligation: Obligation, packet: Packet, direction: Direction
+        self, number: int, obligation: Obligation, packet: Packet, direction: Origin
     ) -> bool:
         if number not in self._made:
             self._made[number] = z3.And(*obligation.wrong())
-        case = self._proof.cases[obligation.family]
-        given, one = case.steps.packet, seen(packet, direction)
-        source = case.steps.unchosen
+        case = self._proof.encodings[obligation.family]
+        given, one = case.kernel.packet, lookup_flow(packet, direction)
+        source = case.kernel.unchosen
         if one.source is not None:
             source = case.classes.number(one.source)
         values: tuple[tuple[z3.BitVecRef, int], ...] = (
@@ -65,24 +65,24 @@ class Conditions:
         return bool(z3.is_true(z3.simplify(z3.substitute(self._made[number], *known))))
 
 
-def _about(obligation: Obligation, packet: Packet, direction: Direction) -> bool:
+def _about(obligation: Obligation, packet: Packet, direction: Origin) -> bool:
     """Whether an obligation speaks of a packet."""
     return (
         obligation.family is packet.family
-        and obligation.arrives == isinstance(direction, In)
+        and obligation.arrives == isinstance(direction, Ingress)
         and obligation.device == direction.device
         and packet.protocol in obligation.protocols
     )
 
 
-def compare(policy: Policy, plan: Plan, packets: Iterator[tuple[Packet, Direction]]) -> int:
+def compare(policy: Policy, plan: Plan, packets: Iterator[tuple[Packet, Origin]]) -> int:
     """How many packets are wrong, of which judge and proof agree that they are."""
     proof = Proof(policy, plan)
     conditions = Conditions(proof)
     found = 0
     for packet, direction in real(packets):
-        judgement = proof.judge.judge(packet, direction)
-        wrong = judgement.wrong or judgement.mistold
+        judgement = proof.checker.check(packet, direction)
+        wrong = judgement.wrong or judgement.wrong_notice
         assert conditions.refuted_by(packet, direction) == wrong, f"{packet}\n{direction}"
         found += wrong
     return found
@@ -107,7 +107,7 @@ def test_on_plans_that_no_policy_made() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_on_mutants_of_the_examples(path: Path) -> None:
-    policy, plan = read(path), load(path)
+    policy, plan = read_policy(path), load(path)
     random = seeded(path.stem)
     for mutant in random.sample([*mutants(plan)], MUTANTS):
         near = Packets(mutant.plan, random)
@@ -118,6 +118,6 @@ def test_on_mutants_of_the_examples(path: Path) -> None:
 @pytest.mark.parametrize("family", Family)
 def test_protocols_that_no_rule_tells_apart_are_one_case(family: Family) -> None:
     path = EXAMPLES[0]
-    groups = Proof(read(path), load(path)).cases[family].protocols
+    groups = Proof(read_policy(path), load(path)).encodings[family].protocols
     assert sorted(p for group in groups for p in group) == list(range(256))
     assert len(groups) < 8

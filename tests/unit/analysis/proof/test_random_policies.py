@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.cli.build import load
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.tools.prove_random import crowd, drawn, refuted
 
 EXAMPLES = sorted(path for path in Path("examples").glob("*.toml") if path.stem != "blocklist")
@@ -19,7 +19,7 @@ DRAWN = 20
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_proved(path: Path) -> None:
-    assert refuted(read(path), load(path)) == []
+    assert refuted(read_policy(path), load(path)) == []
 
 
 @pytest.mark.parametrize("number", range(DRAWN))
@@ -36,4 +36,4 @@ def test_a_dozen_rooms_that_serve_and_ask_and_ask_each_other_are_proved() -> Non
 
 def test_a_list_of_a_hundred_thousand_prefixes_does_not_stop_it() -> None:
     path = Path("examples/blocklist.toml")
-    assert refuted(read(path), load(path)) == []
+    assert refuted(read_policy(path), load(path)) == []

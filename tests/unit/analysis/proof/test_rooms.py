@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.analysis.conformance import Judgement
-from pbrinit.analysis.proof.port_slices import RANGE, Clash
+from pbrinit.analysis.conformance import Conformance
+from pbrinit.analysis.proof.port_slices import RANGE, PortConflict
 from pbrinit.analysis.proof.prover import Finding, Proof
 from pbrinit.cli import prove
 from pbrinit.cli.build import load
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.compiler.layout import TABLE_ROOMS
 from pbrinit.net.addresses import Family
-from pbrinit.net.services import EPHEMERAL, Ports, Protocol, Service
-from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, Program, Sysctl
-from pbrinit.policy.policy import Entry, Policy
-from pbrinit.policy.programs import Run
-from pbrinit.policy.reader.reader import read
+from pbrinit.net.services import LOCAL_EPHEMERAL_PORTS, Ports, Protocol, Service
+from pbrinit.plan.plan import TABLE_LOCAL, Action, Plan, PlannedProgram, Sysctl
+from pbrinit.policy.policy import Allow, Policy
+from pbrinit.policy.programs import Program
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.generate.plan_mutants import a_rule, changed, without
 
 EXAMPLE = Path("examples/rooms.toml")
 SSHD, UPDATER, RESOLVER = (TABLE_ROOMS + number for number in range(3))
-POLICY, PLAN = read(EXAMPLE), load(EXAMPLE)
+POLICY, PLAN = read_policy(EXAMPLE), load(EXAMPLE)
 families = pytest.mark.parametrize("family", Family)
 
 
@@ -32,19 +32,19 @@ def refuted(policy: Policy, plan: Plan) -> list[Finding]:
     return [f for f in Proof(policy, plan).findings() if f.counterexample is not None]
 
 
-def packets(plan: Plan) -> list[Judgement]:
+def packets(plan: Plan) -> list[Conformance]:
     """The packets that refute a plan of the example."""
     found = [finding.counterexample for finding in refuted(POLICY, plan)]
-    return [judgement for judgement in found if isinstance(judgement, Judgement)]
+    return [judgement for judgement in found if isinstance(judgement, Conformance)]
 
 
 def with_range(plan: Plan, name: str, ports: Ports) -> Plan:
     """The plan whose room of this name takes other ports for its clients."""
-    return replace(plan, programs=tuple(_with_range(p, ports) if p.run.name == name else p
+    return replace(plan, programs=tuple(_with_range(p, ports) if p.program.name == name else p
                                         for p in plan.programs))  # fmt: skip
 
 
-def _with_range(program: Program, ports: Ports) -> Program:
+def _with_range(program: PlannedProgram, ports: Ports) -> PlannedProgram:
     assert program.room is not None
     other = Sysctl(RANGE, f"{ports.first}\t{ports.last}", "another")
     kept = tuple(sysctl for sysctl in program.room.sysctls if sysctl.key != RANGE)
@@ -62,38 +62,40 @@ def test_the_example_is_proved_of_which_every_slice_is_its_owners_alone() -> Non
 
 @pytest.mark.parametrize("name", ["sshd", "updater", "resolver"])
 def test_a_room_that_takes_the_ports_of_another_is_refuted_by_a_port(name: str) -> None:
-    clients = {run.name: run.clients for run in POLICY.runs}
+    clients = {run.name: run.client_ports for run in POLICY.programs}
     taken = next(ports for other, ports in clients.items() if other != name)
     (first, *_) = refuted(POLICY, with_range(PLAN, name, taken))
-    assert isinstance(first.counterexample, Clash)
+    assert isinstance(first.counterexample, PortConflict)
     assert Ports(first.counterexample.port, first.counterexample.port) in taken
 
 
 def test_a_machine_that_takes_the_ports_of_its_rooms_is_refuted() -> None:
-    mine = Sysctl(RANGE, f"{EPHEMERAL.first}\t{EPHEMERAL.last}", "all of them")
+    mine = Sysctl(
+        RANGE, f"{LOCAL_EPHEMERAL_PORTS.first}\t{LOCAL_EPHEMERAL_PORTS.last}", "all of them"
+    )
     found = refuted(POLICY, replace(PLAN, sysctls=(*PLAN.sysctls, mine)))
     assert any("the machine itself" in str(finding.counterexample) for finding in found)
 
 
 def shared(policy: Policy, first: str, second: str) -> Policy:
     """The policy in which the first room's slice is the second's as well."""
-    runs = {run.name: run for run in policy.runs}
-    runs[second] = replace(runs[second], clients=runs[first].clients)
+    runs = {run.name: run for run in policy.programs}
+    runs[second] = replace(runs[second], client_ports=runs[first].client_ports)
 
-    def meant(run: Run) -> Run:
+    def meant(run: Program) -> Program:
         return runs[run.name]
 
-    def entry(old: Entry) -> Entry:
+    def entry(old: Allow) -> Allow:
         room = meant(old.room) if old.room else None
-        return replace(old, room=room, clients=room.clients if room else old.clients)
+        return replace(old, room=room, client_ports=room.client_ports if room else old.client_ports)
 
-    between = tuple(replace(b, asking=meant(b.asking), asked=meant(b.asked))
-                    for b in policy.betweens)  # fmt: skip
+    between = tuple(replace(b, client=meant(b.client), server=meant(b.server))
+                    for b in policy.room_allows)  # fmt: skip
     return replace(
         policy,
-        runs=tuple(map(meant, policy.runs)),
-        entries=tuple(map(entry, policy.entries)),
-        betweens=between,
+        programs=tuple(map(meant, policy.programs)),
+        allows=tuple(map(entry, policy.allows)),
+        room_allows=between,
         expectations=(),
     )
 
@@ -102,15 +104,15 @@ def test_two_rooms_with_one_slice_are_refuted_whatever_they_ask() -> None:
     """The updater asks for tcp/443 and the resolver for port 53: their answers are told apart."""
     policy = shared(POLICY, "updater", "resolver")
     found = refuted(policy, compile_policy(policy))
-    assert {type(finding.counterexample) for finding in found} == {Clash}
+    assert {type(finding.counterexample) for finding in found} == {PortConflict}
     assert "room resolver, and of room updater" in " ".join(str(f.counterexample) for f in found)
 
 
 def test_a_service_among_the_ports_of_a_rooms_clients_is_refuted() -> None:
-    port = POLICY.rooms[1].clients.first
+    port = POLICY.rooms[1].client_ports.first
     served = (Service(Protocol.TCP, Ports(port, port)),)
-    ssh, *others = POLICY.entries
-    policy = replace(POLICY, entries=(replace(ssh, services=served), *others))
+    ssh, *others = POLICY.allows
+    policy = replace(POLICY, allows=(replace(ssh, services=served), *others))
     found = [finding.counterexample for finding in refuted(policy, PLAN)]
     assert f"port {port}: it is of the clients of room updater, and of room sshd" in str(found[0])
 
@@ -119,21 +121,21 @@ def test_a_service_among_the_ports_of_a_rooms_clients_is_refuted() -> None:
 def test_an_answer_that_is_sent_to_another_room_is_refuted(family: Family) -> None:
     answered = {"family": family, "argument": UPDATER, "iif": "eth0"}
     found = packets(changed(PLAN, {"argument": SSHD}, **answered))
-    led = {(judgement.does, judgement.means.where) for judgement in found}
+    led = {(judgement.actual, judgement.intended.where) for judgement in found}
     assert ("nowhere" if family is Family.V4 else "room sshd", "room updater") in led
 
 
 @families
 def test_an_answer_that_is_given_to_the_machine_itself_is_refuted(family: Family) -> None:
     plan = changed(PLAN, {"argument": TABLE_LOCAL}, family=family, argument=UPDATER, iif="eth0")
-    assert any(judgement.means.where == "room updater" for judgement in packets(plan))
+    assert any(judgement.intended.where == "room updater" for judgement in packets(plan))
 
 
 def source_check(plan: Plan, name: str, family: Family) -> dict[str, object]:
     """Which rule refuses what a room sends from an address that is not its own."""
     door = a_rule(plan, family=family, iif=f"r-{name}", action=Action.GOTO)
     rules = (rule for rule in plan.rules if rule.family is family)
-    checks = (r for r in rules if r.note == "from a foreign source")
+    checks = (r for r in rules if r.note == "not an own source address")
     first = next(r for r in checks if r.preference > (door.argument or 0))
     return {"family": family, "preference": first.preference}
 
@@ -148,7 +150,7 @@ def test_a_room_whose_source_is_not_checked_is_refuted_by_a_foreign_source(
     own = {address.ip for interface in POLICY.interfaces for address in interface.addresses}
     foreign = [j for j in found if j.direction.device == f"r-{name}" and j.packet.source not in own]
     if family is Family.V6:
-        assert any(judgement.does == "wan" for judgement in foreign)
+        assert any(judgement.actual == "wan" for judgement in foreign)
     else:
         assert found == []
 

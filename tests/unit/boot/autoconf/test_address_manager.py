@@ -29,10 +29,10 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The plans that the guard was asked to adopt; it does so."""
     plans: list[bytes] = []
 
-    def ask(line: str) -> tuple[bool, str]:
+    def ask(line: str, data: bytes) -> tuple[bool, str]:
         assert line in ("adopt", f"adopt {bootplan.unpack(IMAGE).digest}")
-        plans.append(Path(active_plan.NEXT).read_bytes())
-        Path(active_plan.NEXT).replace(active_plan.IN_FORCE)
+        plans.append(bootplan.pack(requests.unpack(data).plan))
+        Path(active_plan.IN_FORCE).write_bytes(plans[-1])
         return True, "in force"
 
     (tmp_path / "image").write_bytes(IMAGE)
@@ -40,8 +40,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     for name in ("TRIED", "KEPT"):
         monkeypatch.setattr(confirmed_policy, name, str(tmp_path / name))
     monkeypatch.setattr(address_manager, "RESOLVERS", str(tmp_path / "resolv.conf"))
-    for name in ("NEXT", "IN_FORCE"):
-        monkeypatch.setattr(active_plan, name, str(tmp_path / name))
+    monkeypatch.setattr(active_plan, "IN_FORCE", str(tmp_path / "IN_FORCE"))
     monkeypatch.setattr(requests, "ask", ask)
     return plans
 
@@ -136,16 +135,16 @@ def test_pid_1_is_told_where_there_are_rooms_once_the_plan_is_in_force(
     assert told == []
     address_manager.activate(bootplan.unpack(ROOMS), ())
     assert told == [2]
-    monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
+    monkeypatch.setattr(requests, "ask", lambda *_: (False, "another is on trial"))
     with pytest.raises(ApplyError):
-        address_manager.activate(bootplan.unpack(ROOMS), (), anyhow=True)
+        address_manager.activate(bootplan.unpack(ROOMS), (), force=True)
     assert told == [2]
 
 
 def test_a_guard_that_refuses_is_told_of(
     asked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "ask", lambda _: (False, "another is on trial"))
+    monkeypatch.setattr(requests, "ask", lambda *_: (False, "another is on trial"))
     with pytest.raises(ApplyError, match="another is on trial"):
         address_manager.activate(bootplan.unpack(OTHER), ())
     assert asked == []
@@ -157,14 +156,13 @@ def test_with_nothing_the_plan_of_the_policy_that_is_kept_is_back(
     kept = bootplan.unpack(OTHER)
     confirmed_policy.write(confirmed_policy.ConfirmedPolicy(kept.digest, kept, {}))
     confirmed_policy.confirm()
-    lines: list[str] = []
+    lines: list[tuple[str, str]] = []
 
-    def ask(line: str) -> tuple[bool, str]:
-        lines.append(line)
+    def ask(line: str, data: bytes) -> tuple[bool, str]:
+        lines.append((line, requests.unpack(data).plan.digest))
         return True, "in force"
 
     monkeypatch.setattr(requests, "ask", ask)
     ApplyAssignments()([])
-    assert lines == [f"adopt {kept.digest}"]
-    assert bootplan.unpack(Path(active_plan.NEXT).read_bytes()).digest == kept.digest
+    assert lines == [(f"adopt {kept.digest}", kept.digest)]
     assert asked == []

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import pytest
@@ -22,7 +22,7 @@ from pbrinit.wire.ndp import address
 from pbrinit.wire.ndp.address import AdvertisedAddress
 
 GIVEN = Lease(
-    address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1",
+    address="192.0.2.77", length=24, gateway="192.0.2.1", server="192.0.2.1", by_broadcast=False,
     seconds=3, renew=1, rebind=2, resolvers=(), routes=(),
 )  # fmt: skip
 OTHER = Lease(**{**vars(GIVEN), "address": "192.0.2.78"})
@@ -30,6 +30,7 @@ ABROAD = Lease(**{**vars(GIVEN), "address": "10.0.0.9", "gateway": None})
 FIRST, SECOND = (f"{one.address}/24,192.0.2.1,192.0.2.1" for one in (GIVEN, OTHER))
 SIX = AdvertisedAddress(
     address="2001:db8::7",
+    length=64,
     router="fe80::1",
     seconds=3,
     gateway_seconds=2,
@@ -78,15 +79,15 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Used]:
     ) -> Used:
         used = Used(enough, refuses)
         identity = Identity(hostname="gate", taken=TAKEN)
-        protocols = [AddressProtocol(what="lease", ask=asks, unpack=lease.unpack)]
+        protocols = [AddressProtocol(what="lease", run_client=asks, unpack=lease.unpack)]
         if routers is not None:
             protocols.append(
-                AddressProtocol(what="advertisement", ask=routers, unpack=address.unpack)
+                AddressProtocol(what="advertisement", run_client=routers, unpack=address.unpack)
             )
         signal.alarm(20)
         try:
             clients = (InterfaceClient(p, "wan", "eth0", identity) for p in protocols)
-            lease_holder.LeaseHolder(clients, used).keep()
+            lease_holder.LeaseHolder(clients, used).run()
         except EnoughError:
             signal.alarm(0)
             return used
@@ -206,11 +207,40 @@ def test_more_time_for_the_very_same_is_told_and_holds(kept: Callable[..., Used]
     def ask(_: Identity, __: str, pipe: socket.socket, *___: object) -> None:
         client = Renewed()
         here, _there = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        client_process.serve(client, here, pipe, hear=list, send=lambda *_: None)
+        client_process.serve(client, here, pipe, receive=list, send=lambda *_: None)
 
     used = kept(ask, 4)
     assert used.said == ["none", FIRST, f"{GIVEN.address}/24,192.0.2.1,any", "none"]
     assert used.at[3] - used.at[1] == pytest.approx(4.5, abs=0.5)
+
+
+def test_who_asks_is_told_when_the_cable_comes_back(
+    kept: Callable[..., Used], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pulled:
+        """A cable that comes back as soon as anybody looks."""
+
+        def __init__(self, devices: Iterable[str]) -> None:
+            self.devices, (self.here, there) = list(devices), os.pipe()
+            os.write(there, b"x")
+
+        def fileno(self) -> int:
+            return self.here
+
+        def returned(self) -> list[str]:
+            os.read(self.here, 1)
+            return self.devices
+
+        def close(self) -> None:
+            os.close(self.here)
+
+    def ask(_: Identity, __: str, pipe: socket.socket, *___: object) -> None:
+        assert pipe.recv(9) == client_process.RECONNECT
+        pipe.send(GIVEN.pack())
+        time.sleep(60)
+
+    monkeypatch.setattr(lease_holder, "CarrierWatch", Pulled)
+    assert kept(ask, 2).said == ["none", FIRST]
 
 
 class Renewed(AddressClient):

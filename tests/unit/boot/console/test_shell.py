@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.cli import main
-from pbrinit.cli.build import examine
+from pbrinit.cli.build import check_policy
 from pbrinit.policy.policy import Metrics
 from pbrinit.policy.problems import PolicyError
 from pbrinit.policy.programs import User
@@ -38,7 +38,7 @@ def policy(tmp_path: Path, more: str, text: str = SOUND) -> Path:
 
 def problems(path: Path) -> list[str]:
     with pytest.raises(PolicyError) as refused:
-        examine(path)
+        check_policy(path)
     return [str(problem).removeprefix(f"{path}: ") for problem in refused.value.problems]
 
 
@@ -85,7 +85,7 @@ def test_the_command_prints_what_the_policy_takes(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse\n"))
     assert main.main(["password"]) == 0
-    found = examine(policy(tmp_path, f"\n{capsys.readouterr().out}")).policy.password
+    found = check_policy(policy(tmp_path, f"\n{capsys.readouterr().out}")).policy.password
     assert found is not None
     assert password_hash.matches("correct horse", found)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
@@ -107,24 +107,24 @@ def test_metrics_are_served_as_a_user_who_is_not_root(tmp_path: Path) -> None:
     names = names.replace("[service]\n", '[service]\npage = ["tcp/9000-9200"]\n')
     entry = '\n[[input]]\non = "wan"\nservice = "page"\n'
     section = '\n[metrics]\nport = 9100\nuser = "web"\n'
-    reading = examine(policy(tmp_path, entry + section, names))
+    reading = check_policy(policy(tmp_path, entry + section, names))
     assert reading.policy.metrics == Metrics(9100, User("web", 900))
     assert [str(remark) for remark in reading.remarks if "metrics" in remark.key] == []
 
     def remarks(text: str) -> list[str]:
-        found = examine(policy(tmp_path, text, names)).remarks
+        found = check_policy(policy(tmp_path, text, names)).remarks
         return [f"{remark.key}: {remark.what}" for remark in found if "metrics" in remark.key]
 
-    assert remarks(section) == ["metrics.port: no input entry opens tcp/9100: nobody can read it"]
+    assert remarks(section) == ["metrics.port: no input entry allows tcp/9100: no host can read it"]
     assert remarks(entry + section.replace("9100", "9201")) == [
-        "metrics.port: no input entry opens tcp/9201: nobody can read it"
+        "metrics.port: no input entry allows tcp/9201: no host can read it"
     ]
     assert remarks(f'{entry}user = "updater"\n{section}') == [
-        "metrics.user: the input entries that open tcp/9100 are for another user's programs"
+        "metrics.user: the input entries that allow tcp/9100 are for another user's programs"
     ]
     assert remarks(f'{entry}user = "web"\n{section}') == []
     (wrong,) = problems(policy(tmp_path, section.replace('"web"', '"root"'), names))
-    assert wrong.startswith("metrics.user: root is root, and strangers speak to this program")
+    assert wrong.startswith("metrics.user: root is root, and this program answers other hosts")
 
 
 @pytest.mark.parametrize(

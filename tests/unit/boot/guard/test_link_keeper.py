@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from pbrinit.boot.guard.link_keeper import LinkKeeper
-from pbrinit.boot.network import links
+from pbrinit.boot.network import links, room_devices
 from pbrinit.boot.state.guard_status import GuardStatus
 from pbrinit.wire.bootplan import BootPlan
 from pbrinit.wire.netlink.socket import Kernel
@@ -29,11 +29,12 @@ def test_a_room_that_is_made_between_two_looks_is_nothing_to_repair(
         seen += 1
         return seen > looks
 
-    plan = cast("BootPlan", SimpleNamespace(links=(LO, ROOM), last=()))
+    plan = cast("BootPlan", SimpleNamespace(links=(LO, ROOM), forwarding_sysctls=()))
     monkeypatch.setattr(links, "devices", lambda: ["lo", "r-one"])
     monkeypatch.setattr(links, "carrier", lambda _: True)
     monkeypatch.setattr(links, "is_up", lambda device: device == "lo" or is_so())
-    monkeypatch.setattr(links, "is_made", lambda _: is_so())
+    monkeypatch.setattr(links, "is_ready", lambda _: is_so())
+    monkeypatch.setattr(room_devices, "remove_forged", lambda *_: False)
     record = GuardStatus()
     tend = LinkKeeper(plan, record)
     assert not tend.reconcile(cast("Kernel", None))

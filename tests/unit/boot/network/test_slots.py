@@ -14,7 +14,7 @@ from pbrinit.cli.build import load
 from pbrinit.compiler import layout
 from pbrinit.net.addresses import Family
 from pbrinit.plan import encode
-from pbrinit.plan.plan import Action, Plan, Route, RouteKind
+from pbrinit.plan.plan import Action, Plan, Route, RouteType
 from pbrinit.policy import room_addresses
 from pbrinit.wire import bootplan
 from pbrinit.wire.bootplan import BootPlan
@@ -40,7 +40,7 @@ def elsewhere(plan: Plan) -> Plan:
         preference = rule.preference + slots.PREFERENCES
         rules.append(replace(rule, preference=preference, argument=argument))
     links = tuple(
-        replace(link, early_routes=routes(link.early_routes), routes=routes(link.routes))
+        replace(link, preaddress_routes=routes(link.preaddress_routes), routes=routes(link.routes))
         for link in plan.links
     )
     return replace(plan, rules=tuple(rules), links=links)
@@ -49,7 +49,7 @@ def elsewhere(plan: Plan) -> Plan:
 def with_many(plan: Plan) -> Plan:
     """The plan with a set that is made in bulk, by the last of its devices."""
     prefixes = [ip_network((n << 12, 20)) for n in range(1, 200)]
-    many = tuple(Route(Family.V4, 3999, RouteKind.UNICAST, prefix) for prefix in prefixes)
+    many = tuple(Route(Family.V4, 3999, RouteType.UNICAST, prefix) for prefix in prefixes)
     last = plan.links[-1]
     return replace(plan, links=(*plan.links[:-1], replace(last, routes=(*last.routes, *many))))
 
@@ -71,7 +71,7 @@ def without_digest(plan: BootPlan) -> bytes:
 
 
 def test_the_places_are_apart() -> None:
-    rooms = room_addresses.INSIDE[Family.V4].num_addresses
+    rooms = room_addresses.ROOM_PREFIX[Family.V4].num_addresses
     last = max(layout.TAIL + layout.INPUT_SIZE, layout.ROOMS + rooms * layout.ROOM_SIZE)
     assert last < slots.PREFERENCES < slots.PREFERENCES + last < gate.BLOCK_ALL
     assert layout.TABLE_SETS < slots.TABLES

@@ -6,6 +6,7 @@ import pytest
 
 from pbrinit.boot.programs import output_log
 from pbrinit.boot.programs.output_log import Voice
+from pbrinit.boot.system.log import printable
 
 
 def hear(voice: Voice, data: bytes, now: float = 0.0) -> list[str]:
@@ -41,7 +42,7 @@ def test_a_long_whole_line_is_said_in_pieces() -> None:
     ],
 )
 def test_a_terminal_is_not_commanded(line: bytes, said: str) -> None:
-    assert output_log.printable(line) == said
+    assert printable(line) == said
 
 
 def test_too_many_lines_are_counted_and_not_said() -> None:

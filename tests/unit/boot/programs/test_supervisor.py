@@ -1,54 +1,52 @@
-"""When programs are started, started again and ended, by a clock and processes that are made up."""
+"""The programs of a policy as services: their rooms, and what is written down of them."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
-from collections.abc import Iterable
-from types import SimpleNamespace
+import stat
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from pbrinit.boot.programs import room, spawn, supervisor
+from pbrinit.boot import service
+from pbrinit.boot.programs import shares, spawn, supervisor
 from pbrinit.boot.programs.supervisor import Programs
+from pbrinit.boot.service import NO_PIPE, Table
 from pbrinit.boot.state import active_plan, program_status
 from pbrinit.boot.state.program_status import ProgramStatus
-from pbrinit.wire.bootplan import BootFileError, BootPlan, LinkPlan, ProgramPlan
+from pbrinit.wire.bootplan import BootPlan, LinkPlan, Outline, ProgramPlan, RoomPlan
+
+InForce = Callable[[], tuple[ProgramPlan, LinkPlan | None]]
 
 
 class World:
-    """A clock, and the processes that were started: the number of each, and what it was sent."""
+    """A clock, the programs that were started, and what they were sent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        self.started: list[int] = []
-        self.ready = True
-        self.held: list[int] = []
+        self.in_force: list[InForce] = []
         self.sent: list[tuple[int, int]] = []
-        self.statuses: list[ProgramStatus] = []
-        self.links: list[object] = []
-        monkeypatch.setattr(supervisor, "seconds", lambda: self.now)
-        monkeypatch.setattr(supervisor, "log", lambda _: None)
+        self.written: list[list[ProgramStatus]] = []
+        self.logged: list[str] = []
+        self.full = False
+        monkeypatch.setattr(service, "seconds", lambda: self.now)
+        for module in (service, supervisor):
+            monkeypatch.setattr(module, "log", self.logged.append)
         monkeypatch.setattr(spawn, "start", self.start)
+        monkeypatch.setattr(shares, "prepare", lambda _: None)
         monkeypatch.setattr(program_status, "write", self.write)
         monkeypatch.setattr(os, "killpg", lambda *sent: self.sent.append(sent))
 
-    def start(self, _: object, link: object, *__: object) -> tuple[int, int]:
-        self.links.append(link)
-        self.started.append(1000 + len(self.started))
-        reader, held = os.pipe2(os.O_NONBLOCK)
-        self.held.append(held)
-        if self.ready:
-            self.become_programs()
-        return self.started[-1], reader
-
-    def become_programs(self) -> None:
-        """What is being started has been started."""
-        while self.held:
-            os.close(self.held.pop())
+    def start(self, _: ProgramPlan, in_force: InForce, *__: object) -> tuple[int, int]:
+        self.in_force.append(in_force)
+        return 999 + len(self.in_force), NO_PIPE
 
     def write(self, statuses: Iterable[ProgramStatus]) -> None:
-        self.statuses = list(statuses)
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.written.append(list(statuses))
 
 
 @pytest.fixture
@@ -56,222 +54,116 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     return World(monkeypatch)
 
 
-def kept(restart: str, count: int = 1) -> Programs:
-    program = ProgramPlan(
-        name="one", command=("/bin/one",), uid=1, environment=(), capabilities=0,
-        restart=restart, room=None,
-    )  # fmt: skip
-    plan = SimpleNamespace(links=(), programs=(program,) * count)
-    return Programs(BootPlan(**vars(plan)), ())
+def program(name: str, room: RoomPlan | None = None, restart: str = "never") -> ProgramPlan:
+    return ProgramPlan(name=name, files=(), restart=restart, room=room)
 
 
-def test_its_room_is_made_as_the_plan_in_force_has_it(
+def room(address: str) -> RoomPlan:
+    return RoomPlan(device="r-one", messages=(address,))
+
+
+def plan(*programs: ProgramPlan) -> BootPlan:
+    links = (LinkPlan(device="lo"), LinkPlan(device="r-one", name=programs[0].name))
+    return BootPlan(links=links, programs=programs)
+
+
+def outline(*programs: ProgramPlan) -> Outline:
+    return Outline(log=False, programs=programs)
+
+
+def started(*programs: ProgramPlan) -> tuple[Programs, Table]:
+    kept = Programs(plan(*programs), ())
+    table = Table(kept.services)
+    for _ in programs:
+        table.tick()
+    return kept, table
+
+
+def test_pid_1_reads_no_plan_and_who_becomes_the_program_reads_the_one_in_force(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which is another one than the image's while that is on trial."""
-    room_plan = SimpleNamespace(device="r-one")
-    image, other = (
-        BootPlan(
-            links=(LinkPlan(device="lo"), LinkPlan(device="r-one", name=name)),
-            programs=(ProgramPlan(name="one", restart="always", room=room_plan),),
-        )
-        for name in ("image", "other")
-    )
-    in_force = [image, other]
-    monkeypatch.setattr(active_plan, "read", lambda _: in_force.pop(0))
-    monkeypatch.setattr(room, "unmake", lambda _: None)
-    one = Programs(image, ())
-    one.tick()
-    one.restart("one")
-    one.on_exit({world.started[-1]: 0})
-    one.tick()
-    assert world.links == [image.links[1], other.links[1]]
+    read: list[BootPlan] = []
+    other = plan(program("one", room("second")))
+
+    def note(image: BootPlan) -> BootPlan:
+        read.append(image)
+        return other
+
+    monkeypatch.setattr(active_plan, "read", note)
+    started(program("one", room("first")))
+    assert read == []
+    assert world.in_force[0]() == (other.programs[0], other.links[1])
+    assert len(read) == 1
 
 
-@pytest.fixture
-def leased(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Programs, list[BootPlan]]:
-    """A program that runs in a room and one that has none; and the plan in force, the last."""
-    assert not world.started
-
-    def plan(address: str) -> BootPlan:
-        room_plan = SimpleNamespace(device="r-one", messages=(address,))
-        one = ProgramPlan(name="one", restart="never", room=room_plan)
-        two = ProgramPlan(name="two", restart="never", room=None)
-        return BootPlan(links=(LinkPlan(device="r-one"),), programs=(one, two))
-
-    in_force = [plan("first"), plan("first"), plan("second")]
-    monkeypatch.setattr(active_plan, "read", lambda _: in_force[0])
-    monkeypatch.setattr(room, "unmake", lambda _: None)
-    programs = Programs(in_force[0], ())
-    programs.tick()
-    return programs, in_force
+def test_one_without_a_room_is_as_in_the_image(world: World) -> None:
+    one = program("one")
+    started(one)
+    assert world.in_force[0]() == (one, None)
 
 
-def test_who_has_another_room_by_the_plan_in_force_is_started_again(
-    world: World, leased: tuple[Programs, list[BootPlan]]
-) -> None:
-    programs, in_force = leased
-    one = world.started[0]
-    in_force.pop(0)
-    programs.restart_changed()
+def test_one_that_has_another_room_by_the_plan_in_force_is_started_again(world: World) -> None:
+    kept, table = started(program("one", room("first")), program("two"))
+    kept.follow(outline(program("one", room("first")), program("two")))
     assert world.sent == []
-    in_force.pop(0)
-    programs.restart_changed()
-    world.now += 1
-    programs.restart_changed()
-    assert world.sent == [(one, signal.SIGTERM)]
-    programs.on_exit({one: 0})
-    programs.tick()
-    assert len(world.started) == 3
-    programs.restart_changed()
-    assert world.sent == [(one, signal.SIGTERM)]
-
-
-def test_a_program_that_has_ended_is_not_started_for_its_room(
-    world: World, leased: tuple[Programs, list[BootPlan]]
-) -> None:
-    programs, in_force = leased
-    programs.on_exit({world.started[0]: 0})
-    del in_force[:2]
-    programs.restart_changed()
-    programs.tick()
-    assert len(world.started) == 2
-
-
-def test_rooms_stay_where_the_plan_in_force_cannot_be_read(
-    world: World, leased: tuple[Programs, list[BootPlan]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read(_: BootPlan) -> BootPlan:
-        raise BootFileError("it is damaged")
-
-    monkeypatch.setattr(active_plan, "read", read)
-    leased[0].restart_changed()
-    assert world.sent == []
-
-
-def test_a_program_is_started_at_once(world: World) -> None:
-    one = kept("always")
-    assert one.pause() == 0
-    one.tick()
-    assert (world.started, one.running, one.pause()) == ([1000], True, None)
-
-
-def test_it_is_started_again_after_twice_the_time_each_time_up_to_a_minute(world: World) -> None:
-    one = kept("always")
-    pauses = []
-    for _ in range(9):
-        one.tick()
-        one.on_exit({world.started[-1]: 1})
-        assert not one.running
-        pause = one.pause()
-        assert pause is not None
-        pauses.append(pause)
-        world.now += pause - 0.01
-        count = len(world.started)
-        one.tick()
-        assert len(world.started) == count
-        world.now += 0.01
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-
-
-def test_one_that_ran_for_a_minute_begins_anew(world: World) -> None:
-    one = kept("always")
-    for _ in range(5):
-        one.tick()
-        one.on_exit({world.started[-1]: 0})
-        world.now += one.pause() or 0
-    one.tick()
-    world.now += 60
-    one.on_exit({world.started[-1]: 0})
-    assert one.pause() == 1
-
-
-@pytest.mark.parametrize(
-    ("restart", "status", "again"),
-    [
-        ("always", 0, True), ("always", 1, True), ("on-failure", 0, False),
-        ("on-failure", 1, True), ("on-failure", -9, True), ("never", 0, False), ("never", 1, False),
-    ],
-)  # fmt: skip
-def test_whether_it_is_started_again_is_the_policy_s(
-    world: World, restart: str, status: int, again: bool
-) -> None:
-    one = kept(restart)
-    one.tick()
-    one.on_exit({1000: status})
-    assert (one.pause() is not None) is again
-    world.now += 1000
-    one.tick()
-    assert (len(world.started) == 2) is again
-
-
-def test_a_restart_asks_it_to_end_and_then_ends_it(world: World) -> None:
-    one = kept("never")
-    one.tick()
-    one.restart("one")
+    kept.follow(outline(program("one", room("second")), program("two")))
+    kept.follow(outline(program("one", room("second")), program("two")))
     assert world.sent == [(1000, signal.SIGTERM)]
-    assert one.pause() == supervisor.STOP_SECONDS
-    world.now += supervisor.STOP_SECONDS
-    one.tick()
-    assert world.sent[-1] == (1000, signal.SIGKILL)
-    one.on_exit({1000: -9})
-    one.tick()
-    assert world.started == [1000, 1001]
+    table.exited({1000: 0})
+    table.tick()
+    assert len(world.in_force) == 3
+    kept.follow(outline(program("one", room("second")), program("two")))
+    assert world.sent == [(1000, signal.SIGTERM), (1000, signal.SIGKILL)]
 
 
-def test_a_restart_starts_one_that_has_ended_for_good(world: World) -> None:
-    one = kept("never")
-    one.tick()
-    one.on_exit({1000: 0})
-    one.restart("other")
-    one.tick()
-    assert world.started == [1000]
-    one.restart("one")
-    one.tick()
-    assert world.started == [1000, 1001]
+def test_a_program_that_has_ended_is_not_started_for_its_room(world: World) -> None:
+    kept, table = started(program("one", room("first")))
+    table.exited({1000: 0})
+    kept.follow(outline(program("one", room("second"))))
+    table.tick()
+    assert len(world.in_force) == 1
 
 
-def test_what_is_stopped_is_not_started_again(world: World) -> None:
-    one = kept("always")
-    one.tick()
-    one.stop()
-    assert world.sent == [(1000, signal.SIGTERM)]
-    one.on_exit({1000: 0})
-    world.now += 1000
-    one.tick()
-    assert (world.started, one.running, one.pause()) == ([1000], False, None)
-
-
-def test_what_it_started_is_ended_with_it(world: World) -> None:
-    one = kept("always")
-    one.tick()
-    one.on_exit({1000: 0})
-    assert world.sent == [(1000, signal.SIGKILL)]
+def test_a_restart_is_of_the_program_that_is_named(world: World) -> None:
+    kept, table = started(program("one"), program("two"))
+    for name in ("", "three", "two", "\ufffd"):
+        kept.start_again(name)
+    assert world.sent == [(1001, signal.SIGTERM)]
+    table.exited({1001: 0})
+    table.tick()
+    assert len(world.in_force) == 3
 
 
 def test_what_is_known_of_it_is_written_down(world: World) -> None:
-    one = kept("on-failure")
-    one.tick()
-    started = ProgramStatus(name="one", process=1000, since=100.0, restarts=0, state="running")
-    assert world.statuses == [started]
-    one.on_exit({1000: -11})
-    one.tick()
+    kept, table = started(program("one", restart="on-failure"))
+    kept.write()
+    first = ProgramStatus(name="one", process=1000, since=100.0, restarts=0, state="running")
+    assert world.written[-1] == [first]
+    table.exited({1000: -11})
+    kept.write()
     ended = {"process": 0, "restarts": 1, "state": "ended by signal 11, is started again"}
-    assert world.statuses == [ProgramStatus(**{**vars(started), **ended})]
+    assert world.written[-1] == [ProgramStatus(**{**vars(first), **ended})]
+
+
+def test_where_there_is_no_place_to_write_it_down_that_is_said_once(world: World) -> None:
+    kept, _ = started(program("one"))
+    world.full = True
+    for _ in range(3):
+        kept.write()
+    assert len(world.logged) == 1
+    world.full = False
+    kept.write()
+    assert len(world.written) == 1
 
 
 def test_a_machine_that_is_closed_has_none() -> None:
     none = Programs(None, ())
-    assert (none.pause(), none.running, none.outputs) == (None, False, [])
+    assert (none.services, none.is_alive, none.outputs) == ([], False, [])
 
 
-def test_so_many_are_started_at_a_time_and_the_others_when_these_have_been(world: World) -> None:
-    world.ready = False
-    many = kept("always", count=10)
-    for started in (4, 8, 10):
-        assert many.pause() in (0, supervisor.LOOK_SECONDS)
-        many.tick()
-        many.tick()
-        assert len(world.started) == started
-        world.become_programs()
-    assert many.pause() is None
+def test_the_output_of_each_can_be_read(world: World) -> None:
+    kept, _ = started(program("one"), program("two"))
+    assert [name for name, _ in kept.outputs] == ["one", "two"]
+    assert all(stat.S_ISFIFO(os.fstat(reader).st_mode) for _, reader in kept.outputs)
+    assert world.sent == []

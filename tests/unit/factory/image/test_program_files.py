@@ -13,8 +13,9 @@ from factory.debian import archive
 from factory.debian.archive import Deb
 from factory.image import program_files
 from factory.image.cpio import Entry
+from pbrinit.policy import room_ids
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 
 POLICY = """
 hostname = "gate"
@@ -71,7 +72,7 @@ def entries(
     """By name, what the policy brings along, folders left out."""
     policy = folder / "gate.toml"
     policy.write_text(POLICY.format(command=command, one=one, two=two))
-    found = program_files.entries(read(policy), policy, PRESENT)
+    found = program_files.entries(read_policy(policy), policy, PRESENT)
     return {entry.name: entry for entry in found if not stat.S_ISDIR(entry.mode)}
 
 
@@ -85,7 +86,7 @@ def test_a_package_comes_without_what_is_for_people_and_for_other_systems(tmp_pa
 def test_a_policy_without_programs_brings_nothing(tmp_path: Path) -> None:
     policy = tmp_path / "gate.toml"
     policy.write_text(POLICY.partition("[run.one]")[0] + '[[input]]\nservice = "ssh"\n')
-    assert program_files.entries(read(policy), policy, PRESENT) == []
+    assert program_files.entries(read_policy(policy), policy, PRESENT) == []
 
 
 def test_a_command_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -108,8 +109,14 @@ def test_a_file_is_for_its_program_alone_and_is_executed_where_its_source_can_be
         one='files = { "/etc/one/key" = "key", "/etc/one/start" = "start" }',
     )
     key, start = found["etc/one/key"], found["etc/one/start"]
-    assert (stat.S_IMODE(key.mode), key.uid, key.gid, key.data) == (0o440, 0, 1001, b"secret")
-    assert (stat.S_IMODE(start.mode), start.gid) == (0o550, 1001)
+    root, group = room_ids.FIRST, room_ids.FIRST + 1001
+    assert (stat.S_IMODE(key.mode), key.data) == (0o440, b"secret")
+    assert (key.uid, key.gid) == (root, group)
+    assert (stat.S_IMODE(start.mode), start.uid, start.gid) == (0o550, root, group)
+    beside = entries(
+        tmp_path, command="/usr/bin/python3", one='isolate = false\nfiles = { "/etc/key" = "key" }'
+    )["etc/key"]
+    assert (beside.uid, beside.gid) == (0, 1001)
 
 
 def test_the_same_file_of_two_programs_is_for_everybody(tmp_path: Path) -> None:
@@ -130,7 +137,7 @@ def test_the_same_file_of_three_programs_is_for_everybody(tmp_path: Path, uid: i
 def test_a_third_program_cannot_replace_what_two_have(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
-    with pytest.raises(PolicyError, match=r"run.three.files./etc/x: is another file"):
+    with pytest.raises(PolicyError, match=r"run.three.files./etc/x: is another program's file"):
         of_three(tmp_path, 'files = { "/etc/x" = "a" }', 'files = { "/etc/x" = "b" }', 1003)
 
 
@@ -141,13 +148,15 @@ def of_three(folder: Path, files: str, third: str, uid: int) -> dict[str, Entry]
     text += f'[run.three]\ncommand = ["/usr/bin/python3"]\nuser = "three"\n{third}\n'
     policy = folder / "gate.toml"
     policy.write_text(text)
-    return {entry.name: entry for entry in program_files.entries(read(policy), policy, PRESENT)}
+    return {
+        entry.name: entry for entry in program_files.entries(read_policy(policy), policy, PRESENT)
+    }
 
 
 def test_another_file_of_the_same_name_is_an_error(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
-    with pytest.raises(PolicyError, match=r"run.two.files./etc/x: is another file"):
+    with pytest.raises(PolicyError, match=r"run.two.files./etc/x: is another program's file"):
         entries(
             tmp_path,
             command="/usr/bin/python3",

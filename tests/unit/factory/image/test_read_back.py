@@ -82,13 +82,15 @@ def padding(message: bytes) -> set[int]:
     attributes(16 + HEAD_SIZES[kind], len(message))
     if kind in (16, 17):
         unread.add(17)  # __ifi_pad
+    if kind == 28:
+        unread.update((17, 18, 19))  # ndm_pad1, ndm_pad2
     return unread
 
 
 NESTED = {18}
 """IFLA_LINKINFO; what is in its peer begins with a head, so its strings are not looked into."""
 
-HEAD_SIZES = {16: 16, 17: 16, 20: 8, 24: 12, 32: 12, 33: 12}
+HEAD_SIZES = {16: 16, 17: 16, 20: 8, 24: 12, 28: 12, 32: 12, 33: 12}
 
 
 def test_one_changed_byte_of_any_message_is_found() -> None:

@@ -45,33 +45,33 @@ def option(text: str) -> str:
 
 def test_a_finished_config_that_has_all_that_was_asked_for_passes(tmp_path: Path) -> None:
     asked = fragments_of(tmp_path, net=NET, never=FORBIDDEN)
-    assert fragments.check(asked, GOOD, KNOWN) == []
+    assert fragments.check_config(asked, GOOD, KNOWN) == []
 
 
 def test_a_dropped_option_fails_with_its_file_and_reason(tmp_path: Path) -> None:
     asked = fragments_of(tmp_path, net=NET)
-    (found,) = fragments.check(asked, GOOD.replace("CONFIG_NET=y", ""), KNOWN)
-    assert found == "net.toml: NET: asked for y, came out as n (a network machine)"
+    (found,) = fragments.check_config(asked, GOOD.replace("CONFIG_NET=y", ""), KNOWN)
+    assert found == "net.toml: NET: asked for y, but is n (a network machine)"
 
 
 def test_an_option_asked_off_that_is_on_fails(tmp_path: Path) -> None:
     asked = fragments_of(tmp_path, off=option('NET = { value = "n", reason = "r" }'))
-    (found,) = fragments.check(asked, GOOD, KNOWN)
-    assert "NET: asked for n, came out as y" in found
+    (found,) = fragments.check_config(asked, GOOD, KNOWN)
+    assert "NET: asked for n, but is y" in found
 
 
 def test_a_forbidden_option_that_some_other_option_switched_on_fails(tmp_path: Path) -> None:
     asked = fragments_of(tmp_path, never=FORBIDDEN)
-    (found,) = fragments.check(asked, GOOD + "CONFIG_NETFILTER=y\n", KNOWN)
+    (found,) = fragments.check_config(asked, GOOD + "CONFIG_NETFILTER=y\n", KNOWN)
     assert found == "never.toml: NETFILTER is y: forbidden, the claim"
 
 
 def test_a_number_or_text_that_came_out_differently_fails(tmp_path: Path) -> None:
     asked = fragments_of(tmp_path, net=NET)
-    found = fragments.check(asked, GOOD.replace("16", "17").replace("-pbr", "-x"), KNOWN)
+    found = fragments.check_config(asked, GOOD.replace("16", "17").replace("-pbr", "-x"), KNOWN)
     assert [line.split(" (")[0] for line in found] == [
-        "net.toml: LOG_BUF_SHIFT: asked for 16, came out as 17",
-        'net.toml: LOCALVERSION: asked for "-pbrinit", came out as "-xinit"',
+        "net.toml: LOG_BUF_SHIFT: asked for 16, but is 17",
+        'net.toml: LOCALVERSION: asked for "-pbrinit", but is "-xinit"',
     ]
 
 
@@ -79,14 +79,14 @@ def test_an_option_that_this_kernel_does_not_have_fails_even_where_it_is_off(
     tmp_path: Path,
 ) -> None:
     asked = fragments_of(tmp_path, off=option('NETFLITER = { value = "n", reason = "r" }'))
-    assert fragments.check(asked, GOOD, KNOWN) == [
+    assert fragments.check_config(asked, GOOD, KNOWN) == [
         "off.toml: NETFLITER: this kernel has no such option"
     ]
 
 
 def test_all_deviations_come_at_once(tmp_path: Path) -> None:
     asked = fragments_of(tmp_path, net=NET, never=FORBIDDEN)
-    assert len(fragments.check(asked, "CONFIG_NETFILTER=y\n", KNOWN)) == 4
+    assert len(fragments.check_config(asked, "CONFIG_NETFILTER=y\n", KNOWN)) == 4
 
 
 def test_what_kconfig_is_given_is_written_as_kconfig_writes_it(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_an_option_that_is_on_by_kconfigs_own_default_is_without_a_reason(tmp_pa
     asked = fragments_of(tmp_path, net=NET)
     config = GOOD + "".join(f"CONFIG_{name}=y\n" for name in DEFINED if name != "NET")
     assert fragments.unreasoned(asked, config, DEFINED) == [
-        "SURPRISE came out on, and no fragment gives a reason"
+        "SURPRISE is on, and no fragment gives a reason"
     ]
 
 

@@ -34,7 +34,7 @@ def test_a_reason_can_be_for_one_of_several_wanted_values() -> None:
 def test_a_reason_for_what_is_met_is_stale() -> None:
     _, findings = explain([MET], [Explanation("CONFIG_BUG", None, "r", None)], {})
     assert findings == [
-        "CONFIG_BUG: explained in hardening_exceptions.toml, and met or not asked: take it out"
+        "CONFIG_BUG: explained in hardening_exceptions.toml, but met or not checked: remove it"
     ]
 
 

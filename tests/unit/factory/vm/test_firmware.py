@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.vm.firmware import Firmware, chosen, descriptors
+from factory.vm.firmware import Firmware, choose, descriptors
 
 
 def descriptor(
@@ -33,7 +33,7 @@ def descriptor(
 
 
 def test_the_first_plain_firmware_is_taken() -> None:
-    found = chosen(
+    found = choose(
         [
             descriptor(features=["secure-boot", "enrolled-keys"], code="/f/enrolled"),
             descriptor(features=["secure-boot", "requires-smm"], code="/f/smm"),
@@ -52,7 +52,7 @@ def test_firmware_without_variables_of_its_own_is_passed_over() -> None:
     stateless = descriptor(mode="stateless")
     del stateless["mapping"]["nvram-template"]
     in_memory = {**descriptor(), "mapping": {"device": "memory", "filename": "/f/OVMF.fd"}}
-    assert chosen([stateless, in_memory]) is None
+    assert choose([stateless, in_memory]) is None
 
 
 def test_the_last_of_two_descriptors_of_one_name_counts_and_an_empty_one_hides(

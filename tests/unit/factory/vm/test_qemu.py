@@ -144,5 +144,5 @@ def test_a_refusal_is_told_in_qemus_own_words() -> None:
 
 
 def test_a_wordless_refusal_names_the_signal_or_the_status() -> None:
-    assert refusal(-11, "") == "QEMU died of SIGSEGV"
+    assert refusal(-11, "") == "QEMU was killed by SIGSEGV"
     assert refusal(1, "") == "QEMU ended with status 1"

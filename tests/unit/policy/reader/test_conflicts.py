@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 
 THREE_NETS = """
 hostname = "gate"
@@ -40,7 +40,7 @@ def found(folder: Path, text: str) -> list[str]:
     path = folder / "policy.toml"
     path.write_text(THREE_NETS + text)
     try:
-        read(path)
+        read_policy(path)
     except PolicyError as refused:
         return [str(problem).removeprefix(f"{path}: ") for problem in refused.problems]
     return []
@@ -49,7 +49,7 @@ def found(folder: Path, text: str) -> list[str]:
 def test_answers_must_not_reach_a_service_of_another_entry(tmp_path: Path) -> None:
     assert found(tmp_path, OUT + HOME + 'service = "play"\n') == [
         "forward[1].clients: answers to ports 32768-65534 reach tcp/40000 of forward[2],"
-        " which is to say who may ask there"
+        " which decides who may send requests there"
         " (narrow clients so that this port is not in it, or move the service)"
     ]
 
@@ -77,7 +77,7 @@ def test_a_service_must_not_be_among_the_ports_of_its_own_clients(tmp_path: Path
     entry = '[[forward]]\nin = "wan"\nout = "lan"\nservice = ["web", "play"]\n'
     (problem,) = found(tmp_path, entry)
     assert problem.startswith(
-        "forward[1].service: tcp/40000 is among the ports of clients (32768-65534)"
+        "forward[1].service: tcp/40000 is among the ports of its clients (32768-65534)"
         " (answers to clients would reach the service: narrow clients"
     )
     assert found(tmp_path, entry + 'clients = "40001-65534"\n') == []
@@ -97,3 +97,40 @@ def test_both_ends_having_the_same_port_must_not_turn_who_may_ask(tmp_path: Path
     back += 'from = "friend"\n'
     (problem,) = found(tmp_path, there + back)
     assert problem.startswith("forward[1].clients: answers to ports 51820 reach udp/51820 of")
+
+
+IKE = """
+[[forward]]
+in = "lan"
+out = "wan"
+service = "low"
+{low}
+[[forward]]
+in = "wan"
+out = "lan"
+service = "ike"
+clients = "500"
+"""
+
+
+@pytest.mark.parametrize(
+    ("low", "sound"),
+    [
+        pytest.param("", True, id="from another port"),
+        pytest.param('clients = "1-65534"\n', False, id="a range of its own clients"),
+        pytest.param('clients = "1000-1023"\n', False, id="only root may"),
+        pytest.param('from = "game"\n', False, id="only one of them may"),
+    ],
+)
+def test_who_answers_and_may_ask_the_same_from_another_port_turns_nothing(
+    tmp_path: Path, low: str, *, sound: bool
+) -> None:
+    services = 'low = "udp/1-999"\nike = "udp/500"\n'
+    text = THREE_NETS.replace("[service]\n", f"[service]\n{services}") + IKE.format(low=low)
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    if sound:
+        read_policy(path)
+        return
+    with pytest.raises(PolicyError, match=r"answers to|among the ports"):
+        read_policy(path)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.cli.build import examine
-from pbrinit.net.services import CLIENTS, Ports, Service
+from pbrinit.cli.build import check_policy
+from pbrinit.net.services import REMOTE_EPHEMERAL_PORTS, Ports, Service
 from pbrinit.policy.policy import Direction, Policy
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.support import policy_text
 
 TWO_NETS = """
@@ -39,7 +39,7 @@ www = 33
 
 def policy(folder: Path, text: str) -> Policy:
     (folder / "policy.toml").write_text(TWO_NETS + text)
-    return read(folder / "policy.toml")
+    return read_policy(folder / "policy.toml")
 
 
 def problems(folder: Path, text: str) -> list[str]:
@@ -49,11 +49,14 @@ def problems(folder: Path, text: str) -> list[str]:
 def remarks(folder: Path, text: str) -> list[str]:
     path = folder / "policy.toml"
     path.write_text(TWO_NETS + text)
-    return [str(remark).removeprefix(f"{path}: ") for remark in examine(path).remarks]
+    return [str(remark).removeprefix(f"{path}: ") for remark in check_policy(path).remarks]
 
 
 def names(policy: Policy) -> list[tuple[list[str], list[str]]]:
-    return [([i.name for i in e.interfaces], [i.name for i in e.ways_out]) for e in policy.entries]
+    return [
+        ([i.name for i in e.interfaces], [i.name for i in e.egress_interfaces])
+        for e in policy.allows
+    ]
 
 
 def test_a_forward_says_who_may_ask_whom_across_two_interfaces(tmp_path: Path) -> None:
@@ -61,12 +64,12 @@ def test_a_forward_says_who_may_ask_whom_across_two_interfaces(tmp_path: Path) -
         tmp_path,
         '[[forward]]\nin = "lan"\nout = "wan"\nfrom = "servers"\nto = "mgmt"\nservice = "web"\n',
     )
-    (entry,) = found.entries
+    (entry,) = found.allows
     assert entry.direction is Direction.FORWARD
     assert names(found) == [(["lan"], ["wan"])]
     assert (entry.sources.text, entry.destinations.text) == ("servers", "mgmt")
     assert entry.services == (Service(6, Ports(80, 80)), Service(6, Ports(443, 443)))
-    assert entry.clients == CLIENTS
+    assert entry.client_ports == REMOTE_EPHEMERAL_PORTS
     assert entry.user is None
 
 
@@ -83,12 +86,12 @@ def test_an_interface_that_could_only_lead_back_to_itself_is_no_way(tmp_path: Pa
 
 
 def test_a_forward_may_say_which_ports_its_clients_have(tmp_path: Path) -> None:
-    (entry,) = policy(tmp_path, '[[forward]]\nservice = "web"\nclients = "1024-65534"\n').entries
-    assert entry.clients == Ports(1024, 65534)
+    (entry,) = policy(tmp_path, '[[forward]]\nservice = "web"\nclients = "1024-65534"\n').allows
+    assert entry.client_ports == Ports(1024, 65534)
 
 
 def test_icmp_is_all_of_it_and_an_echo_is_ping(tmp_path: Path) -> None:
-    (entry,) = policy(tmp_path, '[[forward]]\nservice = ["icmp", "ping"]\n').entries
+    (entry,) = policy(tmp_path, '[[forward]]\nservice = ["icmp", "ping"]\n').allows
     assert entry.services == (Service(1, echo=False), Service(1, echo=True))
     assert [str(service) for service in entry.services] == ["icmp", "icmp/echo"]
 
@@ -136,7 +139,7 @@ def test_the_keys_of_an_expectation_tell_its_directions(
     [
         ('[[forward]]\nin = "lan"\n', "forward[1].service: is missing"),
         ('[[forward]]\nin = "lan"\nout = "lan"\nservice = "web"\n',
-         "forward[1]: lan is the only interface in it (what is forwarded comes by one"),
+         "forward[1]: lan is its only interface (a forwarded packet arrives by"),
         ('[[forward]]\nuser = "www"\nservice = "web"\n',
          "forward[1].user: there is no such key here (forwarded packets have no user)"),
         ('[[forward]]\non = "lan"\nservice = "web"\n',
@@ -146,7 +149,7 @@ def test_the_keys_of_an_expectation_tell_its_directions(
         ('[[forward]]\nclients = "high"\nservice = "web"\n',
          'forward[1].clients: "high" has no port number (such as "1024-65534")'),
         ('[[forward]]\nclients = 1024\nservice = "web"\n',
-         "forward[1].clients: must be a text in quotes"),
+         "forward[1].clients: must be a string in quotes"),
         ('[[forward]]\nclients = "1024-65534"\nservice = ["ping", "gre"]\n',
          "forward[1].clients: these services have no ports (leave clients out)"),
         ('[[forward]]\nin = "lan"\nfrom = "mgmt"\nservice = "web"\n',
@@ -156,17 +159,17 @@ def test_the_keys_of_an_expectation_tell_its_directions(
         ('[[input]]\non = "wan"\nfrom = "inner"\nservice = "web"\n',
          "input[1].from: 10.0.0.0/16 cannot be reached by wan (it is behind lan)"),
         ('[[input]]\non = "lan"\nfrom = "not inner"\nservice = "web"\n',
-         "input[1].from: nobody of not inner is behind lan"),
+         "input[1].from: no address of not inner is behind lan"),
         ('[[forward]]\nin = "lan"\nto = "six"\nservice = "web"\n',
-         "forward[1]: those who ask and those who are asked share no family (the ones have"),
+         "forward[1]: its sources and destinations share no address family (one side has"),
         ('[[forward]]\nout = "lan"\nto = "six"\nservice = "web"\n',
-         "forward[1].to: nobody of six is behind lan"),
+         "forward[1].to: no address of six is behind lan"),
         ('[[expect]]\nalways = { in = "lan", to = "six", service = "web" }\n',
-         "expect[1].always: those who ask and those who are asked share no family"),
+         "expect[1].always: its sources and destinations share no address family"),
         ('[[input]]\nuser = "www"\nservice = ["ping", "icmp"]\n',
          "input[1].user: the kernel answers ICMP, not a user (leave the user out)"),
         ('[[input]]\nfrom = ["any", "mgmt"]\nservice = "web"\n',
-         'input[1].from[1]: "any" is everybody already (it stands alone)'),
+         'input[1].from[1]: "any" is every address already (write it alone)'),
         ('[[input]]\nfrom = "!mgmt"\nservice = "web"\n',
          'input[1].from: no network is named "!mgmt" (did you mean "not mgmt"?)'),
         ('[[input]]\nfrom = "198.51.100.0/24"\nservice = "web"\n',
@@ -174,7 +177,7 @@ def test_the_keys_of_an_expectation_tell_its_directions(
         ('[[input]]\nservice = "tcp/22"\n',
          'input[1].service: no service is named "tcp/22" (give it a name: NAME = "tcp/22"'),
         ('[[deny]]\nuser = "www"\nfrom = "mgmt"\n',
-         "deny[1].user: what others send has no user"),
+         "deny[1].user: packets of other hosts have no user"),
         ('[[deny]]\nuser = "www"\nreject = true\n',
          "deny[1].reject: it is about forwarding, and forwarded packets have no user"),
         ('[[deny]]\nreject = "yes"\n', "deny[1].reject: must be true or false"),
@@ -183,13 +186,13 @@ def test_the_keys_of_an_expectation_tell_its_directions(
         ('[[expect]]\nnever = {}\nalways = {}\n', "expect[1]: needs either never or always"),
         ('[[expect]]\nnever = "web"\n', "expect[1].never: must be a table"),
         ('[[expect]]\nalways = { on = "wan" }\n',
-         "expect[1].always: no policy lets every packet of every protocol through (name a"),
+         "expect[1].always: no policy allows every packet of every protocol (name a"),
         ('[[expect]]\nnever = { on = "wan", in = "lan" }\n',
-         "expect[1].never.on: is about this machine, the other keys about what passes"),
+         "expect[1].never.on: is about this machine, and the other keys are about"),
         ('[[expect]]\nnever = { user = "www", out = "lan" }\n',
          "expect[1].never.user: forwarded packets have no user (leave the user out)"),
         ('[[expect]]\nnever = { user = "www", from = "mgmt" }\n',
-         "expect[1].never.user: what others send has no user (leave out user or from)"),
+         "expect[1].never.user: packets of other hosts have no user (leave out user or from)"),
         ('[[expect]]\nalways = { on = "lan", from = "mgmt", service = "web" }\n',
          "expect[1].always.from: 198.51.100.0/24 cannot be reached by lan (it is behind wan)"),
         ('[[expect]]\nnever = { form = "mgmt" }\n',
@@ -211,7 +214,7 @@ def test_what_never_happens_may_be_about_sources_that_live_elsewhere(tmp_path: P
 def test_one_mistake_is_one_finding(tmp_path: Path) -> None:
     text = '[[forward]]\nin = "lna"\nfrom = "iner"\nto = 3\nservice = "wbe"\n'
     assert problems(tmp_path, text) == [
-        "forward[1].to: must be a text in quotes, or a list of them",
+        "forward[1].to: must be a string in quotes, or a list of them",
         'forward[1].in: no interface is named "lna" (did you mean "lan"?)',
         'forward[1].from: no network is named "iner" (did you mean "inner"?)',
         'forward[1].service: no service is named "wbe" (did you mean "web"?)',
@@ -226,23 +229,23 @@ def test_one_cause_is_said_once_whichever_ends_it_shows_at(tmp_path: Path) -> No
         f'hostname = "a"\n{text}[service]\nweb = "tcp/80"\n[[forward]]\nservice = "web"\n'
     )
     with pytest.raises(PolicyError) as refused:
-        read(path)
-    assert [problem.what for problem in refused.value.problems] == ["nobody is behind a, b"]
+        read_policy(path)
+    assert [problem.what for problem in refused.value.problems] == ["no address is behind a, b"]
 
 
 def test_a_forward_needs_a_second_interface(tmp_path: Path) -> None:
     text = TWO_NETS.partition("[interface.lan]")[0] + '[service]\nweb = "tcp/80"\n'
     path = tmp_path / "policy.toml"
     path.write_text(text + '[[forward]]\nservice = "web"\n')
-    with pytest.raises(PolicyError, match=r"forward\[1\]: wan is the only interface in it"):
-        read(path)
+    with pytest.raises(PolicyError, match=r"forward\[1\]: wan is its only interface"):
+        read_policy(path)
 
 
 def test_an_entry_needs_an_interface(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('hostname = "a"\n[service]\nweb = "tcp/80"\n[[input]]\nservice = "web"\n')
     with pytest.raises(PolicyError) as refused:
-        read(path)
+        read_policy(path)
     assert str(refused.value) == (
         f"{path}: input[1]: there is no interface (write [interface.NAME])"
     )
@@ -255,8 +258,8 @@ def test_an_interface_with_nobody_behind_it_leads_nowhere(tmp_path: Path, entry:
         'hostname = "a"\n[interface.wan]\ndevice = "eth0"\naddress = "192.0.2.2/32"\n'
         f'[service]\nweb = "tcp/80"\n[[{entry}]]\nservice = "web"\n'
     )
-    with pytest.raises(PolicyError, match=rf"{entry}\[1\]: nobody is behind wan"):
-        read(path)
+    with pytest.raises(PolicyError, match=rf"{entry}\[1\]: no address is behind wan"):
+        read_policy(path)
 
 
 def test_names_that_are_defined_and_not_used_are_remarked_upon(tmp_path: Path) -> None:
@@ -274,6 +277,6 @@ def test_a_deny_that_changes_nothing_is_remarked_upon(tmp_path: Path) -> None:
     text = '[[deny]]\nfrom = "home"\nreject = true\n'
     home = TWO_NETS.replace("[service]", 'home = "127.0.0.0/8"\n[service]')
     (tmp_path / "policy.toml").write_text(home + text)
-    found = [str(remark) for remark in examine(tmp_path / "policy.toml").remarks]
+    found = [str(remark) for remark in check_policy(tmp_path / "policy.toml").remarks]
     assert any("deny[1].reject: does nothing where nothing is forwarded" in one for one in found)
-    assert any("deny[1].from: nobody of home can be reached or heard" in one for one in found)
+    assert any("deny[1].from: no address of home is behind any" in one for one in found)

@@ -14,7 +14,7 @@ from jsonschema import Draft4Validator
 from pbrinit.cli import main
 from pbrinit.policy.problems import Problems
 from pbrinit.policy.reader.keys import POLICY, schema
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.generate.documents import changed, document
 
 COMMITTED = Path("examples/policy.schema.json")
@@ -73,7 +73,7 @@ def findings(drawn: object) -> list[str]:
     """What the reader says of a document's keys and types."""
     problems = Problems("policy.toml")
     POLICY.check(problems, "", drawn)
-    return [str(problem) for problem in problems.found]
+    return [str(problem) for problem in problems.reported]
 
 
 def test_the_committed_schema_is_the_one_that_the_command_prints(
@@ -141,4 +141,4 @@ def test_what_the_schema_refuses_the_command_refuses_too(
 def test_the_document_with_every_key_is_a_sound_policy(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("198.51.100.0/24\n")
     (tmp_path / "policy.toml").write_text(document(EVERY_KEY))
-    read(tmp_path / "policy.toml")
+    read_policy(tmp_path / "policy.toml")

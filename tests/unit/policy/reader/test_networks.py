@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pbrinit.net.addresses import Family
-from pbrinit.policy.policy import Peers
+from pbrinit.policy.policy import AddressGroup
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 
 POLICY = """
 hostname = "gate"
@@ -30,10 +30,10 @@ service = "ssh"
 """
 
 
-def peers(folder: Path, words: str, listed: str = "203.0.113.0/24\n") -> Peers:
+def peers(folder: Path, words: str, listed: str = "203.0.113.0/24\n") -> AddressGroup:
     (folder / "list.txt").write_text(listed)
     (folder / "policy.toml").write_text(POLICY.format(words=words))
-    found = read(folder / "policy.toml").entries[0].peers
+    found = read_policy(folder / "policy.toml").allows[0].peers
     assert found is not None
     return found
 
@@ -46,30 +46,33 @@ def problems(folder: Path, words: str, listed: str = "203.0.113.0/24\n") -> str:
 
 def test_what_is_named_after_a_not_is_left_out_of_the_rest(tmp_path: Path) -> None:
     found = peers(tmp_path, '["inner", "not servers"]')
-    assert ip_address("10.0.0.1") in found.of(Family.V4)
-    assert ip_address("10.1.0.1") not in found.of(Family.V4)
-    assert ip_address("fd00::1") in found.of(Family.V6)
+    assert ip_address("10.0.0.1") in found.in_family(Family.V4)
+    assert ip_address("10.1.0.1") not in found.in_family(Family.V4)
+    assert ip_address("fd00::1") in found.in_family(Family.V6)
 
 
 def test_a_not_alone_leaves_everybody_else(tmp_path: Path) -> None:
     found = peers(tmp_path, '"not inner"')
-    assert ip_address("8.8.8.8") in found.of(Family.V4)
-    assert ip_address("10.0.0.1") not in found.of(Family.V4)
-    assert ip_address("2001:db8::9") in found.of(Family.V6)
+    assert ip_address("8.8.8.8") in found.in_family(Family.V4)
+    assert ip_address("10.0.0.1") not in found.in_family(Family.V4)
+    assert ip_address("2001:db8::9") in found.in_family(Family.V6)
 
 
 def test_a_file_has_a_prefix_a_line_and_remarks(tmp_path: Path) -> None:
     text = "# from somewhere\n203.0.113.0/24  # one\n\n2001:db8:7::/48\n198.51.100.7\n"
     found = peers(tmp_path, '"listed"', text)
-    assert [str(p) for p in found.of(Family.V4).prefixes] == ["198.51.100.7/32", "203.0.113.0/24"]
-    assert [str(p) for p in found.of(Family.V6).prefixes] == ["2001:db8:7::/48"]
+    assert [str(p) for p in found.in_family(Family.V4).prefixes] == [
+        "198.51.100.7/32",
+        "203.0.113.0/24",
+    ]
+    assert [str(p) for p in found.in_family(Family.V6).prefixes] == ["2001:db8:7::/48"]
 
 
 def test_a_file_of_100_000_prefixes_is_read_at_once(tmp_path: Path) -> None:
     lines = [f"{1 + i // 65536}.{i // 256 % 256}.{i % 256}.{i % 2}/32" for i in range(100_000)]
     found = peers(tmp_path, '"not listed"', "\n".join(lines))
-    assert ip_address("1.0.0.0") not in found.of(Family.V4)
-    assert ip_address("1.0.0.1") in found.of(Family.V4)
+    assert ip_address("1.0.0.0") not in found.in_family(Family.V4)
+    assert ip_address("1.0.0.1") in found.in_family(Family.V4)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +81,13 @@ def test_a_file_of_100_000_prefixes_is_read_at_once(tmp_path: Path) -> None:
         ('"not iner"', "203.0.113.0/24",
          'input[1].from: no network is named "iner" (did you mean "inner"?)'),
         ('["servers", "not inner"]', "203.0.113.0/24",
-         'input[1].from: holds no address at all (the "not" takes all of it away)'),
+         'input[1].from: contains no address at all (the "not" removes all of them)'),
         ('"listed"', "203.0.113.1/24\nfoo",
          "network.listed.file: list.txt, line 1: 203.0.113.1/24 has bits set beyond its length"
          ' (did you mean "203.0.113.0/24"?)'),
-        ('"listed"', "203.0.113.1/24\nfoo", 'list.txt, line 2: "foo" is no prefix'),
+        ('"listed"', "203.0.113.1/24\nfoo", 'list.txt, line 2: "foo" is not a prefix'),
         ('"listed"', "# nothing\n", "list.txt has no prefix in it (name at least one)"),
-        ('"listed"', "é", 'list.txt, line 1: "é" is no prefix'),
+        ('"listed"', "é", 'list.txt, line 1: "é" is not a prefix'),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(
@@ -97,7 +100,7 @@ def test_a_file_may_begin_with_a_byte_order_mark_and_have_remarks_in_any_script(
     tmp_path: Path,
 ) -> None:
     found = peers(tmp_path, '"listed"', "\ufeff203.0.113.0/24  # café\n")
-    assert [str(p) for p in found.of(Family.V4).prefixes] == ["203.0.113.0/24"]
+    assert [str(p) for p in found.in_family(Family.V4).prefixes] == ["203.0.113.0/24"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_a_file_in_another_encoding_is_refused_with_its_line(
     (tmp_path / "other" / "list.txt").write_bytes("203.0.113.0/24\n# café\n".encode(encoding))
     (tmp_path / "policy.toml").write_text(text)
     with pytest.raises(PolicyError) as error:
-        read(tmp_path / "policy.toml")
+        read_policy(tmp_path / "policy.toml")
     assert expected in str(error.value)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pbrinit.net.addresses import Family
-from pbrinit.policy.reader.reachability import Reach
-from pbrinit.policy.reader.reader import read
+from pbrinit.net.addresses import family_of
+from pbrinit.policy.reader.reachability import Reachability
+from pbrinit.policy.reader.reader import read_policy
 
 POLICY = """
 hostname = "gate"
@@ -59,8 +59,8 @@ def test_an_address_lives_behind_one_interface_at_most(
     tmp_path: Path, address: str, names: list[str]
 ) -> None:
     (tmp_path / "policy.toml").write_text(POLICY)
-    interfaces = read(tmp_path / "policy.toml").interfaces
-    reach, one = Reach(interfaces), ip_address(address)
-    family = Family.of(one)
-    assert [i.name for i in interfaces if one in reach.behind([i], family)] == names
-    assert (one in reach.behind(interfaces, family)) == bool(names)
+    interfaces = read_policy(tmp_path / "policy.toml").interfaces
+    reach, one = Reachability(interfaces), ip_address(address)
+    family = family_of(one)
+    assert [i.name for i in interfaces if one in reach.hosts_behind([i], family)] == names
+    assert (one in reach.hosts_behind(interfaces, family)) == bool(names)

@@ -11,9 +11,9 @@ from pbrinit.cli import main
 from pbrinit.compiler.compile import compile_policy
 from pbrinit.net.addresses import Family
 from pbrinit.net.services import Ports, Service
-from pbrinit.policy.policy import Direction, Ending, OnFailure
+from pbrinit.policy.policy import Direction, FailureAction, OnFailure
 from pbrinit.policy.problems import PolicyError
-from pbrinit.policy.reader.reader import read
+from pbrinit.policy.reader.reader import read_policy
 from tests.support.policy_text import problems
 
 HOST = Path("examples/host.toml")
@@ -21,16 +21,16 @@ SOUND = HOST.read_text()
 
 
 def test_the_example_is_read_with_every_name_resolved() -> None:
-    policy = read(HOST)
-    first, *rest = policy.entries
+    policy = read_policy(HOST)
+    first, *rest = policy.allows
     assert policy.hostname == "gate"
-    assert [entry.direction for entry in policy.entries] == [
+    assert [entry.direction for entry in policy.allows] == [
         Direction.INPUT,
         Direction.OUTPUT,
         Direction.OUTPUT,
     ]
     assert first.peers is not None
-    assert [str(p) for p in first.peers.of(Family.V6).prefixes] == ["2001:db8:5::/48"]
+    assert [str(p) for p in first.peers.in_family(Family.V6).prefixes] == ["2001:db8:5::/48"]
     assert first.services == (Service(6, Ports(22, 22)), Service(1, echo=True))
     assert {entry.user.uid for entry in rest if entry.user} == {1001}
 
@@ -38,12 +38,12 @@ def test_the_example_is_read_with_every_name_resolved() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("stay", OnFailure(Ending.STAY)),
-        ("reboot", OnFailure(Ending.REBOOT, 30)),
-        ("reboot after 0 s", OnFailure(Ending.REBOOT)),
-        ("reboot after 86400 s", OnFailure(Ending.REBOOT, 86400)),
-        ("poweroff", OnFailure(Ending.POWEROFF)),
-        ("poweroff after 5 s", OnFailure(Ending.POWEROFF, 5)),
+        ("stay", OnFailure(FailureAction.STAY)),
+        ("reboot", OnFailure(FailureAction.REBOOT, 30)),
+        ("reboot after 0 s", OnFailure(FailureAction.REBOOT)),
+        ("reboot after 86400 s", OnFailure(FailureAction.REBOOT, 86400)),
+        ("poweroff", OnFailure(FailureAction.POWEROFF)),
+        ("poweroff after 5 s", OnFailure(FailureAction.POWEROFF, 5)),
     ],
 )
 def test_a_machine_is_told_what_to_do_on_failure(
@@ -51,54 +51,54 @@ def test_a_machine_is_told_what_to_do_on_failure(
 ) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(f'on-failure = "{text}"\n{SOUND}')
-    assert read(path).on_failure == expected
-    assert compile_policy(read(path)).on_failure == expected
+    assert read_policy(path).on_failure == expected
+    assert compile_policy(read_policy(path)).on_failure == expected
 
 
 def test_a_machine_that_is_told_nothing_stays_closed() -> None:
-    assert read(HOST).on_failure == OnFailure(Ending.STAY)
+    assert read_policy(HOST).on_failure == OnFailure(FailureAction.STAY)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
         ('hostname = "gate"', "", "hostname: is missing"),
-        ('"gate"', '"ga te"', 'hostname: "ga te" is no host name'),
+        ('"gate"', '"ga te"', 'hostname: "ga te" is not a host name'),
         ('"gate"', '"gate"\non-failure = "reboot after 5 min"',
-         'on-failure: "reboot after 5 min" is nothing to do on failure (did you mean "reboot"?'),
+         'on-failure: "reboot after 5 min" is not an action on failure (did you mean "reboot"?'),
         ('"gate"', '"gate"\non-failure = "power-off"', 'did you mean "poweroff"? write "stay",'),
         ('"gate"', '"gate"\non-failure = "stay after 5 s"', "to stay needs no time"),
         ('"gate"', '"gate"\non-failure = "reboot after 99999 s"', "is more than a day"),
-        ('"gate"', '"gate"\non-failure = ""', 'on-failure: "" is nothing to do on failure (write'),
-        ('"gate"', '"gate"\non-failure = 30', "on-failure: must be a text in quotes"),
+        ('"gate"', '"gate"\non-failure = ""', 'on-failure: "" is not an action on failure (write'),
+        ('"gate"', '"gate"\non-failure = 30', "on-failure: must be a string in quotes"),
         ('"gate"', '"gate"\non_failure = "stay"', 'there is no such key here (did you mean "on-f'),
         ("[network]", "[netwrok]", 'netwrok: there is no such key here (did you mean "network"?)'),
         ("gateway =", "gatway =", 'interface.wan.gatway: there is no such key here (did you mean'),
         ('device  = "eth0"', "", "interface.wan: needs either device or mac"),
         ('"eth0"', '"lo"', "interface.wan.device: loopback always works"),
-        ('"eth0"', '"eth0/1"', "interface.wan.device: is no device name"),
+        ('"eth0"', '"eth0/1"', "interface.wan.device: is not a device name"),
         ("192.0.2.2/24", "192.0.2.2", 'interface.wan.address[1]: "192.0.2.2" has no prefix'),
-        ("192.0.2.2/24", "192.0.2.255/24", "interface.wan.address[1]: 192.0.2.255/24 is the"),
+        ("192.0.2.2/24", "192.0.2.255/24", "interface.wan.address[1]: 192.0.2.255/24 is a"),
         ("192.0.2.2/24", "224.0.0.9/24", "interface.wan.address[1]: 224.0.0.9 cannot be"),
         ("2001:db8::2/64", "fe80::2/64", "interface.wan.address[2]: fe80::2 is link-local"),
-        ("2001:db8::2/64", "::ffff:9.9.9.9/128", "is IPv4 in IPv6's clothes"),
-        ("2001:db8::2/64", "2001:db8::/64", "2001:db8:: is every router of the subnet"),
-        ("2001:db8::2/64", "2001:db8::4/126", "2001:db8::4 is every router of the subnet"),
+        ("2001:db8::2/64", "::ffff:9.9.9.9/128", "is an IPv4 address written as IPv6"),
+        ("2001:db8::2/64", "2001:db8::/64", "2001:db8:: is the address of every router"),
+        ("2001:db8::2/64", "2001:db8::4/126", "2001:db8::4 is the address of every router"),
         ("2001:db8::2/64", "2001:db8::2%eth0/64", "names a device after the %"),
         ("192.0.2.2/24", "192.0.2.2/255.255.255.0", 'the / (write "192.0.2.2/24")'),
-        ('"192.0.2.2/24"', '"192.0.2.2/24", "192.0.2.2/24"', "[2]: 192.0.2.2/24 stands here"),
+        ('"192.0.2.2/24"', '"192.0.2.2/24", "192.0.2.2/24"', "[2]: 192.0.2.2/24 is here"),
         ('"192.0.2.2/24"', '"192.0.2.2/24", "dhcp"', 'wan.address: has "dhcp" and 192.0.2.2/24'),
-        ('"192.0.2.2/24"', '"dhcp"', "interface.wan.gateway: 192.0.2.1 is written (by DHCP the"),
+        ('"192.0.2.2/24"', '"dhcp"', "interface.wan.gateway: 192.0.2.1 is set (by DHCP the"),
         ('"192.0.2.2/24"', '"DHCP"', 'interface.wan.address[1]: "DHCP" has no prefix length'),
-        ('"eth0"', '"all"', "interface.wan.device: the kernel keeps this name for all devices"),
+        ('"eth0"', '"all"', "interface.wan.device: the kernel reserves this name for all devices"),
         ('device  = "eth0"', 'mac = "53:54:00:12:34:56"', "wan.mac: is the MAC address of a group"),
-        ('device  = "eth0"', 'mac = "52:54:00"', "interface.wan.mac: is no MAC address"),
-        ('device  = "eth0"', 'mac = 3', "interface.wan.mac: must be a text in quotes"),
+        ('device  = "eth0"', 'mac = "52:54:00"', "interface.wan.mac: is not a MAC address"),
+        ('device  = "eth0"', 'mac = 3', "interface.wan.mac: must be a string in quotes"),
         ('"192.0.2.1"', '"fe80::1%eth0"', "gateway[1]: fe80::1%eth0 names a device after the %"),
         ('"2001:db8::1"]', '"192.0.2.3"]', "wan.gateway: there are two gateways for IPv4"),
         ('"192.0.2.1"', '"203.0.113.1"', "interface.wan.gateway: 203.0.113.1 is in no prefix"),
         ('"192.0.2.1"', '"192.0.2.2"', "interface.wan.gateway: 192.0.2.2 is this machine's own"),
-        ('"192.0.2.1"', '"192.0.2.255"', "interface.wan.gateway: 192.0.2.255 is the network"),
+        ('"192.0.2.1"', '"192.0.2.255"', "interface.wan.gateway: 192.0.2.255 is a network"),
         ("198.51.100.0/24", "198.51.100.7/24", 'network.mgmt[1]: 198.51.100.7/24 has bits set'),
         ("198.51.100.0/24", "233.252.0.0/24", "network.mgmt[1]: 233.252.0.0/24 is multicast"),
         ("198.51.100.0/24", "198.51.100.0/255.255.255.0", "has no length from 0 to 32 after the /"),
@@ -108,19 +108,19 @@ def test_a_machine_that_is_told_nothing_stays_closed() -> None:
         ("198.51.100.0/24", "ff02::/16", "network.mgmt[1]: ff02::/16 is multicast"),
         ('["198.51.100.0/24", "2001:db8:5::/48"]', "[]", "network.mgmt: is empty (name"),
         ('["198.51.100.0/24", "2001:db8:5::/48"]', "{}", "network.mgmt.file: is missing"),
-        ('mgmt     =', "Mgmt =", "network.Mgmt: is no name (small letters, digits"),
-        ('mgmt     =', "any =", "network.any: is no name (small letters, digits"),
-        ("198.51.100.0/24", "2001:db8:5::/48", "network.mgmt[2]: 2001:db8:5::/48 stands here"),
+        ('mgmt     =', "Mgmt =", "network.Mgmt: is not a name (small letters, digits"),
+        ('mgmt     =', "any =", "network.any: is not a name (small letters, digits"),
+        ("198.51.100.0/24", "2001:db8:5::/48", "network.mgmt[2]: 2001:db8:5::/48 is here"),
         ("tcp/22", "tcp/0", "service.ssh[1]: tcp/0 is not within 1-65534"),
         ("tcp/22", "tcp/65535", "service.ssh[1]: tcp/65535 is not within 1-65534"),
         ("tcp/22", "tcp/30-20", "service.ssh[1]: tcp/30-20 ends before it begins"),
-        ("tcp/22", "sctp/22", 'service.ssh[1]: "sctp/22" is no service'),
-        ("tcp/22", "ip/6", "service.ssh[1]: ip/6 has a word of its own"),
+        ("tcp/22", "sctp/22", 'service.ssh[1]: "sctp/22" is not a service'),
+        ("tcp/22", "ip/6", "service.ssh[1]: ip/6 has a name of its own"),
         ("tcp/22", "ip/256", "service.ssh[1]: ip/256 is not within 1-255"),
-        ("tcp/22", "ip/58", "service.ssh[1]: ip/58 has a word of its own"),
+        ("tcp/22", "ip/58", "service.ssh[1]: ip/58 has a name of its own"),
         ("tcp/22", "tcp/", 'service.ssh[1]: "tcp/" has no port number'),
         ("tcp/22", "tcp/٢٢", "has no port number"),
-        ("tcp/22", "tcp/40000", "input[1].service: port 40000 is among the ports of clients"),
+        ("tcp/22", "tcp/40000", "input[1].service: port 40000 is in the ephemeral port"),
         ("updater = 1001", "updater = -1", "user.updater: must be a number from 0 to 4294967294"),
         ('"mgmt"', '"mgtm"', 'input[1].from: no network is named "mgtm" (did you mean "mgmt"?)'),
         ('on      = "wan"', 'on = "lan"', 'input[1].on: no interface is named "lan"'),
@@ -161,7 +161,7 @@ def test_both_ends_of_a_link_of_two_are_hosts(tmp_path: Path) -> None:
     for own, gateway in (("2001:db8::", "2001:db8::1"), ("2001:db8::1", "2001:db8::")):
         text = SOUND.replace("2001:db8::2/64", f"{own}/127")
         path.write_text(text.replace('"2001:db8::1"]', f'"{gateway}"]'))
-        assert [str(address.ip) for address in read(path).interfaces[0].addresses][1] == own
+        assert [str(address.ip) for address in read_policy(path).interfaces[0].addresses][1] == own
 
 
 def test_a_file_that_is_not_toml_is_refused_with_the_place(tmp_path: Path) -> None:
@@ -183,14 +183,14 @@ def test_a_file_in_another_encoding_is_refused_with_its_line(
     path = tmp_path / "policy.toml"
     path.write_bytes(f'hostname = "gate"\n# café\n{SOUND}'.encode(encoding))
     with pytest.raises(PolicyError) as refused:
-        read(path)
+        read_policy(path)
     assert str(refused.value) == f"{path}: {expected}"
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(f"\ufeff{SOUND}")
-    assert read(path) == read(HOST)
+    assert read_policy(path) == read_policy(HOST)
 
 
 def test_the_command_ends_with_status_2_and_without_a_traceback(
@@ -248,8 +248,8 @@ def test_the_policy_in_the_docs_is_sound(tmp_path: Path) -> None:
     text = DOCS.partition("```toml\n")[2].partition("```")[0]
     (tmp_path / "policy.toml").write_text(text)
     (tmp_path / "bogons.txt").write_text("203.0.113.0/24\n")
-    policy = read(tmp_path / "policy.toml")
-    assert [len(policy.entries), len(policy.denies), len(policy.expectations)] == [3, 1, 1]
+    policy = read_policy(tmp_path / "policy.toml")
+    assert [len(policy.allows), len(policy.denies), len(policy.expectations)] == [3, 1, 1]
 
 
 def test_the_errors_in_the_docs_are_those_that_are_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from typing import Any
 
 import pytest
@@ -38,9 +39,9 @@ class Played:
             self._note(self.client.tick(self.now))
         self.now = now
 
-    def hears(self, data: bytes) -> None:
+    def hears(self, data: bytes, sender: str = "192.0.2.1") -> None:
         """Give it a datagram."""
-        self._note(self.client.receive(data, self.now))
+        self._note(self.client.receive(data, socket.inet_aton(sender), self.now))
 
     def _note(self, sent: list[tuple[bytes, str]]) -> None:
         self.sent += [(self.now, data, to) for data, to in sent]
@@ -187,6 +188,85 @@ def test_more_time_is_for_the_same_address() -> None:
     assert played.client.state == client.RENEWING
 
 
+def test_when_the_cable_comes_back_the_lease_is_asked_for_anew_at_once() -> None:
+    """INIT-REBOOT: the address is requested, and no server is named (RFC 2131, table 4)."""
+    played = bound()
+    played.until(1001 + 100)
+    number = BOOTP(played.last).xid
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    assert played.client.state == client.REBOOTING
+    assert played.asked[2:] == [(3, EVERYBODY)]
+    assert BOOTP(played.last).ciaddr == "0.0.0.0"
+    assert BOOTP(played.last).xid != number
+    assert option(played.last, "requested_addr") == "192.0.2.77"
+    assert option(played.last, "server_id") is None
+    assert played.client.held is not None
+    assert not played.client.held[0].by_broadcast
+    played.hears(answer("ack", played.last))
+    assert played.client.state == client.BOUND
+    assert played.client.ends == pytest.approx(1101 + 3600)
+
+
+def test_on_another_network_the_lease_is_refused_and_another_is_looked_for() -> None:
+    played = bound()
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    played.hears(answer("nak", played.last, ("server_id", "203.0.113.1"), address="0.0.0.0"))
+    assert played.client.lease is None
+    played.until(played.now + 12)
+    assert played.asked[-1] == (1, EVERYBODY)
+
+
+def test_without_an_answer_every_server_is_heard_and_then_the_lease_goes_on() -> None:
+    played = bound()
+    before = played.client.held
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    assert played.client.held == before
+    played.until(played.now + 6)
+    assert played.client.held is not None
+    assert played.client.held[0].by_broadcast
+    played.until(played.now + 80)
+    assert played.asked[2:] == [(3, EVERYBODY)] * 4
+    assert played.client.state == client.BOUND
+    assert played.client.held == before
+    played.until(1001 + 1801)
+    assert played.asked[-1] == (3, "192.0.2.1")
+
+
+def test_a_lease_ends_although_it_is_asked_for_anew() -> None:
+    played = bound()
+    played.until(1001 + 3590)
+    played.client.reconnect(played.now)
+    played.until(1001 + 3601)
+    assert played.client.lease is None
+
+
+def test_a_cable_that_comes_for_the_first_time_is_asked_at_once() -> None:
+    played = Played()
+    played.until(1000 + 300)
+    asked = len(played.sent)
+    played.client.reconnect(played.now)
+    played.until(played.now)
+    assert played.asked[asked:] == [(1, EVERYBODY)]
+
+
+def test_a_time_that_rounding_makes_a_moment_shorter_is_over_all_the_same() -> None:
+    """The client was due at once, again and again, until the clock had gone on."""
+    held = bound().client.lease
+    assert held is not None
+    since = next(
+        since
+        for since in (1000.0 + number / 977 for number in range(100_000))
+        if since + held.renew - since < held.renew
+    )
+    played = Played((held, since))
+    now = since + held.renew
+    assert played.client.tick(now)
+    assert played.client.due > now
+
+
 def test_who_starts_with_a_lease_goes_on_with_it() -> None:
     held = bound().client.lease
     assert held is not None
@@ -227,6 +307,91 @@ def test_why_an_offer_was_passed_over_is_told() -> None:
     assert "overlaps with 10.0.0.0/16" in played.client.rejection
 
 
+def test_no_reply_to_this_request_is_passed_over_in_silence() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last)[:240])
+    assert played.client.rejection == "it is not an OFFER, ACK or NAK"
+    played.hears(answer("offer", played.last))
+    played.hears(answer("ack", played.last, address="192.0.2.78"))
+    assert played.client.rejection == "192.0.2.1 gives 192.0.2.78, which was not asked for"
+    played.hears(answer("ack", played.last, *OTHER))
+    assert played.client.rejection == "192.0.2.9 gives 192.0.2.77 and was not asked"
+    played.hears(answer("nak", played.last, ("server_id", "192.0.2.9"), address="0.0.0.0"))
+    assert played.client.rejection == "192.0.2.9 refuses 192.0.2.77 and was not asked"
+    played.hears(answer("nak", played.last, ("server_id", "192.0.2.1"), address="0.0.0.0"))
+    assert played.client.rejection == "its server refuses 192.0.2.77"
+    assert played.client.state == client.INIT
+
+
+NAMELESS = tuple(o for o in OFFERED if o[0] != "server_id")
+
+
+def test_a_server_without_an_identifier_is_asked_with_and_without_its_address() -> None:
+    """One may compare the identifier with an address that we do not know; without one it takes the
+    request for INIT-REBOOT.
+    """
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last, *NAMELESS), "192.0.2.3")
+    played.until(1040)
+    assert [option(data, "server_id") for _, data, _ in played.sent[1:5]] == [
+        "192.0.2.3", None, "192.0.2.3", None,
+    ]  # fmt: skip
+    played.hears(answer("ack", played.last, *NAMELESS), "192.0.2.3")
+    assert played.client.lease is not None
+    assert played.client.lease.as_assignment(0) == "192.0.2.77/24,192.0.2.1,any"
+    assert played.client.remarks == (
+        "it has no usable server identifier: 192.0.2.3 is taken for its server, and more time is"
+        " asked for by broadcast",
+    )
+
+
+def test_a_server_without_an_identifier_is_asked_for_more_time_by_broadcast() -> None:
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last, *NAMELESS))
+    played.hears(answer("ack", played.last, *NAMELESS))
+    played.until(1001 + 1801)
+    assert played.client.state == client.RENEWING
+    assert played.asked[-1] == (3, EVERYBODY)
+    played.hears(answer("ack", played.last, *NAMELESS), "192.0.2.4")
+    assert played.client.state == client.BOUND
+    played.until(played.now + 1801)
+    played.hears(answer("nak", played.last, "pad", address="0.0.0.0"), "192.0.2.4")
+    assert played.client.lease is None
+
+
+def test_an_acknowledgement_without_server_or_mask_is_the_offers() -> None:
+    mute = tuple(o for o in NAMELESS if o[0] != "subnet_mask")
+    played = Played()
+    played.until(1001)
+    wide = tuple(("subnet_mask", "255.255.254.0") if o[0] == "subnet_mask" else o for o in OFFERED)
+    played.hears(answer("offer", played.last, *wide))
+    played.hears(answer("ack", played.last, *mute))
+    assert played.client.lease is not None
+    assert played.client.lease.as_assignment(0) == "192.0.2.77/23,192.0.2.1,192.0.2.1"
+    assert played.client.remarks == (
+        "it has no subnet mask: /23 is used, as before",
+        "it has no usable server identifier: 192.0.2.1 is its server, as before",
+    )
+
+
+def test_what_the_offer_lacks_is_said_of_the_lease() -> None:
+    short = tuple(o for o in OFFERED if o[0] not in ("subnet_mask", "lease_time"))
+    played = Played()
+    played.until(1001)
+    played.hears(answer("offer", played.last, *short))
+    played.hears(answer("ack", played.last, *short))
+    assert played.client.lease is not None
+    assert played.client.lease.as_assignment(0) == "192.0.2.77/24,192.0.2.1,192.0.2.1"
+    assert played.client.lease.seconds == 3600
+    assert played.client.remarks[:2] == (
+        "it has no subnet mask: /24 is used, by the address's class",
+        "it has no lease time: it is used for 3600 s",
+    )
+
+
 def test_an_acknowledgement_of_what_was_not_asked_for_is_nothing() -> None:
     played = Played()
     played.until(1001)
@@ -240,9 +405,10 @@ STEPS = st.lists(
         st.tuples(
             st.sampled_from(("offer", "ack", "nak")),
             st.sampled_from(("192.0.2.77", "192.0.2.78", "0.0.0.0", "10.0.0.9", "224.0.0.1")),
-            st.sampled_from((OFFERED, OTHER, OFFERED[:1], OFFERED[1:])),
+            st.sampled_from((OFFERED, OTHER, OFFERED[:1], OFFERED[1:], NAMELESS)),
         ),
         st.binary(max_size=60),
+        st.none(),
     ),
     max_size=25,
 )
@@ -257,6 +423,8 @@ def test_whatever_comes_whenever_a_lease_is_usable_and_never_outlived(steps: lis
             played.until(played.now + step)
         elif isinstance(step, bytes):
             played.hears(step)
+        elif step is None:
+            played.client.reconnect(played.now)
         elif played.sent:
             kind, address, options = step
             played.hears(answer(kind, played.last, *options, address=address))

@@ -22,10 +22,13 @@ from pbrinit.wire.dhcp.message import (
     REQUEST,
     RESOLVERS,
     ROUTERS,
+    SERVER_ID,
     MessageError,
     decode,
     encode,
+    is_reply,
 )
+from pbrinit.wire.dhcp.offer import offer_from_message
 from tests.support.dhcp_bytes import answer
 
 MAC = bytes.fromhex("52540012345a")
@@ -103,14 +106,52 @@ def test_an_option_in_pieces_is_one() -> None:
         (answer("offer", QUESTION, options=b"abcd"), "Ethernet"),
         (answer("discover", QUESTION), "not an OFFER, ACK or NAK"),
         (answer("offer", QUESTION)[:240], "not an OFFER, ACK or NAK"),
-        (answer("offer", QUESTION)[:240] + b"\x35\x02\x02", "option 53 is truncated"),
-        (answer("offer", QUESTION)[:240] + b"\x35", "option 53 is truncated"),
-        (answer("offer", QUESTION)[:240] + b"\x34\x01\x09", "option 52 is malformed"),
+        (answer("offer", QUESTION)[:240] + b"\x35\x02\x02", "not an OFFER, ACK or NAK"),
+        (answer("offer", QUESTION)[:240] + b"\x35", "not an OFFER, ACK or NAK"),
+        (answer("offer", QUESTION, ("message-type", "ack")), "not an OFFER, ACK or NAK"),
     ],
 )
 def test_what_is_no_answer_is_refused_with_a_reason(data: bytes, why: str) -> None:
     with pytest.raises(MessageError, match=why):
         decode(data)
+
+
+HEAD = answer("offer", QUESTION)[:243]
+
+
+@pytest.mark.parametrize(
+    ("tail", "fault"),
+    [
+        (b"\x01\x04\xff\xff\xff\x00\x03\x08\xc0\x00\x02\x01", "its option 3 is truncated"),
+        (b"\x01\x04\xff\xff\xff\x00\x03", "its option 3 is truncated"),
+        (b"\x01\x04\xff\xff\xff\x00\x34\x01\x09", "its option 52 is malformed"),
+        (b"\x01\x04\xff\xff\xff\x00\x34\x02\x01\x01", "its option 52 is malformed"),
+    ],
+)
+def test_what_is_malformed_is_left_out_and_named(tail: bytes, fault: str) -> None:
+    message = decode(HEAD + tail)
+    assert message.faults == (fault,)
+    assert message.options[MASK] == bytes((255, 255, 255, 0))
+    assert ROUTERS not in message.options
+
+
+def test_an_option_of_a_fixed_size_that_comes_twice_is_one() -> None:
+    """RFC 3396 would join the two to one of twice the size."""
+    one = (SERVER_ID, bytes((192, 0, 2, 1)))
+    assert decode(answer("offer", QUESTION, one, one)).options[SERVER_ID] == one[1]
+    other = (SERVER_ID, bytes((192, 0, 2, 2)))
+    assert len(decode(answer("offer", QUESTION, one, other)).options[SERVER_ID]) == 8
+    half = (LEASE_TIME, bytes((0, 1)))
+    assert decode(answer("offer", QUESTION, half, half)).options[LEASE_TIME] == half[1] * 2
+
+
+def test_a_reply_is_to_one_request() -> None:
+    data = answer("offer", QUESTION)
+    assert is_reply(data, 0x01020304, MAC)
+    assert not is_reply(data, 0x01020305, MAC)
+    assert not is_reply(data, 0x01020304, MAC[::-1])
+    assert not is_reply(QUESTION, 0x01020304, MAC)
+    assert not is_reply(data[:239], 0x01020304, MAC)
 
 
 FIELDS = st.sampled_from(range(1, 255))
@@ -133,7 +174,8 @@ def test_whatever_options_come_a_lease_is_made_or_refused(
     told = b"".join(bytes((code, len(value))) + value for code, value in options)
     data = answer("offer", QUESTION)[:240] + bytes((53, 1, kind)) + told + junk
     try:
-        found = lease.lease_from_message(decode(data[: len(data) - cut]), ())
+        message = decode(data[: len(data) - cut])
+        found = offer_from_message(message, bytes((192, 0, 2, 1)), ()).lease
     except (MessageError, LeaseError):
         return
     assert lease.unpack(found.pack(), ()) == found

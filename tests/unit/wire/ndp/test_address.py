@@ -16,6 +16,7 @@ from pbrinit.wire.ndp.address import AdvertisedAddress, check_address, eui64_add
 
 ONE = AdvertisedAddress(
     address="2001:db8:1::7",
+    length=64,
     router="fe80::1",
     seconds=3600,
     gateway_seconds=1800,
@@ -31,7 +32,7 @@ def test_an_address_is_made_of_the_prefix_and_the_card() -> None:
 
 
 def test_the_inside_of_rooms_is_the_policys() -> None:
-    network = room_addresses.INSIDE[Family.V6]
+    network = room_addresses.ROOM_PREFIX[Family.V6]
     assert (int(network.network_address), network.prefixlen) == address.ROOM_PREFIX
 
 

@@ -103,12 +103,21 @@ def test_an_ordinary_advertisement_makes_an_address_and_asks_no_more() -> None:
     assert played.written == f"{FIRST},{ROUTER}"
     assert played.client.held is not None
     assert played.client.held[0] == AdvertisedAddress(
-        address=FIRST.removesuffix("/64"), router=ROUTER, seconds=3600, gateway_seconds=1800,
-        resolvers=RESOLVERS,
+        address=FIRST.removesuffix("/64"), length=64, router=ROUTER, seconds=3600,
+        gateway_seconds=1800, resolvers=RESOLVERS,
     )  # fmt: skip
     played.until(1001 + 1800 * 3 / 4 - 1)
     assert len(played.sent) == asked
     played.until(1001 + 1800 * 3 / 4 + 1)
+    assert len(played.sent) == asked + 1
+
+
+def test_when_the_cable_comes_back_routers_are_asked() -> None:
+    played = holding()
+    played.until(1100)
+    asked = len(played.sent)
+    played.client.reconnect(played.now)
+    played.until(1101.1)
     assert len(played.sent) == asked + 1
 
 
@@ -134,6 +143,12 @@ def test_what_nobody_says_anew_is_asked_for_and_then_over_gateway_first() -> Non
 def test_what_is_said_for_ever_is() -> None:
     played = holding(prefix(validlifetime=EVER, preferredlifetime=EVER))
     assert played.left == 0x7FFFFFFF
+    for step in range(50):
+        played.until(1000 + step * 7.003)
+        played.hears(says(prefix(validlifetime=EVER, preferredlifetime=EVER)))
+        held = played.client.held
+        assert held is not None
+        assert address.unpack(held[0].pack(), TAKEN) == held[0]
     played.until(1000 + DAY)
     played.hears(says(prefix(validlifetime=EVER, preferredlifetime=EVER)))
     assert played.written == f"{FIRST},{ROUTER}"
@@ -144,7 +159,6 @@ def test_what_is_said_for_ever_is() -> None:
     [
         [],
         [prefix(A=0)],
-        [prefix(L=0)],
         [prefix(length=63)],
         [prefix(length=128)],
         [prefix(preferredlifetime=0)],
@@ -237,7 +251,7 @@ def test_an_old_prefix_makes_room_for_a_new_one_of_the_same_router() -> None:
 def test_an_old_prefix_is_kept_where_there_is_no_other() -> None:
     played = holding()
     played.hears(says(prefix(preferredlifetime=0)))
-    played.hears(says(prefix(preferredlifetime=0), prefix("2001:db8:2::", L=0)))
+    played.hears(says(prefix(preferredlifetime=0), prefix("2001:db8:2::", A=0)))
     assert played.written == f"{FIRST},{ROUTER}"
 
 

@@ -1,0 +1,1 @@
+"""What the model assumes of a plan beside its rules and routes, and what programs are told."""

@@ -1,0 +1,1 @@
+"""Whether the kernel takes a plan as it is written: nothing refused, nothing read as wider."""
