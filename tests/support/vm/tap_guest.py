@@ -61,12 +61,13 @@ class ToolNamespace:
 
     @contextmanager
     def running_server(self, port: int, *command: str) -> Iterator[None]:
-        """Run a server meanwhile, and wait until it listens on a TCP port."""
+        """Run a server meanwhile, and wait until it listens on a TCP port, where others may too."""
         quiet = subprocess.DEVNULL
         with subprocess.Popen([*self._enter, *command], stdout=quiet, stderr=quiet) as server:
             try:
                 give_up = time.monotonic() + BEGIN_SECONDS
-                while not self.run("ss", "-Hltn", f"sport = :{port}").stdout:
+                listening = f"pid={server.pid},"
+                while listening not in self.run("ss", "-Hltnp", f"sport = :{port}").stdout:
                     assert time.monotonic() < give_up, f"{command} does not listen"
                 yield
             finally:
