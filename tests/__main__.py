@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 
+from tests.support import units
+
 PARTS = ("vm", "adversary", "scanners", "netns", "nftables", "unit")
-TIMED = ("tests/adversary/test_shares.py",)
 PROCESSORS = len(os.sched_getaffinity(0))
 WORKERS = 3 * PROCESSORS
 
@@ -30,8 +31,8 @@ def main() -> int:
     """The command."""
     start = time.monotonic()
     folders = [f"tests/{part}" for part in PARTS]
-    failed = run(WORKERS, *(f"--ignore={path}" for path in TIMED), *folders)
-    failed |= run(PROCESSORS, *TIMED)
+    failed = run(WORKERS, *(f"--ignore={path}" for path in units.TIMED), *folders)
+    failed |= run(PROCESSORS, *units.TIMED)
     minutes, seconds = divmod(int(time.monotonic() - start), 60)
     print(f"==> {'FAILED' if failed else 'all passed'}, in {minutes} min {seconds} s")
     return 1 if failed else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pbrinit.net.addresses import Family
+from pbrinit.net.addresses import Family, Prefix
 from pbrinit.plan.plan import Action, Rule
 
 Note = str | tuple[str, ...]
@@ -98,6 +98,9 @@ class Assembler:
             selectors = {**selectors, "entries": note}
             note = ", ".join(note)
         rule = Rule(self.family, 0, action, argument, note=note, **selectors)
+        rule = replace(
+            rule, source=_selecting(rule.source), destination=_selecting(rule.destination)
+        )
         self._lines.append(_Line(rule, self._band, target))
 
     def rules(self) -> list[Rule]:
@@ -158,3 +161,10 @@ class Assembler:
 
 class CompileError(Exception):
     """A policy that has no plan, although each of its entries is valid; the text says why."""
+
+
+def _selecting(prefix: Prefix | None) -> Prefix | None:
+    """The prefix, unless it has length 0: the kernel tells such a rule back without it
+    (fib4_rule_fill, net/ipv4/fib_rules.c).
+    """
+    return prefix if prefix is not None and prefix.prefixlen else None

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pbrinit.compiler import rooms, sysctls
 from pbrinit.compiler.layout import TABLE_DHCP, TABLE_HAIRPIN, TABLE_LOG, TABLE_ROUTERS, TABLE_SINK
 from pbrinit.compiler.set_tables import SetTables
-from pbrinit.net.addresses import Family
+from pbrinit.net.addresses import Family, Prefix
 from pbrinit.net.special_addresses import ALL_ROUTERS
 from pbrinit.plan.plan import LOOPBACK, TABLE_MAIN, Link, Route, RouteType
 from pbrinit.policy.interfaces import Interface
@@ -30,6 +30,14 @@ def links(policy: Policy, tables: SetTables) -> tuple[Link, ...]:
         *(_link(policy, interface, tables) for interface in policy.interfaces),
         *(_room_veth(policy, program, tables) for program in policy.rooms),
     )
+
+
+def arp_beyond(interface: Interface) -> tuple[Prefix, ...]:
+    """The prefixes from which ARP requests are answered besides those of the interface's addresses:
+    what a route without a router puts on the link, and what the policy names.
+    """
+    on_link = (r.prefix for r in interface.active_routes(Family.V4) if r.via is None)
+    return (*on_link, *interface.arp_from)
 
 
 def hairpin_tables(policy: Policy) -> Iterator[tuple[str, int]]:
@@ -111,8 +119,7 @@ def _link(policy: Policy, interface: Interface, tables: SetTables) -> Link:
         sysctls=sysctls.device(
             interface.device,
             six=interface.has_family(Family.V6),
-            beyond=any(route.via is None for route in interface.active_routes(Family.V4))
-            or bool(interface.arp_from),
+            beyond=bool(arp_beyond(interface)),
         ),
         preaddress_routes=(
             _hairpin(policy, interface.device),

@@ -10,6 +10,7 @@ from pbrinit.compiler.assembler import Label
 from pbrinit.compiler.context import CompileContext
 from pbrinit.compiler.input_rules import input_rules
 from pbrinit.compiler.layout import DISPATCH, INPUT, INPUT_SIZE, OUTPUT, ROOM_SIZE, ROOMS, TAIL
+from pbrinit.compiler.links import arp_beyond
 from pbrinit.compiler.log_rules import log_rules
 from pbrinit.compiler.output_rules import COMMON_FIRST, output_rules
 from pbrinit.compiler.room_rules import room_rules
@@ -77,8 +78,7 @@ def _tail(context: CompileContext) -> None:
             code.add(action, protocol=protocol, note="not allowed")
         for interface in policy.interfaces:
             for address in interface.addresses_of(context.family):
-                routed = (r.prefix for r in interface.active_routes(Family.V4) if r.via is None)
-                for prefix in dict.fromkeys((address.network, *routed, *interface.arp_from)):
+                for prefix in dict.fromkeys((address.network, *arp_beyond(interface))):
                     _accept_arp(context, interface, address, prefix)
     last = Action.BLACKHOLE if context.family is Family.V4 else refuse
     code.add(last, note="everything else")
@@ -87,13 +87,12 @@ def _tail(context: CompileContext) -> None:
 def _accept_arp(
     context: CompileContext, interface: Interface, address: InterfaceAddress, on_link: Prefix
 ) -> None:
-    """The kernel reads a rule back without a prefix of length 0: it is left out."""
-    own, others = host(address), on_link if on_link.prefixlen else None
+    own = host(address)
     context.code.add(
-        Action.LOOKUP, TABLE_MAIN, iif=LOOPBACK, source=own, destination=others, uid=ROOT,
+        Action.LOOKUP, TABLE_MAIN, iif=LOOPBACK, source=own, destination=on_link, uid=ROOT,
         note="ARP's return path",
     )  # fmt: skip
     context.code.add(
-        Action.LOOKUP, TABLE_LOCAL, iif=interface.device, source=others, destination=own,
+        Action.LOOKUP, TABLE_LOCAL, iif=interface.device, source=on_link, destination=own,
         note="ARP",
     )  # fmt: skip

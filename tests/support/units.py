@@ -30,14 +30,16 @@ ends soon after the last of them: they begin first. A wrong order costs time, no
 _UNITS = {file: unit for unit, files in TOGETHER.items() for file in files}
 
 
-APART = ("tests/adversary/test_shares.py",)
-"""Files of which each test has a guest of its own, and is a unit of its own."""
+TIMED = ("tests/adversary/test_shares.py",)
+"""Files that hold a guest to times, which run when nothing else does. Each of their tests has a
+guest of its own, and is a unit of its own.
+"""
 
 
 def unit(test: str) -> str:
     """The unit of the test with this id."""
     file = test.partition("::")[0]
-    return test if file in APART else _UNITS.get(file, file)
+    return test if file in TIMED else _UNITS.get(file, file)
 
 
 def place(unit: str) -> int:

@@ -139,7 +139,7 @@ def _user(rule: Rule) -> str | None:
 
 
 def _prefixes(rule: Rule) -> str | None:
-    """A prefix of length 0 is told back as if there were none (fib_rule_fill, fib4_rule_fill), so
+    """A prefix of length 0 is told back as if there were none (fib4_rule_fill, fib6_rule_fill), so
     the rule that is read back is another.
     """
     prefixes: tuple[Prefix | None, ...] = (rule.source, rule.destination)

@@ -30,32 +30,31 @@ FORGET_SECONDS = 60.0
 
 
 class Duplicates:
-    """How often each address was tried, and when for the last time."""
+    """How often each address was tried, and when for the last time. `is_waiting`: one is refused
+    whose pause is not over.
+    """
 
     def __init__(self, status: GuardStatus) -> None:
         self._status = status
         self._tries: dict[tuple[int, bytes], tuple[int, float]] = {}
-        self._is_waiting = False
+        self.is_waiting = False
 
-    def repair(self, kernel: Kernel, links: Iterable[Link], *, has_changed: bool) -> None:
-        """Set those anew that the kernel does not use and whose pause is over; looks only where
-        something `has_changed`, or one waits.
+    def repair(self, kernel: Kernel, links: Iterable[Link]) -> None:
+        """Set those anew that the kernel does not use and whose pause is over. That one is refused
+        again, the kernel reports as a change.
         """
-        if not has_changed and not self._is_waiting:
-            return
         now = seconds()
-        self._is_waiting = False
+        self.is_waiting = False
         for refused in addresses.refused(links, addresses.Addresses(kernel)):
             key = (refused.index, refused.own)
             tries, at = self._tries.get(key, (1, 0.0))
             if now < at + PAUSE_SECONDS:
-                self._is_waiting = True
+                self.is_waiting = True
                 continue
-            if at and now > at + FORGET_SECONDS:
+            if now > at + FORGET_SECONDS:
                 tries = 1
             is_last = tries >= MOST_TRIES
             self._tries[key] = (tries + 1, now)
-            self._is_waiting = not is_last
             told = "it is used all the same" if is_last else "it is tried again"
             self._status.log(f"{refused.text}: another host says that it is his; {told}")
             kernel.attempt([refused.removal, refused.untried if is_last else refused.again])

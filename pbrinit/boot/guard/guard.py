@@ -193,8 +193,8 @@ class Guard:
                 before = self._status.repairs
                 if changes.all or changes.links:
                     changes.routes |= self._link_keeper.reconcile(kernel)
-                has_changed = changes.all or changes.routes or bool(changes.tables)
-                self._duplicates.repair(kernel, self._audit.links_up(), has_changed=has_changed)
+                if changes.all or changes.routes or changes.tables or self._duplicates.is_waiting:
+                    self._duplicates.repair(kernel, self._audit.links_up())
                 wrong = self._compare(kernel, changes)
                 self._repair(kernel, wrong)
             wrong += self._repair_sysctls()

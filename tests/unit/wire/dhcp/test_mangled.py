@@ -3,69 +3,44 @@
 from __future__ import annotations
 
 import socket
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbrinit.compiler.compile import compile_policy
-from pbrinit.plan.plan import Plan
-from pbrinit.policy.assigned import dynamic_interfaces, parse_assignment, with_assignments
-from pbrinit.wire.assignment import Identity
 from pbrinit.wire.dhcp import lease
 from pbrinit.wire.dhcp.client import LEASED_STATES, Client
+from tests.support.address_machine import AddressMachine, plan_for
 from tests.support.dhcp_bytes import answer
 from tests.support.generate.mangled import ADDRESSES, CHANGES, OPTIONS, OWN, mangle
-from tests.support.generate.packets import seeded
 from tests.support.policy_text import ENTRIES, by_dhcp, written
+
+if TYPE_CHECKING:
+    from pbrinit.wire.assignment import Sent
 
 MAC = bytes.fromhex("52540012345a")
 POLICY = by_dhcp(written(ENTRIES))
-(DYNAMIC,) = dynamic_interfaces(POLICY)
 KINDS = {"offer": 2, "ack": 5, "nak": 6}
 LONGEST_LINE = 1000
 
 
-@cache
-def plan(text: str) -> Plan:
-    """The plan with a lease, as `pbrctl lease` makes it."""
-    assignment = parse_assignment(POLICY, text)
-    assert assignment.text == text
-    return compile_policy(with_assignments(POLICY, assignment))
+plan = cache(partial(plan_for, POLICY))
 
 
-class Machine:
+class Machine(AddressMachine[Client]):
     """A client in the hands of a server; what it holds is checked after each step."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
-        self.identity = Identity(hostname="gate", taken=DYNAMIC.taken)
-        self.random = seeded("mangled").randrange
-        self.client = Client(self.identity, MAC, self.random, self.now)
         self.last = b""
+        super().__init__(POLICY, MAC, Client, lease.unpack, most_ticks=20)
 
-    def until(self, now: float) -> None:
-        ticks = 0
-        while self.client.due <= now:
-            self.now = max(self.now, self.client.due)
-            self.sent(self.client.tick(self.now))
-            ticks += 1
-            assert ticks < 20 + (now - 1000), "it does not rest"
-        self.now = now
-
-    def sent(self, datagrams: list[tuple[bytes, str]]) -> None:
+    def sent(self, datagrams: Sent) -> None:
         for data, _ in datagrams:
             self.last = data
 
     def hears(self, data: bytes, sender: bytes) -> None:
         self.sent(self.client.receive(data, sender, self.now))
-
-    def restarts(self) -> None:
-        """Another process goes on with what this one told."""
-        held = self.client.held
-        again = (lease.unpack(held[0].pack(), self.identity.taken), held[1]) if held else None
-        self.client = Client(self.identity, MAC, self.random, self.now, again)
 
     def check(self) -> None:
         client = self.client

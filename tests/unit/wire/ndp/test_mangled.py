@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import socket
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pbrinit.compiler.compile import compile_policy
-from pbrinit.plan.plan import Plan
-from pbrinit.policy.assigned import dynamic_interfaces, parse_assignment, with_assignments
-from pbrinit.wire.assignment import Identity
 from pbrinit.wire.ndp import address
 from pbrinit.wire.ndp.candidates import MAX_ENTRIES
 from pbrinit.wire.ndp.client import Client
+from tests.support.address_machine import AddressMachine, plan_for
 from tests.support.generate.mangled import CHANGES, mangle
-from tests.support.generate.packets import seeded
 from tests.support.policy_text import ENTRIES, by_ra, written
 from tests.support.ra_bytes import prefix, resolvers, says
 
 MAC = bytes.fromhex("525400123456")
 POLICY = by_ra(written(ENTRIES))
-(DYNAMIC,) = dynamic_interfaces(POLICY)
 TIMES = st.sampled_from((0, 59, 60, 100, 1800, 7200, 7201, 86400, 0xFFFFFFFF))
 PREFIXES = st.builds(
     lambda value, length, valid, preferred, flags: prefix(
@@ -56,41 +51,18 @@ STEPS = st.lists(
 )
 
 
-@cache
-def plan(text: str) -> Plan:
-    """The plan with an address, as `pbrctl lease` makes it."""
-    assignment = parse_assignment(POLICY, text)
-    assert assignment.text == text
-    return compile_policy(with_assignments(POLICY, assignment))
+plan = cache(partial(plan_for, POLICY))
 
 
-class Machine:
+class Machine(AddressMachine[Client]):
     """A client among routers; what it holds is checked after each step."""
 
     def __init__(self) -> None:
-        self.now = 1000.0
-        self.identity = Identity(hostname="gate", taken=DYNAMIC.taken)
-        self.random = seeded("mangled").randrange
-        self.client = Client(self.identity, MAC, self.random, self.now)
-
-    def until(self, now: float) -> None:
-        ticks = 0
-        while self.client.due <= now:
-            self.now = max(self.now, self.client.due)
-            self.client.tick(self.now)
-            ticks += 1
-            assert ticks < 100 + (now - 1000), "it does not rest"
-        self.now = now
+        super().__init__(POLICY, MAC, Client, address.unpack, most_ticks=100)
 
     def hears(self, data: bytes, source: str) -> None:
         packed = socket.inet_pton(socket.AF_INET6, source)
         self.client.receive(data, packed, 255, self.now)
-
-    def restarts(self) -> None:
-        """Another process goes on with what this one told."""
-        held = self.client.held
-        again = (address.unpack(held[0].pack(), self.identity.taken), held[1]) if held else None
-        self.client = Client(self.identity, MAC, self.random, self.now, again)
 
     def check(self) -> None:
         self.until(self.now)
