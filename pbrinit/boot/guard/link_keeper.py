@@ -80,8 +80,10 @@ class LinkKeeper:
             return
         if not present and (link.rename is None or not links.of_mac(link.mac)):
             return
+        number = 0
         try:
             if present:
+                number = links.index(link.device)
                 kernel.attempt(addresses.removals(kernel, links.index(link.device)))
             links.bring_up(kernel, link, again=True)
             ours = f"/{link.device}/"
@@ -89,6 +91,8 @@ class LinkKeeper:
                 (k, v) for k, v in self._plan.forwarding_sysctls if ours in k or "/all/" in k
             )
         except Exception as error:
+            if link.room and not links.is_same(link.device, number):
+                return  # its room has ended meanwhile
             if link.device in links.devices():
                 links.take_down(link.device)
             if self._failed.get(link.name) != str(error):

@@ -126,6 +126,14 @@ def index(device: str) -> int:
     return _socket.if_nametoindex(device)
 
 
+def is_same(device: str, number: int) -> bool:
+    """Whether the device is still there that had this number, and not another one of its name."""
+    try:
+        return index(device) == number
+    except OSError:
+        return False
+
+
 def bring_up(kernel: Kernel, link: LinkPlan, *, again: bool = False) -> None:
     """Do all of one link: name, sysctls, up, routes, addresses, in the plan's order.
 

@@ -160,13 +160,24 @@ class AttackRange:
         self._wait(number)
         return number
 
+    def _wait_for_neighbours(self, since: int) -> int:
+        """`wait_for_marker`, and once more where the guest has asked for a neighbour's address:
+        what waits for it leaves when the peer's answer is handled. The peer has answered by the
+        time that the first marker is back, since it sees frames in their order.
+        """
+        number = self.wait_for_marker()
+        if any(_asks_for_neighbour(frame) for _, frame in self._log[since:]):
+            number = self.wait_for_marker()
+        return number
+
     def perform(self, acts: Sequence[Act]) -> list[tuple[Act, tuple[str, str]]]:
         """Have the agent perform acts; the result of each, and what any card sent."""
         since, first = len(self._log), self.wait_for_marker()
         done = []
         for act in acts:
+            at = len(self._log)
             result = self.agent.do("attempt", act.uid, list(act.steps))
-            done.append((act, result, self.wait_for_marker()))
+            done.append((act, result, self._wait_for_neighbours(at)))
         frames = self._frames_between(since, [first, *(end for _, _, end in done)])
         return [
             (act, (said, " ".join(dict.fromkeys(frame_words(f.packet) for _, f in frames[end]))))
@@ -201,7 +212,7 @@ class AttackRange:
             if number is not None:
                 if number in frames_before:
                     frames_before[number] += waiting
-                waiting = []
+                    waiting = []
             elif not self._background(nic, frame):
                 waiting.append((nic, frame))
         return frames_before
@@ -216,6 +227,11 @@ class AttackRange:
         if ICMPv6ND_NS in packet:
             return packet[ICMPv6ND_NS].tgt in self.peers[nic].addresses
         return False
+
+
+def _asks_for_neighbour(frame: Frame) -> bool:
+    packet = frame.packet
+    return (ARP in packet and packet[ARP].op == 1) or ICMPv6ND_NS in packet
 
 
 def _carries(sent: tuple[int, Frame], shot: Shot) -> bool:

@@ -5,6 +5,7 @@ In: an address.  Out: frames, until it is told to stop.
 
 from __future__ import annotations
 
+import errno
 import threading
 from ipaddress import IPv6Address
 
@@ -28,7 +29,11 @@ def start(address: str) -> None:
 
     def claim() -> None:
         while not _stopped.wait(PAUSE_SECONDS):
-            in_namespace.transmit([frame])
+            try:
+                in_namespace.transmit([frame])
+            except OSError as error:  # the other end is down at this moment
+                if error.errno != errno.ENOBUFS:
+                    raise
 
     threading.Thread(target=claim, daemon=True).start()
 

@@ -87,12 +87,13 @@ def serve(protocol: str, port: int, addresses: tuple[str, ...] = ("0.0.0.0", "::
         if family == socket.AF_INET6:
             server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         server.bind((address, port))
+        if protocol == "tcp":
+            server.listen()  # here: who asks as soon as this returns is answered
         work = _serve_tcp if protocol == "tcp" else _serve_udp
         threading.Thread(target=work, args=(server, addresses_heard), daemon=True).start()
 
 
 def _serve_tcp(server: socket.socket, sources: list[str]) -> None:
-    server.listen()
     while True:
         connection, source = server.accept()
         sources.append(source[0])

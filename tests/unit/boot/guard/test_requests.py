@@ -104,6 +104,7 @@ def test_who_says_nothing_is_not_waited_for_and_asks_again(monkeypatch: pytest.M
     with serving(echo) as through:
         with connect() as client:
             assert client.recv(99) == requests.AGAIN
+            assert client.recv(99) == b"", "the guard has not hung up"
             with pytest.raises(BrokenPipeError):
                 client.send(b"late")
         assert requests.ask("try") == (True, "try 0")
