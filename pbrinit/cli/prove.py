@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from pbrinit.analysis import explain
 from pbrinit.analysis.claim import Flaw
-from pbrinit.analysis.proof.port_slices import PortConflict
 from pbrinit.cli import build
 from pbrinit.net.addresses import Address
 from pbrinit.net.packet import WITH_PORTS, WITH_TYPES, Ingress, Origin, Packet
@@ -131,7 +130,7 @@ def _told(finding: Finding, policy: Policy) -> Iterator[str]:
     conformance = finding.counterexample
     assert conformance is not None  # noqa: S101  for the type checker: the caller has chosen
     yield f"{finding.obligation}, a counter-example:"
-    if isinstance(conformance, (PortConflict, Flaw)):
+    if isinstance(conformance, Flaw):
         yield f"  {conformance}"
         return
     yield f"  {question(conformance.packet, conformance.direction, policy)}"
@@ -222,15 +221,11 @@ def as_json(
     }
 
 
-def _json(
-    conformance: Conformance | PortConflict | Flaw | None, policy: Policy
-) -> dict[str, Any] | None:
+def _json(conformance: Conformance | Flaw | None, policy: Policy) -> dict[str, Any] | None:
     if conformance is None:
         return None
     if isinstance(conformance, Flaw):
         return {"where": conformance.where, "why": conformance.why}
-    if isinstance(conformance, PortConflict):
-        return {"port": conformance.port, "why": conformance.why}
     return {
         "packet": question(conformance.packet, conformance.direction, policy),
         "plan": _place(conformance.actual, conformance),

@@ -1,6 +1,7 @@
 """What the rules of one family are made from, and where they are written to.
 
-In: nothing (values only).  Out: `CompileContext`, which the functions for every band take.
+In: nothing (values only).  Out: `CompileContext`, which the functions for every band take, and
+`RulePart`, the base of what they share within one band.
 """
 
 from __future__ import annotations
@@ -29,3 +30,20 @@ class CompileContext:
     def family(self) -> Family:
         """The family that the rules are for."""
         return self.topology.family
+
+
+@dataclass(frozen=True)
+class RulePart:
+    """A part of the rules of one context."""
+
+    context: CompileContext
+
+    @property
+    def code(self) -> Assembler:
+        """Where the rules are written to."""
+        return self.context.code
+
+    @property
+    def family(self) -> Family:
+        """The family that the rules are for."""
+        return self.context.family

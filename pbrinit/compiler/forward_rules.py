@@ -11,34 +11,30 @@ destinations.  IPv6 has routes by source.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from pbrinit.compiler.assembler import Assembler, CompileError, Label, Note
-from pbrinit.compiler.context import CompileContext
+from pbrinit.compiler.assembler import CompileError, Label, Note
+from pbrinit.compiler.context import CompileContext, RulePart
 from pbrinit.compiler.emit import emit_pairs, emit_protocol_tree, lookup_action
 from pbrinit.compiler.flowspec import FlowSpec, Role
 from pbrinit.compiler.layout import FEW
 from pbrinit.compiler.port_tree import port_tree, protocols
-from pbrinit.compiler.prefix_cover import PrefixRule, cover
+from pbrinit.compiler.prefix_cover import ANY_ADDRESS, PrefixRule, cover
+from pbrinit.compiler.prohibit import prohibit
 from pbrinit.compiler.rectangles import AddressPair, cross_product_leak, without
 from pbrinit.compiler.set_tables import NextHop, SetAction, next_hops
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.plan.plan import TABLE_MAIN, Action
 from pbrinit.policy.interfaces import Interface
 
-ANY_ADDRESS = (PrefixRule(None, include=True),)
-
 
 @dataclass(frozen=True)
-class Forwarded:
+class Forwarded(RulePart):
     """What arrives by one interface to be forwarded: its flows, the addresses that it may come from
     and go to, and the label of its rules.
     """
 
-    context: CompileContext
     interface: Interface
     flows: tuple[FlowSpec, ...]
     sources: AddressSet
@@ -58,16 +54,6 @@ class Forwarded:
             topology.hosts_behind(*others),
             Label(f"to be forwarded from {interface.name}"),
         )
-
-    @property
-    def code(self) -> Assembler:
-        """Where the rules are written to."""
-        return self.context.code
-
-    @property
-    def family(self) -> Family:
-        """The family that the rules are for."""
-        return self.context.family
 
     def source_rules(self, pair: AddressPair) -> tuple[PrefixRule, ...]:
         """The prefixes of the sources of a rectangle."""
@@ -175,7 +161,9 @@ def _write_leaf(forwarded: Forwarded, refused: Label, leaf: _Leaf) -> None:
     """
     _refuse_leaks(forwarded, leaf.allowed)
     for pair in leaf.prohibited:
-        _prohibit(forwarded, pair)
+        within = forwarded.sources, forwarded.destinations
+        device = forwarded.interface.device
+        prohibit(forwarded.context, pair, within, "reject or log", pair.keys, iif=device)
     for pair in sorted(leaf.allowed, key=forwarded.is_large):
         _allow(forwarded, pair, leaf.denying_keys)
     forwarded.code.goto(refused, note=leaf.denying_keys or "not allowed")
@@ -246,23 +234,3 @@ def _allow_by_source(forwarded: Forwarded, pair: AddressPair, notes: tuple[Note,
             then = lookup_action(code, table)
             device = forwarded.interface.device
             emit_pairs(code, ANY_ADDRESS, destinations, then, notes, iif=device)
-
-
-def _prohibit(forwarded: Forwarded, pair: AddressPair) -> None:
-    code = forwarded.code
-    sources, destinations = forwarded.source_rules(pair), forwarded.destination_rules(pair)
-    if len(sources) > FEW:
-        raise CompileError(
-            f"{', '.join(pair.keys)}: rules cannot reject or log so many sources; leave reject or"
-            f" log out, or let from have at most {FEW} prefixes"
-        )
-
-    def prohibit(**selectors: Any) -> None:
-        code.add(Action.PROHIBIT, **selectors)
-
-    then: Callable[..., None] = prohibit
-    if len(destinations) > FEW:
-        table = forwarded.table(SetAction.PROHIBIT, pair.destinations, forwarded.destinations)
-        then, destinations = lookup_action(code, table), ANY_ADDRESS
-    device = forwarded.interface.device
-    emit_pairs(code, sources, destinations, then, (pair.keys, pair.keys), iif=device)

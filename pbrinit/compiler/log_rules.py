@@ -7,19 +7,13 @@ prohibit instead of dropping, and `output_rules` routes the ICMP error to this m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from pbrinit.compiler.assembler import CompileError
 from pbrinit.compiler.context import CompileContext
-from pbrinit.compiler.emit import emit_pairs, lookup_action
-from pbrinit.compiler.layout import FEW
-from pbrinit.compiler.prefix_cover import PrefixRule, cover
+from pbrinit.compiler.prohibit import prohibit
 from pbrinit.compiler.rectangles import AddressPair, without
-from pbrinit.compiler.set_tables import SetAction
 from pbrinit.net.addresses import AddressSet, Family
 from pbrinit.net.services import Ports, Protocol
-from pbrinit.plan.plan import Action
 from pbrinit.policy.interfaces import Interface
 from pbrinit.policy.policy import Deny, Policy
 from pbrinit.policy.topology import Topology
@@ -37,14 +31,16 @@ def log_rules(context: CompileContext, interface: Interface) -> None:
 
     Raises CompileError where a set of sources is too large for rules.
     """
+    any_address = AddressSet.everything(context.family)
     pairs_by_service: dict[Requested, list[AddressPair]] = {}
     for deny, pair in logged_pairs(context.policy, context.topology, interface):
         for service in _requested(deny, context.family):
             pairs_by_service.setdefault(service, []).append(pair)
     for (protocol, ports), pairs in pairs_by_service.items():
         for pair in without(pairs, ()):
-            _prohibit(context, pair, iif=interface.device, protocol=protocol,
-                      destination_ports=ports)  # fmt: skip
+            note = f"{', '.join(pair.keys)}, logged"
+            prohibit(context, pair, (any_address, any_address), "log", note, entries=pair.keys,
+                     iif=interface.device, protocol=protocol, destination_ports=ports)  # fmt: skip
 
 
 def logged_pairs(
@@ -82,27 +78,3 @@ def _requested(deny: Deny, family: Family) -> Iterator[Requested]:
     if not deny.services:
         protocols = LOGGED_PROTOCOLS if family is Family.V4 else (None,)
         yield from ((number, None) for number in protocols)
-
-
-def _prohibit(context: CompileContext, pair: AddressPair, **selectors: Any) -> None:
-    code, any_address = context.code, AddressSet.everything(context.family)
-    sources = cover(pair.sources, any_address)
-    destinations = cover(pair.destinations, any_address)
-    keys = ", ".join(pair.keys)
-    if len(sources) > FEW:
-        raise CompileError(
-            f"{keys}: rules cannot log so many sources; leave log out, or let from have at most"
-            f" {FEW} prefixes"
-        )
-
-    def prohibit(**matched: Any) -> None:
-        code.add(Action.PROHIBIT, **matched)
-
-    then: Callable[..., None] = prohibit
-    if len(destinations) > FEW:
-        table = context.tables.table(
-            SetAction.PROHIBIT, context.topology, pair.destinations, any_address
-        )
-        then, destinations = lookup_action(code, table), (PrefixRule(None, include=True),)
-    note = f"{keys}, logged"
-    emit_pairs(code, sources, destinations, then, (note, note), entries=pair.keys, **selectors)

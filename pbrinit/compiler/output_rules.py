@@ -11,8 +11,8 @@ from functools import partial
 from ipaddress import IPv6Network
 from typing import Any
 
-from pbrinit.compiler.assembler import Assembler, Label
-from pbrinit.compiler.context import CompileContext
+from pbrinit.compiler.assembler import Label
+from pbrinit.compiler.context import CompileContext, RulePart
 from pbrinit.compiler.emit import Branch, emit_prefixes, emit_protocol_tree, lookup_action
 from pbrinit.compiler.flowspec import FlowSpec, Role, keys
 from pbrinit.compiler.layout import FEW, TABLE_DHCP, TABLE_LOG, TABLE_ROUTERS, TABLE_SINK
@@ -44,22 +44,11 @@ class _Leaf:
 
 
 @dataclass(frozen=True)
-class _Band:
+class _Band(RulePart):
     """The context, and the labels that all parts of the band lead to."""
 
-    context: CompileContext
     decide: Label = field(default_factory=lambda: Label("what is sent"))
     refused: Label = field(default_factory=lambda: Label("refused"))
-
-    @property
-    def code(self) -> Assembler:
-        """Where the rules are written to."""
-        return self.context.code
-
-    @property
-    def family(self) -> Family:
-        """The family that the rules are for."""
-        return self.context.family
 
 
 def output_rules(context: CompileContext, tail: Label) -> None:

@@ -35,6 +35,9 @@ class PrefixRule:
     include: bool
 
 
+ANY_ADDRESS = (PrefixRule(None, include=True),)
+
+
 @lru_cache(maxsize=256)
 def cover(wanted: AddressSet, universe: AddressSet) -> tuple[PrefixRule, ...]:
     """Few prefixes that tell `wanted` from the rest of `universe`."""
@@ -42,14 +45,14 @@ def cover(wanted: AddressSet, universe: AddressSet) -> tuple[PrefixRule, ...]:
     if not included:
         return ()
     if not excluded:
-        return (PrefixRule(None, include=True),)
+        return ANY_ADDRESS
     if len(included.ranges) + len(excluded.ranges) <= OPTIMAL_UP_TO:
         rules = list(_Trie(wanted.family, included, excluded).rules())
     elif included.prefix_count <= excluded.prefix_count + 1:
         rules = [PrefixRule(prefix, include=True) for prefix in included.prefixes]
     else:
         rules = [PrefixRule(prefix, include=False) for prefix in excluded.prefixes]
-        rules.append(PrefixRule(None, include=True))
+        rules += ANY_ADDRESS
     return tuple(sorted(rules, key=_longest_first))
 
 

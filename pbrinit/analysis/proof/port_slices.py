@@ -1,7 +1,7 @@
 """Whose client's ports are whose: no two share one, and nobody listens on one.
 
 In: a `Policy` and its `Plan`.  Out: for the machine itself and each room a `PortSlice`, and the
-`PortConflict` where it is not its own.  By an answer's port alone it is known who asked, so that a
+`Flaw` where it is not its own.  By an answer's port alone it is known who asked, so that a
 port which two take, or which one takes and another listens on, would let strangers in by answers.
 
 What counts is what the plan sets (ip_local_port_range), and that it is what the policy means.
@@ -12,23 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pbrinit.analysis.claim import Flaw
 from pbrinit.net.services import Ports
 from pbrinit.plan.plan import Plan, Sysctl
 from pbrinit.policy.policy import Direction, Policy
 
 RANGE = "net/ipv4/ip_local_port_range"
 MACHINE = "the machine itself"
-
-
-@dataclass(frozen=True)
-class PortConflict:
-    """A port that is not somebody's own, and why."""
-
-    port: int
-    why: str
-
-    def __str__(self) -> str:
-        return f"port {self.port}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -52,17 +42,17 @@ class PortSlice:
     def __str__(self) -> str:
         return "the ports of clients are nobody else's"
 
-    def conflict(self) -> PortConflict | None:
+    def conflict(self) -> Flaw | None:
         """Where the plan sets other ports than are meant, or the ports are others' as well."""
         if self.taken != self.meant:
             port = self.taken.first if self.taken else self.meant.first
-            return PortConflict(
-                port, f"{self.owner} takes {self.taken}, and is meant to take {self.meant}"
-            )
+            why = f"{self.owner} takes {self.taken}, and is meant to take {self.meant}"
+            return Flaw(f"port {port}", why)
         for what, ports in (*self.others, *self.services):
             if ports.overlaps(self.meant):
                 both = max(ports.first, self.meant.first)
-                return PortConflict(both, f"it is of the clients of {self.owner}, and of {what}")
+                why = f"it is of the clients of {self.owner}, and of {what}"
+                return Flaw(f"port {both}", why)
         return None
 
 

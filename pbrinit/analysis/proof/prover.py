@@ -22,7 +22,7 @@ from pbrinit.analysis.conformance import Conformance, ConformanceChecker
 from pbrinit.analysis.proof.encoding import FamilyEncoding, link_local
 from pbrinit.analysis.proof.obligation import Obligation
 from pbrinit.analysis.proof.obligations import obligations
-from pbrinit.analysis.proof.port_slices import PortConflict, PortSlice, slices
+from pbrinit.analysis.proof.port_slices import PortSlice, slices
 from pbrinit.analysis.proof.representative import preferences
 from pbrinit.analysis.wellformed import form
 from pbrinit.net.addresses import Family
@@ -51,7 +51,7 @@ class Finding:
 
     obligation: Obligation | PortSlice | Claim
     seconds: float
-    counterexample: Conformance | PortConflict | Flaw | None
+    counterexample: Conformance | Flaw | None
 
 
 class Proof:
