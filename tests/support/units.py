@@ -13,16 +13,31 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {
     "the host": ("tests/vm/test_host.py", "tests/vm/test_surface.py"),
-    "the gate and the router under fire": tuple(
+    "the gate under fire": tuple(
         f"tests/adversary/test_{name}.py"
-        for name in ("every_port", "host_calls", "host_inside", "host_link", "host_wire",
-                     "router_wire")
+        for name in ("every_port", "host_calls", "host_inside", "host_link", "host_wire")
     ),
     "the scanned gate and router": (
         "tests/scanners/test_scanners.py", "tests/scanners/test_tools.py",
     ),
 }  # fmt: skip
-LONGEST: tuple[str, ...] = ()
+LONGEST: tuple[str, ...] = (
+    "the gate under fire",
+    "tests/vm/test_rooms.py",
+    "tests/vm/test_ra.py",
+    "tests/vm/test_selftest.py",
+    "tests/vm/test_faults.py",
+    "tests/vm/test_image.py",
+    "tests/vm/test_try.py",
+    "tests/adversary/test_rooms.py",
+    "tests/vm/test_dhcp.py",
+    "tests/adversary/test_router_wire.py",
+    "the scanned gate and router",
+    "tests/vm/test_examples.py",
+    "tests/vm/test_console.py",
+    "tests/netns/test_ra.py",
+    "tests/netns/test_dhcp.py",
+)
 """Units that take longer than a minute, in the order of their length when last measured. The run
 ends soon after the last of them: they begin first. A wrong order costs time, nothing else.
 """
