@@ -65,11 +65,12 @@ OOM_SCORE = "/proc/self/oom_score_adj"
 
 
 FIRST_TO_GO = "500"
-"""Where memory runs out a program is ended, and not what guards the machine
-(Documentation/filesystems/proc.rst, oom_score_adj)."""
+"""Where memory runs out for PID 1 or the kernel, a program is ended, and not what guards the
+machine. Any other process that asks for the last memory is ended itself, whatever this is: see
+vm.oom_kill_allocating_task in `hardening` (out_of_memory, mm/oom_kill.c)."""
 
 
 def go_first() -> None:
-    """Have this process, and all that it starts, ended first. Raises OSError."""
+    """Have this process, and all that it starts, ended before others. Raises OSError."""
     with open(OOM_SCORE, "w") as file:  # noqa: PTH123  pathlib is not in the image
         file.write(FIRST_TO_GO)
